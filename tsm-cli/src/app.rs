@@ -1,0 +1,234 @@
+//! From words to an exit status.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use tsm_core::control::{Client, Launcher};
+use tsm_core::error::{Error, ErrorKind};
+use tsm_core::home::Home;
+use tsm_core::store::ProcessStore;
+
+use crate::args::{Cli, Command, Global, ListArgs, SupervisorCommand};
+use crate::output::{Output, complain};
+use crate::{arrange, commands};
+
+/// Why a command did not do what it should.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something to tell, and its class.
+    Core(Error),
+    /// It was told already; only the exit status is left to give.
+    Told(ErrorKind),
+    /// Standard output could not be written.
+    Output(io::Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Core(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// What every command has at hand.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) home: Home,
+    pub(crate) output: Output,
+    pub(crate) command: &'static str,
+}
+
+impl Context {
+    pub(crate) fn store(&self) -> ProcessStore {
+        ProcessStore::new(self.home.clone())
+    }
+
+    pub(crate) fn client(&self) -> Result<Client, Error> {
+        Ok(Client::new(self.home.clone(), self.launcher()?, self.by()))
+    }
+
+    fn launcher(&self) -> Result<Launcher, Error> {
+        let program = std::env::current_exe().map_err(|source| Error::System {
+            action: "find the file of this program",
+            source,
+        })?;
+        Ok(Launcher {
+            program: executable(program),
+            arguments: vec![
+                "supervisor".into(),
+                "guard".into(),
+                "--home".into(),
+                self.home.root().into(),
+            ],
+            environment: supervisor_environment(),
+        })
+    }
+
+    /// Who asks, for the history.
+    fn by(&self) -> String {
+        let user = ["USER", "LOGNAME"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+        let user =
+            user.unwrap_or_else(|| format!("uid {}", tsm_core::sys::account::effective_uid()));
+        let terminal = std::fs::read_link("/proc/self/fd/0").ok().and_then(|path| {
+            Some(path.to_str()?.strip_prefix("/dev/")?.to_owned())
+                .filter(|name| name.starts_with("pts/") || name.starts_with("tty"))
+        });
+        let place = terminal
+            .map(|name| format!(" on {name}"))
+            .unwrap_or_default();
+        format!("{user} from `tsm {}`{place}", self.command)
+    }
+}
+
+/// A program that was replaced while this one runs is called `NAME (deleted)`; its successor has the name.
+fn executable(program: PathBuf) -> PathBuf {
+    match program
+        .to_str()
+        .and_then(|name| name.strip_suffix(" (deleted)"))
+    {
+        Some(name) => PathBuf::from(name),
+        None => program,
+    }
+}
+
+/// What a supervisor needs of an environment; its services never see it.
+fn supervisor_environment() -> Vec<(OsString, OsString)> {
+    const KEPT: &[&str] = &[
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "LC_ALL",
+        "TZ",
+        "TMPDIR",
+        "XDG_RUNTIME_DIR",
+        "DBUS_SESSION_BUS_ADDRESS",
+        "RUST_BACKTRACE",
+        "TSM_FAIL_POINT",
+    ];
+    KEPT.iter()
+        .filter_map(|name| Some(((*name).into(), std::env::var_os(name)?)))
+        .collect()
+}
+
+pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
+    let words = arrange::arrange(words, &Cli::command());
+    let parsed = Cli::command()
+        .try_get_matches_from(words)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return wrong_usage(&error),
+    };
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Output(error)) => {
+            complain(format_args!("cannot write to standard output: {error}"));
+            ExitCode::from(ErrorKind::Failed.exit_status())
+        }
+        Err(Failure::Told(kind)) => ExitCode::from(kind.exit_status()),
+        Err(Failure::Core(error)) => {
+            complain(&error);
+            ExitCode::from(error.kind().exit_status())
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let command = cli.command.unwrap_or(Command::List(ListArgs::default()));
+    let context = |name| context(&cli.global, name);
+    match command {
+        Command::Start(args) => commands::start::run(&context("start")?, args),
+        Command::Stop(args) => commands::act::stop(&context("stop")?, args.select, args.force),
+        Command::Kill(args) => commands::act::stop(&context("kill")?, args, true),
+        Command::Restart(args) => commands::act::restart(&context("restart")?, args),
+        Command::Delete(args) => commands::act::delete(&context("delete")?, args),
+        Command::List(args) => commands::list::run(&context("list")?, &args),
+        Command::Info(args) => commands::info::run(&context("info")?, &args),
+        Command::Logs(args) => commands::logs::run(&context("logs")?, &args),
+        Command::Supervisor(SupervisorCommand::Status { json }) => {
+            commands::supervisor::status(&context("supervisor status")?, json)
+        }
+        Command::Supervisor(SupervisorCommand::Stop) => {
+            commands::supervisor::stop(&context("supervisor stop")?)
+        }
+        Command::Supervisor(SupervisorCommand::Run { guarded }) => {
+            commands::supervisor::run(&context("supervisor run")?, guarded)
+        }
+        Command::Supervisor(SupervisorCommand::Guard) => {
+            commands::supervisor::guard(&context("supervisor guard")?)
+        }
+    }
+}
+
+fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
+    let home = match &global.home {
+        Some(home) if home.as_os_str().is_empty() => {
+            return Err(Error::bad_value("--home", "it is empty; name a directory"));
+        }
+        Some(home) => Home::at(home),
+        None => Home::resolve(|name| std::env::var_os(name))?,
+    };
+    Ok(Context {
+        home,
+        output: Output::new(global),
+        command,
+    })
+}
+
+/// Says what is wrong in one line, and where help is; help and version go to standard output.
+fn wrong_usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind as Clap;
+    if matches!(error.kind(), Clap::DisplayHelp | Clap::DisplayVersion) {
+        // A reader that went away has seen enough.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with("Usage:"));
+    let mut first = lines
+        .next()
+        .unwrap_or("wrong usage")
+        .trim_start_matches("error: ")
+        .to_owned();
+    // A list of what is missing stands on lines of its own.
+    let details: Vec<&str> = lines
+        .filter(|line| !line.starts_with("For more information"))
+        .collect();
+    if first.ends_with(':') {
+        first = format!(
+            "{first} {}",
+            details
+                .iter()
+                .filter(|l| !l.starts_with("tip:"))
+                .copied()
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
+    }
+    complain(first);
+    if let Some(tip) = details.iter().find(|line| line.starts_with("tip:")) {
+        complain(tip.trim_start_matches("tip:").trim());
+    }
+    complain("'tsm --help' and 'tsm COMMAND --help' show how");
+    ExitCode::from(ErrorKind::Usage.exit_status())
+}

@@ -1,0 +1,272 @@
+//! What may be typed.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tsm_core::name::ProcessName;
+use tsm_core::spec::{RestartPolicy, parse_duration};
+use tsm_core::sys::Signal;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXIT_STATUSES: &str =
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 no such process, 4 already there or running,
+5 the port is taken, 6 the supervisor cannot be reached or started, 7 timed out.";
+
+/// Keep programs running: in the environment of this shell, through crashes, with their logs.
+#[derive(Debug, Parser)]
+#[command(name = "tsm", version, styles = STYLES, after_help = EXIT_STATUSES, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The directory that holds everything [default: TSM_HOME, TSPM_HOME, $TETRA_DIR/tsm, ~/.tsm]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// When to use colours; NO_COLOR counts too
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a script, a program or a "quoted command line"; or known, stopped processes again
+    #[command(after_help = "Examples:
+  tsm start server.sh --name api --port 4001
+  tsm start \"npm run dev\" --name web
+  tsm start --name files -- python3 -m http.server 8000
+  tsm start api worker            start these two again, in the environment that they had")]
+    Start(StartArgs),
+    /// Ask processes to end, and end what is left after the time-out
+    Stop(StopArgs),
+    /// Stop with SIGKILL at once
+    Kill(SelectArgs),
+    /// Stop and start again in the same environment
+    Restart(SelectArgs),
+    /// Stop and remove all files; asks on a terminal where a glob or `all` is meant
+    #[command(visible_alias = "rm", alias = "del")]
+    Delete(DeleteArgs),
+    /// All processes
+    #[command(visible_alias = "ls", alias = "ps")]
+    List(ListArgs),
+    /// One process in full
+    #[command(visible_alias = "describe", aliases = ["desc", "show"])]
+    Info(InfoArgs),
+    /// What processes printed
+    Logs(LogsArgs),
+    /// The supervisor itself; other commands start it when they need it
+    #[command(subcommand)]
+    Supervisor(SupervisorCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StartArgs {
+    /// Its name [default: the file's stem, made unique]
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) name: Option<ProcessName>,
+    /// The port that it listens on, handed to it as PORT
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// Where it runs [default: this directory]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// Set a variable in its environment; may be repeated
+    #[arg(long, value_name = "K=V")]
+    pub(crate) env: Vec<OsString>,
+    /// What executes the file, with arguments; `none`: the file itself
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) interpreter: Option<String>,
+    /// When it is started again by itself: no, on-failure, always
+    #[arg(long, value_name = "POLICY", default_value = "on-failure")]
+    pub(crate) restart: RestartPolicy,
+    /// Give up after so many restarts in a row [default: never]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_restarts: Option<u32>,
+    /// The signal that asks it to end [default: TERM]
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<Signal>,
+    /// How long a stop waits before SIGKILL [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) stop_timeout: Option<Duration>,
+    /// A label to select it by, as @NAME
+    #[arg(long, value_name = "NAME")]
+    pub(crate) namespace: Option<ProcessName>,
+    /// The user that it runs as; only root may say so
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What stands behind `--` is a target, whatever it looks like
+    #[arg(long, hide = true)]
+    pub(crate) literal_target: bool,
+    /// A script, a program on PATH, or a quoted command line, and its arguments; or names of known processes
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "TARGET [ARG]"
+    )]
+    pub(crate) words: Vec<OsString>,
+}
+
+impl StartArgs {
+    /// An option that only makes sense for something new, if one was given.
+    pub(crate) fn spec_option(&self) -> Option<&'static str> {
+        let given = [
+            ("--port", self.port.is_some()),
+            ("--cwd", self.cwd.is_some()),
+            ("--env", !self.env.is_empty()),
+            ("--interpreter", self.interpreter.is_some()),
+            ("--restart", self.restart != RestartPolicy::OnFailure),
+            ("--max-restarts", self.max_restarts.is_some()),
+            ("--stop-signal", self.stop_signal.is_some()),
+            ("--stop-timeout", self.stop_timeout.is_some()),
+            ("--namespace", self.namespace.is_some()),
+            ("--user", self.user.is_some()),
+        ];
+        given
+            .into_iter()
+            .find(|(_, given)| *given)
+            .map(|(option, _)| option)
+    }
+}
+
+/// Which processes.
+#[derive(Debug, Args)]
+pub(crate) struct SelectArgs {
+    /// A name, an ID, a glob, @NAMESPACE or `all`
+    #[arg(value_name = "SELECTOR", required_unless_present = "all")]
+    pub(crate) selectors: Vec<String>,
+    /// All processes
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl SelectArgs {
+    pub(crate) fn into_selectors(self) -> Vec<String> {
+        if self.all {
+            vec!["all".to_owned()]
+        } else {
+            self.selectors
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    /// SIGKILL at once
+    #[arg(short, long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    /// Leave the logs
+    #[arg(long)]
+    pub(crate) keep_logs: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct ListArgs {
+    /// Only these
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Leave CPU and memory out, which cost a look at every process of the machine
+    #[arg(long)]
+    pub(crate) fast: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    /// Which
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selectors: Vec<String>,
+    /// Print a JSON object, or an array where several are meant
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Which [default: all]
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// How many lines, or `all`
+    #[arg(
+        short = 'n',
+        long,
+        alias = "lines",
+        value_name = "N",
+        default_value = "20"
+    )]
+    pub(crate) tail: String,
+    /// Go on with what is printed from now on
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only standard output
+    #[arg(long, conflicts_with = "err", action = ArgAction::SetTrue)]
+    pub(crate) out: bool,
+    /// Only standard error
+    #[arg(long)]
+    pub(crate) err: bool,
+    /// Put the time before each line
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SupervisorCommand {
+    /// Whether it runs, and since when; starts nothing
+    Status {
+        /// Print a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// End it and leave the services up
+    Stop,
+    /// Be it, in the foreground; takes the place of one that is there
+    Run {
+        /// It was started by a guardian
+        #[arg(long, hide = true)]
+        guarded: bool,
+    },
+    /// Be the guardian that starts it and holds its descriptors
+    #[command(hide = true)]
+    Guard,
+}

@@ -1,0 +1,125 @@
+//! `start TARGET [ARG…] --name NAME`: which words are TSM's own options, and which are the program's.
+//!
+//! TSM's long options count wherever they stand before a `--`. What else begins with a single dash behind the target is
+//! the program's; an unknown long option is a mistake unless it stands behind `--`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+use clap::{Arg, Command};
+
+/// Puts TSM's own options of a `start` first and the target with its arguments behind a `--`, so that the parser need
+/// not know which is which. Other commands stay as they are.
+pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
+    let Some(at) = command_at(&words, tsm).filter(|&at| words[at] == "start") else {
+        return words;
+    };
+    let Some(start) = tsm.find_subcommand("start") else {
+        return words;
+    };
+    let options: Vec<&Arg> = start.get_arguments().chain(tsm.get_arguments()).collect();
+    let mut own: Vec<OsString> = words[..=at].to_vec();
+    let mut program: Vec<OsString> = Vec::new();
+    let mut literal = false;
+    let mut rest = words[at + 1..].iter();
+    while let Some(word) = rest.next() {
+        let bytes = word.as_bytes();
+        if bytes == b"--" {
+            literal = program.is_empty();
+            program.extend(rest.cloned());
+            break;
+        }
+        if bytes == b"--help" || (bytes == b"-h" && program.is_empty()) {
+            return words;
+        }
+        // Behind the target, single dashes are the program's, but for the `-n NAME` that hands know.
+        let is_own = bytes.starts_with(b"--") && bytes.len() > 2
+            || bytes.starts_with(b"-") && bytes.len() > 1 && (program.is_empty() || bytes == b"-n");
+        if !is_own {
+            program.push(word.clone());
+            continue;
+        }
+        own.push(word.clone());
+        if takes_next_word(word, &options) {
+            own.extend(rest.next().cloned());
+        }
+    }
+    if literal {
+        own.push("--literal-target".into());
+    }
+    own.push("--".into());
+    own.extend(program);
+    own
+}
+
+/// Where the command's name stands: the first word that is neither an option nor an option's value.
+fn command_at(words: &[OsString], tsm: &Command) -> Option<usize> {
+    let options: Vec<&Arg> = tsm.get_arguments().collect();
+    let mut at = 1;
+    while at < words.len() {
+        if !words[at].as_bytes().starts_with(b"-") {
+            return Some(at);
+        }
+        at += if takes_next_word(&words[at], &options) {
+            2
+        } else {
+            1
+        };
+    }
+    None
+}
+
+/// Whether this option's value is the next word.
+fn takes_next_word(word: &OsStr, options: &[&Arg]) -> bool {
+    let Some(text) = word.to_str() else {
+        return false;
+    };
+    if text.contains('=') {
+        return false;
+    }
+    let found = options.iter().find(|option| match text.strip_prefix("--") {
+        Some(long) => option.get_long() == Some(long),
+        None => option
+            .get_short()
+            .is_some_and(|short| text[1..].chars().eq([short])),
+    });
+    found.is_some_and(|option| option.get_action().takes_values())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn arranged(line: &str) -> String {
+        let words = line.split(' ').map(OsString::from).collect();
+        let words = arrange(words, &crate::args::Cli::command());
+        words
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn own_options_come_first_and_the_programs_words_stay_in_order() {
+        assert_eq!(
+            arranged("tsm start server.sh --name api --port 4001"),
+            "tsm start --name api --port 4001 -- server.sh"
+        );
+        assert_eq!(
+            arranged("tsm --home /x start python3 -m http.server 80 --name web"),
+            "tsm --home /x start --name web -- python3 -m http.server 80"
+        );
+        assert_eq!(
+            arranged("tsm start --name=w -- python3 --name x"),
+            "tsm start --name=w --literal-target -- python3 --name x"
+        );
+        assert_eq!(
+            arranged("tsm start x -c y -- --z"),
+            "tsm start -- x -c y --z"
+        );
+        assert_eq!(arranged("tsm start x --bogus"), "tsm start --bogus -- x");
+        assert_eq!(arranged("tsm stop -f x"), "tsm stop -f x");
+    }
+}

@@ -1,0 +1,8 @@
+//! The commands.
+
+pub(crate) mod act;
+pub(crate) mod info;
+pub(crate) mod list;
+pub(crate) mod logs;
+pub(crate) mod start;
+pub(crate) mod supervisor;

@@ -1,0 +1,241 @@
+//! `tsm stop`, `kill`, `restart`, `delete`, and `start` of known processes.
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tsm_core::control::{self, ActOptions, Reply, Verb};
+use tsm_core::error::{Error, ErrorKind};
+use tsm_core::selector::Selector;
+
+use crate::app::{Context, Failure, Outcome};
+use crate::args::{DeleteArgs, SelectArgs};
+use crate::output::{self, complain};
+use crate::words;
+
+/// After this long a terminal is shown what is waited for.
+const PROGRESS_AFTER: Duration = Duration::from_millis(700);
+
+pub(crate) fn stop(context: &Context, select: SelectArgs, force: bool) -> Outcome {
+    let json = select.json;
+    act(
+        context,
+        Verb::Stop,
+        &select.into_selectors(),
+        ActOptions {
+            force,
+            keep_logs: false,
+        },
+        json,
+    )
+}
+
+pub(crate) fn restart(context: &Context, select: SelectArgs) -> Outcome {
+    let json = select.json;
+    act(
+        context,
+        Verb::Restart,
+        &select.into_selectors(),
+        ActOptions::default(),
+        json,
+    )
+}
+
+pub(crate) fn delete(context: &Context, args: DeleteArgs) -> Outcome {
+    let json = args.select.json;
+    let selectors = args.select.into_selectors();
+    if !args.yes && io::stdin().is_terminal() {
+        let parsed = selectors
+            .iter()
+            .map(|text| text.parse::<Selector>())
+            .collect::<Result<Vec<_>, _>>()?;
+        if parsed.iter().any(Selector::is_wide) && !confirm(context, &parsed)? {
+            return Err(Failure::Told(ErrorKind::Failed));
+        }
+    }
+    act(
+        context,
+        Verb::Delete,
+        &selectors,
+        ActOptions {
+            force: false,
+            keep_logs: args.keep_logs,
+        },
+        json,
+    )
+}
+
+fn confirm(context: &Context, selectors: &[Selector]) -> Result<bool, Failure> {
+    let overview = tsm_core::view::Overview::read(&context.store(), false)?;
+    let names: Vec<&str> = overview
+        .processes
+        .iter()
+        .filter(|view| {
+            selectors
+                .iter()
+                .any(|s| s.selects(view.id, view.name.as_str(), &view.namespace))
+        })
+        .map(|view| view.name.as_str())
+        .collect();
+    if names.is_empty() {
+        return Ok(true);
+    }
+    write!(
+        io::stderr(),
+        "Delete {} ({})? [y/N] ",
+        words::processes(names.len()),
+        names.join(", ")
+    )?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Asks the supervisor, shows what is waited for, and prints what became of each process.
+pub(crate) fn act(
+    context: &Context,
+    verb: Verb,
+    selectors: &[String],
+    options: ActOptions,
+    json: bool,
+) -> Outcome {
+    // Without a supervisor, records and what runs of them are still there: one is started for them. But a home that was
+    // never used has no processes, and none is made for finding that out.
+    if !context.home.exists() && !selectors.iter().any(|s| s == "all") {
+        return Err(Error::NoSuchProcess {
+            selector: selectors[0].clone(),
+            suggestion: None,
+        }
+        .into());
+    }
+    let progress = (io::stderr().is_terminal() && !context.output.quiet).then(Progress::begin);
+    let acted = context.client()?.act(verb, selectors, options, |reply| {
+        if let Some(progress) = &progress {
+            progress.hear(reply);
+        }
+    });
+    if let Some(progress) = progress {
+        progress.end();
+    }
+    let (outcomes, notices) = acted?;
+    if json {
+        output::json(&outcomes)?;
+    }
+    let mut worst = None;
+    for outcome in &outcomes {
+        if let Some(error) = &outcome.error {
+            complain(&error.message);
+            worst.get_or_insert(error.kind);
+        } else if let Some(note) = &outcome.note {
+            context
+                .output
+                .remark(format_args!("'{}' {note}", outcome.name));
+        } else if !json {
+            tell(context, verb, outcome)?;
+        }
+    }
+    if outcomes.is_empty() && !json {
+        context.output.remark("there are no processes");
+    }
+    for notice in notices {
+        context.output.remark(notice);
+    }
+    worst.map_or(Ok(()), |kind| Err(Failure::Told(kind)))
+}
+
+fn tell(context: &Context, verb: Verb, outcome: &control::Outcome) -> io::Result<()> {
+    let control::Outcome { id, name, .. } = outcome;
+    let pid = outcome
+        .pid
+        .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+    match verb {
+        Verb::Start => {
+            context
+                .output
+                .fact(format_args!("Starting process: {name}"))?;
+            context.output.fact(format_args!(
+                "Process started with PID: {pid}, TSM ID: {id}"
+            ))
+        }
+        Verb::Restart => context.output.fact(format_args!(
+            "Process restarted: {name} (PID: {pid}, ID: {id})"
+        )),
+        Verb::Stop => context
+            .output
+            .fact(format_args!("Process stopped: {name} (ID: {id})")),
+        Verb::Delete => context
+            .output
+            .fact(format_args!("Process deleted: {name} (ID: {id})")),
+    }
+}
+
+/// A line on a terminal that says what is waited for, from the moment that waiting is felt.
+struct Progress {
+    news: Sender<News>,
+    thread: JoinHandle<()>,
+}
+
+enum News {
+    Names(Vec<String>),
+    Settled(String),
+}
+
+impl Progress {
+    fn begin() -> Self {
+        let (news, heard) = mpsc::channel::<News>();
+        let thread = std::thread::spawn(move || {
+            let mut waiting: Vec<String> = Vec::new();
+            let mut shown = false;
+            let mut stderr = io::stderr();
+            loop {
+                match heard.recv_timeout(PROGRESS_AFTER) {
+                    Ok(News::Names(names)) => waiting = names,
+                    Ok(News::Settled(name)) => waiting.retain(|other| *other != name),
+                    Err(RecvTimeoutError::Timeout) => {
+                        shown = true;
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+                if shown && !waiting.is_empty() {
+                    let first = waiting
+                        .iter()
+                        .take(4)
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    let more = if waiting.len() > 4 { ", …" } else { "" };
+                    // A terminal that went away needs no progress.
+                    let _ = write!(
+                        stderr,
+                        "\r\x1b[Kwaiting for {}: {first}{more}",
+                        words::processes(waiting.len())
+                    );
+                    let _ = stderr.flush();
+                }
+            }
+            if shown {
+                let _ = write!(stderr, "\r\x1b[K");
+                let _ = stderr.flush();
+            }
+        });
+        Self { news, thread }
+    }
+
+    fn hear(&self, reply: &Reply) {
+        let news = match reply {
+            Reply::Accepted { names } => {
+                News::Names(names.iter().map(ToString::to_string).collect())
+            }
+            Reply::Outcome(outcome) => News::Settled(outcome.name.to_string()),
+            _ => return,
+        };
+        // The thread lives until `end`.
+        let _ = self.news.send(news);
+    }
+
+    fn end(self) {
+        drop(self.news);
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,214 @@
+//! `tsm info`.
+
+use std::fmt::Write as _;
+
+use anstyle::AnsiColor;
+use serde::Serialize;
+use tsm_core::home::Home;
+use tsm_core::spec::ProcessSpec;
+use tsm_core::sys::clock;
+use tsm_core::view::{Overview, ProcessView};
+
+use super::list::select;
+use crate::app::{Context, Outcome};
+use crate::args::InfoArgs;
+use crate::output::{Output, complain, json};
+use crate::{table, words};
+
+/// One process in full, as `info --json` prints it.
+#[derive(Serialize)]
+struct Info<'a> {
+    #[serde(flatten)]
+    view: &'a ProcessView,
+    restart: Option<String>,
+    max_restarts: Option<u32>,
+    stop_signal: Option<String>,
+    stop_timeout_ms: Option<u64>,
+    user: Option<&'a str>,
+    program: Option<Vec<String>>,
+    files: Files,
+}
+
+#[derive(Serialize)]
+struct Files {
+    out: String,
+    err: String,
+    env: String,
+    meta: String,
+    events: String,
+}
+
+pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
+    let store = context.store();
+    let overview = Overview::read(&store, true)?;
+    for damage in &overview.damaged {
+        complain(&damage.error);
+    }
+    let views = select(overview.processes, &args.selectors)?;
+    let mut specs = Vec::new();
+    for view in &views {
+        specs.push(store.spec(&view.name)?.map(|saved| saved.spec));
+    }
+    let infos: Vec<Info<'_>> = views
+        .iter()
+        .zip(&specs)
+        .map(|(view, spec)| info(&context.home, view, spec.as_ref()))
+        .collect();
+    if args.json {
+        match infos.as_slice() {
+            [one] => json(one)?,
+            several => json(&several)?,
+        }
+        return Ok(());
+    }
+    let text: Vec<String> = infos.iter().map(|info| in_words(context, info)).collect();
+    Output::raw(text.join("\n").as_bytes())?;
+    Ok(())
+}
+
+fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -> Info<'a> {
+    let path = |path: std::path::PathBuf| path.display().to_string();
+    let name = &view.name;
+    Info {
+        view,
+        restart: spec.map(|spec| spec.restart.to_string()),
+        max_restarts: spec.and_then(|spec| spec.max_restarts),
+        stop_signal: spec.map(|spec| spec.stop_signal.to_string()),
+        stop_timeout_ms: spec.map(|spec| spec.stop_timeout_ms),
+        user: spec
+            .and_then(|spec| spec.user.as_ref())
+            .map(|user| user.name.as_str()),
+        program: spec.map(|spec| {
+            spec.program
+                .words
+                .iter()
+                .map(|word| word.to_string_lossy().into_owned())
+                .collect()
+        }),
+        files: Files {
+            out: path(home.out_log(name)),
+            err: path(home.err_log(name)),
+            env: path(home.env(name)),
+            meta: path(home.meta(name)),
+            events: path(home.events(name)),
+        },
+    }
+}
+
+fn in_words(context: &Context, info: &Info<'_>) -> String {
+    let view = info.view;
+    let mut text = String::new();
+    let mut line = |label: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{label}: {value}");
+    };
+    line("Process", &format!("{} (ID: {})", view.name, view.id));
+    line("Status", &status(context, view));
+    line("Script", &table::printable(&view.script.to_string_lossy()));
+    if let Some(port) = view.port {
+        line("Port", &port.to_string());
+    }
+    if view.started_s > 0 {
+        line("Started", &words::local_time(view.started_s * 1000));
+    }
+    line(
+        "Working Dir",
+        &table::printable(&view.cwd.to_string_lossy()),
+    );
+    if !view.args.is_empty() {
+        let args: Vec<&[u8]> = view
+            .args
+            .iter()
+            .map(tsm_core::text::Text::as_bytes)
+            .collect();
+        let quoted = tsm_core::env::quote::quote_words(args.into_iter());
+        line("Arguments", &String::from_utf8_lossy(&quoted));
+    }
+    if let Some(uptime) = view.uptime_ms {
+        line("Uptime", &words::duration(uptime));
+    }
+    if let (Some(cpu), Some(memory)) = (view.cpu_percent, view.memory_bytes) {
+        line(
+            "Usage",
+            &format!("{cpu:.1}% CPU, {} memory", words::size(memory)),
+        );
+    }
+    if let Some(restart) = &info.restart {
+        let limit = info
+            .max_restarts
+            .map(|n| format!(", given up after {n} in a row"))
+            .unwrap_or_default();
+        line(
+            "Restart",
+            &format!("{restart}{limit} ({} so far)", view.restarts),
+        );
+    }
+    if let (Some(signal), Some(ms)) = (&info.stop_signal, info.stop_timeout_ms) {
+        line(
+            "Stop",
+            &format!("{signal}, SIGKILL after {}", words::seconds(ms)),
+        );
+    }
+    if let Some(user) = info.user {
+        line("User", user);
+    }
+    line("Namespace", &view.namespace);
+    if let Some(exit) = &view.exit {
+        let at = exit
+            .at
+            .as_deref()
+            .and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
+        let at = at
+            .map(|at| format!(", {}", words::local_time(at.timestamp_millis() as u64)))
+            .unwrap_or_default();
+        line(
+            "Last Exit",
+            &format!("{}{at}", table::printable(&exit.reason)),
+        );
+    }
+    line("Output", &info.files.out);
+    line("Errors", &info.files.err);
+    line("Environment", &info.files.env);
+    text
+}
+
+fn status(context: &Context, view: &ProcessView) -> String {
+    let reason = view
+        .exit
+        .as_ref()
+        .map(|exit| table::printable(&exit.reason));
+    let because = reason
+        .map(|reason| format!(" ({reason})"))
+        .unwrap_or_default();
+    let pid = view
+        .pid
+        .map(|pid| format!(" (PID: {pid})"))
+        .unwrap_or_default();
+    let (glyph, word, colour, more) = match view.state.as_str() {
+        "running" => ("✓", "Running", AnsiColor::Green, pid),
+        "starting" => ("…", "Starting", AnsiColor::Yellow, pid),
+        "stopping" => ("…", "Stopping", AnsiColor::Yellow, pid),
+        "unsupervised" => ("!", "Unsupervised", AnsiColor::Yellow, pid),
+        "backoff" => {
+            let wait = view
+                .next_ms
+                .map(|at| at.saturating_sub(clock::unix_ms()))
+                .map(words::seconds);
+            let lane = if view.slow_lane { ", slow lane" } else { "" };
+            let next = wait
+                .map(|wait| format!(", next start in {wait}{lane}"))
+                .unwrap_or_default();
+            (
+                "↻",
+                "Backoff",
+                AnsiColor::Yellow,
+                format!("{because}{next}"),
+            )
+        }
+        "failed" => ("✗", "Failed", AnsiColor::Red, because),
+        "exited" => ("○", "Exited", AnsiColor::White, because),
+        "stopped" if because == " (reboot)" => ("○", "Stopped", AnsiColor::White, because),
+        _ => ("○", "Stopped", AnsiColor::White, String::new()),
+    };
+    format!("{} {word}{more}", context.output.paint(colour, glyph))
+}

@@ -1,0 +1,73 @@
+//! `tsm list`.
+
+use tsm_core::error::Error;
+use tsm_core::selector::{Selector, suggestion};
+use tsm_core::view::{Overview, ProcessView};
+
+use crate::app::{Context, Outcome};
+use crate::args::ListArgs;
+use crate::output::{Output, complain, json};
+use crate::table;
+
+pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
+    let mut overview = Overview::read(&context.store(), !args.fast)?;
+    for damage in &overview.damaged {
+        complain(&damage.error);
+    }
+    if !args.selectors.is_empty() {
+        overview.processes = select(overview.processes, &args.selectors)?;
+    }
+    if args.json {
+        json(&overview.processes)?;
+        return Ok(());
+    }
+    if overview.processes.is_empty() {
+        context
+            .output
+            .fact("No processes. 'tsm start server.sh --name api' starts one.")?;
+        return Ok(());
+    }
+    let width = table::terminal_width(context.output);
+    Output::raw(table::processes(context.output, &overview.processes, width).as_bytes())?;
+    if !overview.supervised
+        && overview
+            .processes
+            .iter()
+            .any(|view| view.state == "unsupervised")
+    {
+        context.output.remark(
+            "no supervisor looks after these; any command that changes something brings one back",
+        );
+    }
+    Ok(())
+}
+
+/// Those that the selectors mean; one that means nothing is an error.
+pub(crate) fn select(
+    views: Vec<ProcessView>,
+    selectors: &[String],
+) -> Result<Vec<ProcessView>, Error> {
+    let mut wanted = vec![false; views.len()];
+    for text in selectors {
+        let selector: Selector = text.parse()?;
+        let mut any = selector.may_be_empty();
+        for (view, wanted) in views.iter().zip(&mut wanted) {
+            if selector.selects(view.id, view.name.as_str(), &view.namespace) {
+                *wanted = true;
+                any = true;
+            }
+        }
+        if !any {
+            let known = views.iter().map(|view| view.name.as_str());
+            return Err(Error::NoSuchProcess {
+                selector: text.clone(),
+                suggestion: suggestion(text, known),
+            });
+        }
+    }
+    let mut wanted = wanted.into_iter();
+    Ok(views
+        .into_iter()
+        .filter(|_| wanted.next().unwrap_or(false))
+        .collect())
+}

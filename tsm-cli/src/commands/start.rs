@@ -1,0 +1,201 @@
+//! `tsm start`.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use tsm_core::control::{ActOptions, StartRequest, Verb};
+use tsm_core::env::Environment;
+use tsm_core::error::{Error, IoContext as _};
+use tsm_core::launch::{Typed, resolve};
+use tsm_core::selector::Selector;
+use tsm_core::spec::ProcessSpec;
+use tsm_core::sys::account;
+use tsm_core::text::Text;
+
+use super::act;
+use crate::app::{Context, Outcome};
+use crate::args::StartArgs;
+use crate::output;
+
+pub(crate) fn run(context: &Context, args: StartArgs) -> Outcome {
+    if let Some(selectors) = known_processes(context, &args)? {
+        if let Some(option) = args.spec_option() {
+            let name = &selectors[0];
+            let reason = format!(
+                "'{name}' is a known process and starts as it was; delete it first, or give the new one a --name"
+            );
+            return Err(Error::bad_value(option, reason).into());
+        }
+        return act::act(
+            context,
+            Verb::Start,
+            &selectors,
+            ActOptions::default(),
+            args.json,
+        );
+    }
+    let request = request(&args)?;
+    let mut environment = Environment::from_os(std::env::vars_os());
+    for assignment in &args.env {
+        use std::os::unix::ffi::OsStrExt as _;
+        let wrong = |error: tsm_core::env::EnvError| {
+            Error::bad_value("--env", format!("{error}; write --env NAME=VALUE"))
+        };
+        environment
+            .set_assignment(assignment.as_bytes())
+            .map_err(wrong)?;
+    }
+    check_port(&args, &environment)?;
+    let (outcome, notices) = context.client()?.start(request, &environment)?;
+    if args.json {
+        output::json(&[&outcome])?;
+    } else {
+        context
+            .output
+            .fact(format_args!("Starting process: {}", outcome.name))?;
+        let pid = outcome
+            .pid
+            .map_or_else(|| "-".to_owned(), |pid| pid.to_string());
+        context.output.fact(format_args!(
+            "Process started with PID: {pid}, TSM ID: {}",
+            outcome.id
+        ))?;
+    }
+    for notice in notices {
+        context.output.remark(notice);
+    }
+    Ok(())
+}
+
+/// The words as selectors, if the first of them means processes that exist.
+fn known_processes(context: &Context, args: &StartArgs) -> Result<Option<Vec<String>>, Error> {
+    if args.name.is_some() || args.literal_target {
+        return Ok(None);
+    }
+    let words: Option<Vec<String>> = args
+        .words
+        .iter()
+        .map(|word| word.to_str().map(str::to_owned))
+        .collect();
+    let Some(words) = words else { return Ok(None) };
+    let Ok(selector) = words[0].parse::<Selector>() else {
+        return Ok(None);
+    };
+    let (records, damaged) = context.store().records()?;
+    let known = match &selector {
+        Selector::All => true,
+        _ => {
+            let namespace = |meta: &tsm_core::meta::Meta| {
+                meta.namespace
+                    .clone()
+                    .unwrap_or_else(|| "default".to_owned())
+            };
+            records
+                .iter()
+                .any(|(name, meta)| selector.selects(meta.id, name.as_str(), &namespace(meta)))
+                || damaged
+                    .iter()
+                    .any(|damage| damage.name.as_str() == words[0])
+        }
+    };
+    Ok(known.then_some(words))
+}
+
+fn request(args: &StartArgs) -> Result<StartRequest, Error> {
+    let here = std::env::current_dir().map_err(|source| Error::System {
+        action: "tell the working directory",
+        source,
+    })?;
+    let cwd = match &args.cwd {
+        Some(directory) => {
+            let directory = here.join(directory);
+            let there =
+                std::fs::metadata(&directory).at("enter the working directory", &directory)?;
+            if !there.is_dir() {
+                return Err(Error::bad_value(
+                    "--cwd",
+                    format!("{} is not a directory", directory.display()),
+                ));
+            }
+            directory
+        }
+        None => here,
+    };
+    let path = std::env::var_os("PATH");
+    let (target, arguments): (&OsString, &[OsString]) = (&args.words[0], &args.words[1..]);
+    let typed = Typed {
+        target,
+        args: arguments,
+        cwd: &cwd,
+        path: path.as_deref(),
+        interpreter: args.interpreter.as_deref(),
+    };
+    let resolved = resolve(typed)?;
+    let mut spec = ProcessSpec::new(target, resolved.program, plain(&cwd));
+    spec.args = arguments.iter().map(Text::from).collect();
+    spec.interpreter.clone_from(&args.interpreter);
+    spec.port = args.port;
+    spec.restart = args.restart;
+    spec.max_restarts = args.max_restarts;
+    if let Some(signal) = args.stop_signal {
+        spec.stop_signal = signal;
+    }
+    if let Some(timeout) = args.stop_timeout {
+        spec.stop_timeout_ms = timeout.as_millis() as u64;
+    }
+    if let Some(namespace) = &args.namespace {
+        namespace.as_str().clone_into(&mut spec.namespace);
+    }
+    if let Some(user) = &args.user {
+        spec.user = Some(find_user(user)?);
+    }
+    Ok(StartRequest {
+        name: args.name.clone(),
+        suggested: resolved.name,
+        spec,
+    })
+}
+
+fn find_user(name: &str) -> Result<account::Account, Error> {
+    if account::effective_uid() != 0 {
+        return Err(Error::bad_value(
+            "--user",
+            "only root may run a service as another user; use sudo, or leave it out",
+        ));
+    }
+    let found = account::find(name).map_err(|source| Error::System {
+        action: "look the user up",
+        source,
+    })?;
+    found.ok_or_else(|| {
+        Error::bad_value(
+            "--user",
+            format!("there is no user '{name}' on this machine"),
+        )
+    })
+}
+
+/// `--port` wins over the shell's PORT; two that were both given and differ are a mistake.
+fn check_port(args: &StartArgs, environment: &Environment) -> Result<(), Error> {
+    let Some(port) = args.port else { return Ok(()) };
+    let given = args
+        .env
+        .iter()
+        .any(|assignment| assignment.to_string_lossy().starts_with("PORT="));
+    match environment
+        .get(b"PORT")
+        .filter(|_| given)
+        .map(String::from_utf8_lossy)
+    {
+        Some(other) if other != port.to_string() => Err(Error::bad_value(
+            "--port",
+            format!("{port} and --env PORT={other} differ; give one of them"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The directory without `.` parts.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
+}

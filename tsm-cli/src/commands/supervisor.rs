@@ -1,0 +1,139 @@
+//! `tsm supervisor`.
+
+use std::ffi::OsString;
+
+use serde::Serialize;
+use tsm_core::control::SupervisorStatus;
+use tsm_core::error::{Error, ErrorKind};
+use tsm_core::supervise::{self, Options};
+use tsm_core::sys::clock;
+use tsm_core::view::Overview;
+
+use crate::app::{Context, Failure, Outcome};
+use crate::{output, words};
+
+#[derive(Serialize)]
+struct StatusView<'a> {
+    running: bool,
+    pid: Option<u32>,
+    guardian: Option<u32>,
+    version: Option<&'a str>,
+    uptime_ms: Option<u64>,
+    processes: Option<u32>,
+    processes_running: Option<u32>,
+    foreground: Option<bool>,
+    home: String,
+}
+
+pub(crate) fn status(context: &Context, json: bool) -> Outcome {
+    let status: Option<SupervisorStatus> = if context.home.exists() {
+        context.client()?.status()?
+    } else {
+        None
+    };
+    let status = status.as_ref();
+    let uptime_ms = status.map(|status| clock::unix_ms().saturating_sub(status.started_ms));
+    if json {
+        output::json(&StatusView {
+            running: status.is_some(),
+            pid: status.map(|status| status.pid),
+            guardian: status.and_then(|status| status.guardian),
+            version: status.map(|status| status.version.as_str()),
+            uptime_ms,
+            processes: status.map(|status| status.processes),
+            processes_running: status.map(|status| status.running),
+            foreground: status.map(|status| status.foreground),
+            home: context.home.root().display().to_string(),
+        })?;
+        return Ok(());
+    }
+    let Some(status) = status else {
+        context.output.fact(format_args!(
+            "Supervisor: not running (home {})",
+            context.home.root().display()
+        ))?;
+        return Ok(());
+    };
+    let output = context.output;
+    output.fact(format_args!(
+        "Supervisor: running (PID: {}), version {}",
+        status.pid, status.version
+    ))?;
+    match status.guardian {
+        Some(pid) => output.fact(format_args!("Guardian: running (PID: {pid})"))?,
+        None if status.foreground => output.fact("Guardian: none (in the foreground)")?,
+        None => output
+            .fact("Guardian: gone; 'tsm supervisor stop', and the next command starts both anew")?,
+    }
+    output.fact(format_args!(
+        "Uptime: {}",
+        words::duration(uptime_ms.unwrap_or(0))
+    ))?;
+    output.fact(format_args!(
+        "Processes: {}, {} running",
+        status.processes, status.running
+    ))?;
+    output.fact(format_args!("Home: {}", context.home.root().display()))?;
+    Ok(())
+}
+
+pub(crate) fn stop(context: &Context) -> Outcome {
+    if !context.home.exists() || !context.client()?.shut_down()? {
+        context.output.remark("no supervisor was running");
+        return Ok(());
+    }
+    context.output.fact("Supervisor stopped")?;
+    let running = Overview::read(&context.store(), false)?
+        .processes
+        .iter()
+        .filter(|view| view.pid.is_some())
+        .count();
+    if running > 0 {
+        context.output.remark(format_args!(
+            "{} run on, unsupervised; what they print waits in their pipes. Any command that changes something brings a supervisor back",
+            words::processes(running)
+        ));
+    }
+    Ok(())
+}
+
+pub(crate) fn run(context: &Context, guarded: bool) -> Outcome {
+    let options = Options {
+        home: context.home.clone(),
+        foreground: !guarded,
+        environment: std::env::vars_os().collect(),
+    };
+    let ended = supervise::run(options);
+    match ended {
+        Ok(0) => Ok(()),
+        Ok(_) if guarded => Err(Failure::Told(ErrorKind::NoSuchProcess)),
+        Ok(_) => Err(Error::bad_value(
+            "supervisor",
+            "another one has this home and did not hand over",
+        )
+        .into()),
+        Err(error) => {
+            if guarded {
+                // The command that waits for this supervisor reads it from standard output.
+                output::Output::raw(format!("{error}\n").as_bytes())?;
+            }
+            Err(error.into())
+        }
+    }
+}
+
+pub(crate) fn guard(context: &Context) -> Outcome {
+    // The kernel's own link still leads to this very program when its file was replaced.
+    let program = std::path::Path::new("/proc/self/exe");
+    let arguments: Vec<OsString> = vec![
+        "supervisor".into(),
+        "run".into(),
+        "--guarded".into(),
+        "--home".into(),
+        context.home.root().into(),
+    ];
+    match supervise::guard(program, &arguments, std::env::vars_os().collect())? {
+        0 => Ok(()),
+        _ => Err(Failure::Told(ErrorKind::NoSuchProcess)),
+    }
+}

@@ -1,0 +1,15 @@
+//! `tsm`: the command line of TSM, the Tetra Services Manager.
+
+mod app;
+mod args;
+mod arrange;
+mod commands;
+mod output;
+mod table;
+mod words;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    app::run(std::env::args_os().collect())
+}

@@ -1,0 +1,351 @@
+//! The client's side: reaching the supervisor, starting one where there is none, and asking again where it dies.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::frame::{FrameBuffer, encode};
+use super::protocol::{
+    ActOptions, ActRequest, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
+    SupervisorStatus, Verb,
+};
+use crate::env::Environment;
+use crate::error::{Error, IoContext as _, Result};
+use crate::home::Home;
+use crate::sys;
+
+/// How long a supervisor may take until it says that it understood.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new supervisor may take until it listens.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a request is repeated to a new supervisor when the one before died with it.
+const ATTEMPTS: u32 = 20;
+
+/// How a supervisor is started where there is none.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    /// A program that calls [`crate::supervise::guard`] when it is executed with `arguments`: `tsm`, or your own.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// The environment that the supervisor itself gets; services never see it.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// Talks to the supervisor of one home.
+#[derive(Debug)]
+pub struct Client {
+    home: Home,
+    launcher: Launcher,
+    by: String,
+}
+
+/// The answers to one request.
+enum Attempt<T> {
+    Settled(T),
+    /// The connection ended in between: the supervisor died or was replaced.
+    Lost,
+}
+
+impl Client {
+    /// A client. `by` says in the history who asked, such as "mr from `tsm stop` on pts/3".
+    pub fn new(home: Home, launcher: Launcher, by: impl Into<String>) -> Self {
+        Self {
+            home,
+            launcher,
+            by: by.into(),
+        }
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Starts something new and waits until it is executed.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] with the supervisor's words (kind: already there, failed …), [`Error::Unreachable`].
+    pub fn start(
+        &self,
+        request: StartRequest,
+        environment: &Environment,
+    ) -> Result<(Outcome, Vec<String>)> {
+        let mut first = None;
+        let body = Body::Start(Box::new(request));
+        let notices = self.ask(&body, &environment.to_block(), |reply| {
+            if let Reply::Outcome(outcome) = reply {
+                first = Some(outcome);
+            }
+        })?;
+        match first {
+            Some(Outcome {
+                error: Some(error), ..
+            }) => Err(error.into()),
+            Some(outcome) => Ok((outcome, notices)),
+            None => Err(self.unreachable("answered without an outcome; it is of another version")),
+        }
+    }
+
+    /// Does something with the processes that `selectors` mean, and waits until each is settled; `settled` sees each
+    /// outcome as it comes, and before that the names of all.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] where nothing was done at all, [`Error::Unreachable`]. What went wrong with single processes
+    /// stands in their outcomes.
+    pub fn act(
+        &self,
+        verb: Verb,
+        selectors: &[String],
+        options: ActOptions,
+        mut on_reply: impl FnMut(&Reply),
+    ) -> Result<(Vec<Outcome>, Vec<String>)> {
+        let body = Body::Act(ActRequest {
+            verb,
+            selectors: selectors.to_vec(),
+            options,
+        });
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let notices = self.ask(&body, &[], |reply| {
+            on_reply(&reply);
+            match reply {
+                // Asked anew after a supervisor died: what was said before is said again.
+                Reply::Accepted { .. } => outcomes.clear(),
+                Reply::Outcome(outcome) => outcomes.push(outcome),
+                _ => {}
+            }
+        })?;
+        outcomes.sort_by_key(|outcome| outcome.id);
+        Ok((outcomes, notices))
+    }
+
+    /// How the supervisor is; `None` where none runs. Starts none.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where one is there and does not answer.
+    pub fn status(&self) -> Result<Option<SupervisorStatus>> {
+        for _ in 0..ATTEMPTS {
+            let Some(socket) = self.connect()? else {
+                return Ok(None);
+            };
+            let mut status = None;
+            let done = self.converse(socket, &self.request(Body::Status), &[], |reply| {
+                if let Reply::Status(found) = reply {
+                    status = Some(found);
+                }
+            })?;
+            if let (Attempt::Settled(_), Some(status)) = (done, status) {
+                return Ok(Some(status));
+            }
+        }
+        Err(self.unreachable("dies again and again; see logs/tsm.log in it"))
+    }
+
+    /// Ends the supervisor and leaves the services up. `false` where none runs.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub fn shut_down(&self) -> Result<bool> {
+        let Some(socket) = self.connect()? else {
+            return Ok(false);
+        };
+        // Both the reply and the end of the connection mean that it ends.
+        self.converse(socket, &self.request(Body::Shutdown), &[], |_| {})?;
+        Ok(true)
+    }
+
+    /// Sees to it that a supervisor runs.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] with what it said, [`Error::UnsafeHome`], [`Error::Io`].
+    pub fn ensure_supervisor(&self) -> Result<()> {
+        self.connect_or_start().map(drop)
+    }
+
+    fn request(&self, body: Body) -> Request {
+        Request {
+            version: PROTOCOL,
+            token: token(),
+            by: self.by.clone(),
+            body,
+        }
+    }
+
+    fn unreachable(&self, reason: impl Into<String>) -> Error {
+        Error::Unreachable {
+            home: self.home.root().to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Asks, and asks again with the same token where the supervisor dies in between. Returns the notices.
+    fn ask(
+        &self,
+        body: &Body,
+        blob: &[u8],
+        mut on_reply: impl FnMut(Reply),
+    ) -> Result<Vec<String>> {
+        let request = self.request(body.clone());
+        for _ in 0..ATTEMPTS {
+            let socket = self.connect_or_start()?;
+            if let Attempt::Settled(notices) =
+                self.converse(socket, &request, blob, &mut on_reply)?
+            {
+                return Ok(notices);
+            }
+        }
+        Err(self.unreachable("dies again and again; see logs/tsm.log in it"))
+    }
+
+    /// One request over one connection, to its end.
+    fn converse(
+        &self,
+        socket: OwnedFd,
+        request: &Request,
+        blob: &[u8],
+        mut on_reply: impl FnMut(Reply),
+    ) -> Result<Attempt<Vec<String>>> {
+        let frame = encode(request, blob).doing("write a request")?;
+        let mut stream = File::from(socket);
+        if stream.write_all(&frame).is_err() {
+            return Ok(Attempt::Lost);
+        }
+        let mut buffer = FrameBuffer::default();
+        let mut bytes = [0; 16 * 1024];
+        let mut limit = Some(ANSWER_TIMEOUT);
+        loop {
+            if !sys::poll::wait_readable(&stream, limit).doing("wait for the supervisor")? {
+                return Err(self.unreachable(format!(
+                    "does not answer within {} s; is it stopped? 'tsm supervisor status' shows its pid",
+                    ANSWER_TIMEOUT.as_secs()
+                )));
+            }
+            let length = match stream.read(&mut bytes) {
+                Ok(0) => return Ok(Attempt::Lost),
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok(Attempt::Lost),
+            };
+            buffer.push(&bytes[..length]);
+            while let Some((json, _)) = buffer.next().doing("understand the supervisor")? {
+                let reply: Reply = serde_json::from_slice(json).map_err(|error| {
+                    self.unreachable(format!("speaks another language ({error})"))
+                })?;
+                match reply {
+                    Reply::Done { notices } => return Ok(Attempt::Settled(notices)),
+                    Reply::Failed(error) => return Err(error.into()),
+                    Reply::Status(_) => {
+                        on_reply(reply);
+                        return Ok(Attempt::Settled(Vec::new()));
+                    }
+                    // Understood: from here on it takes as long as the processes need.
+                    Reply::Accepted { .. } | Reply::Outcome(_) => {
+                        limit = None;
+                        on_reply(reply);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Connects to the supervisor that is there; `None` where none is.
+    fn connect(&self) -> Result<Option<OwnedFd>> {
+        let path = self.home.socket();
+        match sys::socket::connect(&path) {
+            Ok(socket) => Ok(Some(socket)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.home.check_owner()?;
+                Err(error).at("connect to", &path)
+            }
+            Err(error) => Err(error).at("connect to", &path),
+        }
+    }
+
+    fn connect_or_start(&self) -> Result<OwnedFd> {
+        if let Some(socket) = self.connect()? {
+            return Ok(socket);
+        }
+        self.home.prepare()?;
+        // Of many commands that find no supervisor one starts it; the others wait here for the kernel's word.
+        let _turn = sys::lock::wait_for_turn(self.home.root()).at("lock", self.home.root())?;
+        if let Some(socket) = self.connect()? {
+            return Ok(socket);
+        }
+        self.start_supervisor()?;
+        match self.connect()? {
+            Some(socket) => Ok(socket),
+            None => Err(self.unreachable("was started and is gone again; see logs/tsm.log in it")),
+        }
+    }
+
+    fn start_supervisor(&self) -> Result<()> {
+        let log = self.home.supervisor_log();
+        let stderr = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&log)
+            .at("open", &log)?;
+        let Launcher {
+            program,
+            arguments,
+            environment,
+        } = &self.launcher;
+        let (_guardian, said) =
+            sys::spawn::detached(program, arguments, environment, stderr).at("execute", program)?;
+        let mut said = File::from(said);
+        let mut text = Vec::new();
+        let mut bytes = [0; 1024];
+        loop {
+            if !sys::poll::wait_readable(&said, Some(START_TIMEOUT))
+                .doing("wait for the supervisor")?
+            {
+                let reason = format!(
+                    "did not start within {} s; see {}",
+                    START_TIMEOUT.as_secs(),
+                    log.display()
+                );
+                return Err(self.unreachable(reason));
+            }
+            match said.read(&mut bytes) {
+                Ok(0) => break,
+                Ok(length) => text.extend_from_slice(&bytes[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).doing("hear the supervisor"),
+            }
+            if text.ends_with(b"\n") {
+                break;
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        match text.trim() {
+            crate::supervise::READY => Ok(()),
+            "" => Err(self.unreachable(format!("could not be started; see {}", log.display()))),
+            reason => Err(self.unreachable(format!("could not be started: {reason}"))),
+        }
+    }
+}
+
+/// 128 bits that no other command has.
+fn token() -> String {
+    let mut bytes = [0_u8; 16];
+    let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    if drawn.is_err() {
+        // Without random bytes: time and pid are as unique as a command on one machine needs.
+        bytes[..8].copy_from_slice(&sys::clock::unix_ms().to_le_bytes());
+        bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,173 @@
+//! What is said over the control socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind};
+use crate::name::ProcessName;
+use crate::spec::ProcessSpec;
+
+/// Version of the protocol. A supervisor answers requests of its own version and refuses newer ones by name.
+pub const PROTOCOL: u32 = 1;
+
+/// Bytes of one record of a handover: a name, padded with zeroes; a descriptor travels with it.
+pub(crate) const HANDOVER_RECORD: usize = 64;
+
+/// What a command asks.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// [`PROTOCOL`].
+    pub version: u32,
+    /// Drawn once for each command: a command that repeats its request to a new supervisor does not act twice.
+    pub token: String,
+    /// Who asks, for the history: the command, its user and terminal.
+    pub by: String,
+    /// What.
+    pub body: Body,
+}
+
+/// The requests.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    /// Start something new. The frame's raw bytes are its environment.
+    Start(Box<StartRequest>),
+    /// Do something with processes that exist.
+    Act(ActRequest),
+    /// How the supervisor is.
+    Status,
+    /// End the supervisor and leave the services up.
+    Shutdown,
+    /// Hand everything over to the process that asks.
+    Handover,
+}
+
+/// Start something new.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StartRequest {
+    /// The name that a person gave.
+    pub name: Option<ProcessName>,
+    /// The name that it gets where none was given; made unique by a number.
+    pub suggested: ProcessName,
+    /// What to start.
+    pub spec: ProcessSpec,
+}
+
+/// What to do with processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Start stopped ones again.
+    Start,
+    /// End them.
+    Stop,
+    /// End and start them.
+    Restart,
+    /// End them and remove their files.
+    Delete,
+}
+
+/// How.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActOptions {
+    /// SIGKILL at once.
+    #[serde(default)]
+    pub force: bool,
+    /// Leave the logs of what is deleted.
+    #[serde(default)]
+    pub keep_logs: bool,
+}
+
+/// Do something with processes that exist.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ActRequest {
+    /// What.
+    pub verb: Verb,
+    /// With which, as they were typed.
+    pub selectors: Vec<String>,
+    /// How.
+    #[serde(default)]
+    pub options: ActOptions,
+}
+
+/// What the supervisor says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// It was understood; this many outcomes follow.
+    Accepted {
+        /// The processes that it is about.
+        names: Vec<ProcessName>,
+    },
+    /// One process is settled.
+    Outcome(Outcome),
+    /// All are.
+    Done {
+        /// What a person should know besides, one line each.
+        notices: Vec<String>,
+    },
+    /// Nothing was done.
+    Failed(ReportedError),
+    /// How the supervisor is.
+    Status(SupervisorStatus),
+}
+
+/// An error on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportedError {
+    /// Its kind.
+    pub kind: ErrorKind,
+    /// Its words.
+    pub message: String,
+}
+
+impl From<&Error> for ReportedError {
+    fn from(error: &Error) -> Self {
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<ReportedError> for Error {
+    fn from(reported: ReportedError) -> Self {
+        Self::Reported {
+            kind: reported.kind,
+            message: reported.message,
+        }
+    }
+}
+
+/// What became of one process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Its id.
+    pub id: u32,
+    /// Its name.
+    pub name: ProcessName,
+    /// Its pid, where it runs now.
+    pub pid: Option<u32>,
+    /// That there was nothing to do, in words.
+    pub note: Option<String>,
+    /// What went wrong.
+    pub error: Option<ReportedError>,
+}
+
+/// How the supervisor is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SupervisorStatus {
+    /// Its pid.
+    pub pid: u32,
+    /// The guardian's pid, where there is one.
+    pub guardian: Option<u32>,
+    /// Its version.
+    pub version: String,
+    /// Since when, Unix milliseconds.
+    pub started_ms: u64,
+    /// How many processes it knows.
+    pub processes: u32,
+    /// How many of them run.
+    pub running: u32,
+    /// Whether it is in the foreground of a terminal or of an init system.
+    pub foreground: bool,
+}

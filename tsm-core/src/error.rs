@@ -1,0 +1,247 @@
+//! The one error type: every variant says what failed, on which path or process, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// The library's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What class an error belongs to. The command line's exit status is its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum ErrorKind {
+    /// Something that was tried did not work.
+    Failed = 1,
+    /// What was asked for makes no sense as it stands.
+    Usage = 2,
+    /// No such process.
+    NoSuchProcess = 3,
+    /// The process exists, or runs, already.
+    AlreadyThere = 4,
+    /// Somebody else has the port.
+    PortTaken = 5,
+    /// The supervisor cannot be reached or started.
+    Unreachable = 6,
+    /// It took longer than it may.
+    TimedOut = 7,
+}
+
+impl ErrorKind {
+    /// The exit status that stands for this kind.
+    pub fn exit_status(self) -> u8 {
+        self as u8
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A process may not be called this.
+    #[error("'{name}' cannot be the name of a process: {reason}")]
+    BadName {
+        /// What was given.
+        name: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+    /// A selector that cannot be read.
+    #[error("'{text}' selects nothing: {reason}")]
+    BadSelector {
+        /// What was given.
+        text: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A value of a spec or an option that makes no sense.
+    #[error("{what}: {reason}")]
+    BadValue {
+        /// Which option or field.
+        what: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+    /// No process bears this name or id.
+    #[error("no process '{selector}'{}", suggestion.as_ref().map(|s| format!("; did you mean '{s}'?")).unwrap_or_default())]
+    NoSuchProcess {
+        /// What was looked for.
+        selector: String,
+        /// The name that is most like it.
+        suggestion: Option<String>,
+    },
+    /// A process of this name exists.
+    #[error("process '{name}' exists already (ID: {id}, {state}); {remedy}")]
+    AlreadyThere {
+        /// Its name.
+        name: String,
+        /// Its id.
+        id: u32,
+        /// What it is doing.
+        state: String,
+        /// What to do instead.
+        remedy: String,
+    },
+    /// The target of a start is nothing that can be run.
+    #[error("cannot start '{target}': {reason}")]
+    CannotStart {
+        /// What was to be started.
+        target: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// A start that failed between `fork` and the program's first instruction.
+    #[error("cannot start '{name}': {reason}")]
+    LaunchFailed {
+        /// The process.
+        name: String,
+        /// The exact reason.
+        reason: String,
+    },
+    /// Processes that not even SIGKILL ends.
+    #[error(
+        "'{name}' does not end: {members}; they resist SIGKILL (uninterruptible?) and are still watched"
+    )]
+    Resists {
+        /// The process.
+        name: String,
+        /// Pids and programs that are left.
+        members: String,
+    },
+    /// Another command changed the course of this one.
+    #[error("'{name}' was {event} by another command meanwhile")]
+    Overtaken {
+        /// The process.
+        name: String,
+        /// What the other command did.
+        event: &'static str,
+    },
+    /// Logs that cannot be read.
+    #[error("cannot {0}{cause}", cause = std::error::Error::source(.0).map(|s| format!(": {s}")).unwrap_or_default())]
+    Logs(#[from] crate::logs::LogError),
+    /// A file or directory operation.
+    #[error("cannot {action} {}: {}", path.display(), source)]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A system call that is about no file.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A file that does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where and what is wrong.
+        reason: String,
+    },
+    /// The home belongs to somebody else, or others may write to it.
+    #[error("the home {} is not safe to use: {reason}", path.display())]
+    UnsafeHome {
+        /// The home.
+        path: PathBuf,
+        /// Why, and the remedy.
+        reason: String,
+    },
+    /// The home was written by a newer TSM.
+    #[error("{} says '{found}', and this TSM writes '{own}'; use the newer tsm", path.display())]
+    NewerLayout {
+        /// The layout file.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What this version knows.
+        own: &'static str,
+    },
+    /// There is no supervisor, or it does not answer.
+    #[error("the supervisor of {} {reason}", home.display())]
+    Unreachable {
+        /// Whose supervisor.
+        home: PathBuf,
+        /// What was seen, and what to do.
+        reason: String,
+    },
+    /// Too slow.
+    #[error("{what} took longer than {seconds} s")]
+    TimedOut {
+        /// What did.
+        what: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// An error that the supervisor reported.
+    #[error("{message}")]
+    Reported {
+        /// Its kind there.
+        kind: ErrorKind,
+        /// Its words there.
+        message: String,
+    },
+}
+
+impl Error {
+    /// The class of this error.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::BadName { .. } | Self::BadSelector { .. } | Self::BadValue { .. } => {
+                ErrorKind::Usage
+            }
+            Self::NoSuchProcess { .. } => ErrorKind::NoSuchProcess,
+            Self::AlreadyThere { .. } => ErrorKind::AlreadyThere,
+            Self::Unreachable { .. } => ErrorKind::Unreachable,
+            Self::Resists { .. } | Self::TimedOut { .. } => ErrorKind::TimedOut,
+            Self::Reported { kind, .. } => *kind,
+            Self::CannotStart { .. }
+            | Self::LaunchFailed { .. }
+            | Self::Logs(_)
+            | Self::Overtaken { .. }
+            | Self::Io { .. }
+            | Self::System { .. }
+            | Self::Damaged { .. }
+            | Self::UnsafeHome { .. }
+            | Self::NewerLayout { .. } => ErrorKind::Failed,
+        }
+    }
+
+    /// A bad value of `what`.
+    pub fn bad_value(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::BadValue {
+            what: what.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Adds to an [`io::Error`] what it was about.
+pub trait IoContext<T> {
+    /// The operation was on `path`.
+    fn at(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
+    /// The operation was on no path.
+    fn doing(self, action: &'static str) -> Result<T>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| Error::Io {
+            action,
+            path: path.as_ref().to_owned(),
+            source,
+        })
+    }
+
+    fn doing(self, action: &'static str) -> Result<T> {
+        self.map_err(|source| Error::System { action, source })
+    }
+}

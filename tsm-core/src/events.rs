@@ -1,0 +1,223 @@
+//! What happened: the append-only history of a process, one JSON object a line, and how a process ended, in words.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::sys::{Signal, WaitStatus};
+
+/// One line of `NAME.events.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, RFC 3339 in UTC with milliseconds.
+    pub at: String,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What can happen to a process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A person or program asked for a start; from now on it should run.
+    StartRequested {
+        /// Who asked.
+        by: String,
+    },
+    /// The program was executed.
+    Started {
+        /// Which run of it.
+        run: u64,
+        /// Its pid.
+        pid: u32,
+    },
+    /// The program could not be executed.
+    LaunchFailed {
+        /// Which run it would have been.
+        run: u64,
+        /// The exact reason.
+        reason: String,
+    },
+    /// A supervisor found it running and looks after it from now on.
+    Adopted {
+        /// Which run of it.
+        run: u64,
+        /// Its pid.
+        pid: u32,
+    },
+    /// It ended.
+    Exited {
+        /// Which run of it.
+        run: u64,
+        /// Its pid.
+        pid: u32,
+        /// `code:1`, `signal:9`, `signal:11+core`, `unknown`.
+        status: String,
+        /// How long it had run, in milliseconds.
+        uptime_ms: u64,
+    },
+    /// It will be started again.
+    Backoff {
+        /// In how many milliseconds.
+        delay_ms: u64,
+        /// Restarts in a row so far.
+        failures: u32,
+        /// Whether that is the slow lane of a crash loop.
+        slow: bool,
+    },
+    /// It is not started again.
+    GaveUp {
+        /// After this many restarts in a row.
+        failures: u32,
+    },
+    /// A person or program asked for a stop; from now on it should not run.
+    StopRequested {
+        /// Who asked.
+        by: String,
+    },
+    /// A person or program asked for a restart.
+    RestartRequested {
+        /// Who asked.
+        by: String,
+    },
+    /// Nothing of it is left.
+    Stopped,
+    /// Something of it does not end.
+    Resists {
+        /// Pids and programs.
+        members: String,
+    },
+}
+
+impl Event {
+    /// An event that happens now.
+    pub fn now(kind: EventKind) -> Self {
+        Self {
+            at: rfc3339(crate::sys::clock::unix_ms()),
+            kind,
+        }
+    }
+
+    /// Its line, with the newline.
+    pub fn to_line(&self) -> String {
+        // Serializing strings and numbers cannot fail.
+        let mut line = serde_json::to_string(self).unwrap_or_default();
+        line.push('\n');
+        line
+    }
+}
+
+/// A time as RFC 3339 in UTC with milliseconds.
+pub fn rfc3339(unix_ms: u64) -> String {
+    DateTime::<Utc>::from_timestamp_millis(unix_ms as i64)
+        .unwrap_or_default()
+        .to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// How a process ended, as `.meta` and the events write it: `code:1`, `signal:9`, `signal:11+core`, `unknown`.
+impl fmt::Display for WaitStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "code:{code}"),
+            Self::Signal {
+                number,
+                core: false,
+            } => write!(f, "signal:{number}"),
+            Self::Signal { number, core: true } => write!(f, "signal:{number}+core"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+impl WaitStatus {
+    /// Reads the form that [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "unknown" {
+            return Some(Self::Unknown);
+        }
+        let (kind, value) = text.split_once(':')?;
+        match kind {
+            "code" => value.parse().ok().map(Self::Code),
+            "signal" => {
+                let (number, core) = value
+                    .strip_suffix("+core")
+                    .map_or((value, false), |n| (n, true));
+                Some(Self::Signal {
+                    number: number.parse().ok()?,
+                    core,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// In a person's words: `exited with status 1`, `killed by SIGKILL`.
+    pub fn in_words(self) -> String {
+        match self {
+            Self::Code(code) => format!("exited with status {code}"),
+            Self::Signal { number, core } => {
+                let name = Signal::from_number(number)
+                    .map_or_else(|| number.to_string(), |s| s.to_string());
+                format!(
+                    "killed by {name}{}",
+                    if core { ", core dumped" } else { "" }
+                )
+            }
+            Self::Unknown => {
+                "ended while no supervisor was there; its exit status is unknown".to_owned()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_reads_back_as_it_was_written() {
+        for status in [
+            WaitStatus::Code(0),
+            WaitStatus::Code(255),
+            WaitStatus::Signal {
+                number: 9,
+                core: false,
+            },
+            WaitStatus::Signal {
+                number: 11,
+                core: true,
+            },
+            WaitStatus::Unknown,
+        ] {
+            assert_eq!(WaitStatus::parse(&status.to_string()), Some(status));
+        }
+        assert_eq!(WaitStatus::from_raw(0x0100), WaitStatus::Code(1));
+        assert_eq!(
+            WaitStatus::from_raw(11 | 0x80),
+            WaitStatus::Signal {
+                number: 11,
+                core: true
+            }
+        );
+        assert_eq!(WaitStatus::parse("code"), None);
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_json() {
+        let event = Event {
+            at: rfc3339(0),
+            kind: EventKind::StopRequested {
+                by: "a\nb".to_owned(),
+            },
+        };
+        let line = event.to_line();
+        assert_eq!(
+            line,
+            "{\"at\":\"1970-01-01T00:00:00.000Z\",\"event\":\"stop-requested\",\"by\":\"a\\nb\"}\n"
+        );
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+    }
+}

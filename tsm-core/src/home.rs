@@ -1,0 +1,324 @@
+//! Where TSM keeps its files, who may read them, and the path of each.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext as _, Result};
+use crate::name::ProcessName;
+use crate::sys;
+
+/// What the file `layout` says in a home that this version writes.
+pub const LAYOUT: &str = "tsm 1";
+
+/// A home: the directory that holds everything that TSM knows. See `files.md` of the design for its layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+    named: bool,
+}
+
+impl Home {
+    /// The home at `root`, named by a person (`--home`).
+    pub fn at(root: impl Into<PathBuf>) -> Self {
+        let root = root.into();
+        // Where the working directory cannot be told, the path stays as it was given.
+        let root = std::path::absolute(&root).unwrap_or(root);
+        Self { root, named: true }
+    }
+
+    /// The home that the environment means: `TSM_HOME`, else `TSPM_HOME`, else `$TETRA_DIR/tsm`, else `~/.tsm`.
+    ///
+    /// `variable` looks a variable up, so that the library itself reads no environment.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] where not even `HOME` is set.
+    pub fn resolve(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
+        let given = |name| {
+            variable(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
+        let root = given("TSM_HOME")
+            .or_else(|| given("TSPM_HOME"))
+            .or_else(|| given("TETRA_DIR").map(|tetra| tetra.join("tsm")))
+            .or_else(|| given("HOME").map(|home| home.join(".tsm")));
+        match root {
+            Some(root) => Ok(Self {
+                named: false,
+                ..Self::at(root)
+            }),
+            None => Err(Error::bad_value(
+                "home",
+                "none of TSM_HOME, TSPM_HOME, TETRA_DIR and HOME is set; use --home DIR",
+            )),
+        }
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether there is a home here already.
+    pub fn exists(&self) -> bool {
+        self.root.is_dir()
+    }
+
+    /// Makes the home and its directories where they are missing, and refuses one that is not safe: another user's, or
+    /// one that others may write to.
+    ///
+    /// # Errors
+    /// [`Error::UnsafeHome`], [`Error::NewerLayout`], [`Error::Io`].
+    pub fn prepare(&self) -> Result<()> {
+        if let Some(parent) = self.root.parent() {
+            fs::create_dir_all(parent).at("create", parent)?;
+        }
+        for directory in [
+            self.root.clone(),
+            self.logs(),
+            self.pids(),
+            self.processes(),
+        ] {
+            let made = fs::DirBuilder::new().mode(0o700).create(&directory);
+            match made {
+                // The umask may have taken bits of ours away.
+                Ok(()) => set_mode(&directory, 0o700)?,
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error).at("create", &directory),
+            }
+            if directory == self.root {
+                self.check_owner()?;
+            }
+        }
+        self.check_layout()?;
+        let layout = self.layout();
+        if !layout.exists() {
+            crate::store::replace_file(&layout, format!("{LAYOUT}\n").as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a home that another user owns or may write to. Directories of ours that are open to others are closed.
+    ///
+    /// # Errors
+    /// [`Error::UnsafeHome`], [`Error::Io`].
+    pub fn check_owner(&self) -> Result<()> {
+        let unsafe_home = |reason: String| {
+            Err(Error::UnsafeHome {
+                path: self.root.clone(),
+                reason,
+            })
+        };
+        let meta = fs::metadata(&self.root).at("look at", &self.root)?;
+        if !meta.is_dir() {
+            return unsafe_home("it is not a directory".to_owned());
+        }
+        let own = sys::account::effective_uid();
+        if meta.uid() != own {
+            let owner = sys::account::name_of(meta.uid());
+            if own != 0 {
+                return unsafe_home(format!(
+                    "it is owned by {owner}; use a home of your own (--home DIR)"
+                ));
+            }
+            if !self.named {
+                return unsafe_home(format!(
+                    "it is owned by {owner} and you are root; say --home {} if that is what you mean",
+                    self.root.display()
+                ));
+            }
+        }
+        let mode = meta.permissions().mode() & 0o777;
+        if mode & 0o022 != 0 {
+            return unsafe_home(format!(
+                "others may write to it (mode {mode:03o}); chmod 700 {}",
+                self.root.display()
+            ));
+        }
+        if mode != 0o700 && meta.uid() == own {
+            set_mode(&self.root, 0o700)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses to change a home that a newer TSM wrote.
+    ///
+    /// # Errors
+    /// [`Error::NewerLayout`].
+    pub fn check_layout(&self) -> Result<()> {
+        let path = self.layout();
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Ok(());
+        };
+        let found = text.trim();
+        let number = found
+            .strip_prefix("tsm ")
+            .and_then(|n| n.parse::<u32>().ok());
+        match number {
+            Some(number) if number > 1 => Err(Error::NewerLayout {
+                path,
+                found: found.to_owned(),
+                own: LAYOUT,
+            }),
+            // What is torn or empty says nothing; it is the layout that we write.
+            _ => Ok(()),
+        }
+    }
+
+    /// `next_id`.
+    pub fn next_id(&self) -> PathBuf {
+        self.root.join("next_id")
+    }
+
+    /// `layout`.
+    pub fn layout(&self) -> PathBuf {
+        self.root.join("layout")
+    }
+
+    /// `.lock`: who holds it is the supervisor.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join(".lock")
+    }
+
+    /// `supervisor.sock`: the control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.root.join("supervisor.sock")
+    }
+
+    /// `status.json`.
+    pub fn status(&self) -> PathBuf {
+        self.root.join("status.json")
+    }
+
+    /// `logs/`.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// `pids/`.
+    pub fn pids(&self) -> PathBuf {
+        self.root.join("pids")
+    }
+
+    /// `processes/`.
+    pub fn processes(&self) -> PathBuf {
+        self.root.join("processes")
+    }
+
+    /// `logs/tsm.log`: the supervisor's own log.
+    pub fn supervisor_log(&self) -> PathBuf {
+        self.logs().join("tsm.log")
+    }
+
+    /// `logs/NAME.out`.
+    pub fn out_log(&self, name: &ProcessName) -> PathBuf {
+        self.logs().join(format!("{name}.out"))
+    }
+
+    /// `logs/NAME.err`.
+    pub fn err_log(&self, name: &ProcessName) -> PathBuf {
+        self.logs().join(format!("{name}.err"))
+    }
+
+    /// `pids/NAME.pid`.
+    pub fn pid(&self, name: &ProcessName) -> PathBuf {
+        self.pids().join(format!("{name}.pid"))
+    }
+
+    /// `processes/NAME.meta`.
+    pub fn meta(&self, name: &ProcessName) -> PathBuf {
+        self.processes().join(format!("{name}.meta"))
+    }
+
+    /// `processes/NAME.env`.
+    pub fn env(&self, name: &ProcessName) -> PathBuf {
+        self.processes().join(format!("{name}.env"))
+    }
+
+    /// `processes/NAME.shell`.
+    pub fn shell(&self, name: &ProcessName) -> PathBuf {
+        self.processes().join(format!("{name}.shell"))
+    }
+
+    /// `processes/NAME.spec.json`.
+    pub fn spec(&self, name: &ProcessName) -> PathBuf {
+        self.processes().join(format!("{name}.spec.json"))
+    }
+
+    /// `processes/NAME.events.jsonl`.
+    pub fn events(&self, name: &ProcessName) -> PathBuf {
+        self.processes().join(format!("{name}.events.jsonl"))
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).at("set the mode of", path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(set: &[(&str, &str)]) -> Result<PathBuf> {
+        let lookup = |name: &str| {
+            set.iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| OsString::from(v))
+        };
+        Home::resolve(lookup).map(|home| home.root)
+    }
+
+    #[test]
+    fn the_variables_count_in_their_order_and_empty_ones_do_not() {
+        let all = [
+            ("TSM_HOME", "/a"),
+            ("TSPM_HOME", "/b"),
+            ("TETRA_DIR", "/c"),
+            ("HOME", "/d"),
+        ];
+        assert_eq!(resolve(&all).unwrap(), Path::new("/a"));
+        assert_eq!(resolve(&all[1..]).unwrap(), Path::new("/b"));
+        assert_eq!(resolve(&all[2..]).unwrap(), Path::new("/c/tsm"));
+        assert_eq!(resolve(&all[3..]).unwrap(), Path::new("/d/.tsm"));
+        assert_eq!(
+            resolve(&[("TSM_HOME", ""), ("HOME", "/d")]).unwrap(),
+            Path::new("/d/.tsm")
+        );
+        assert_eq!(
+            resolve(&[]).unwrap_err().kind(),
+            crate::error::ErrorKind::Usage
+        );
+    }
+
+    #[test]
+    fn a_home_is_private_and_one_that_others_may_write_to_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let home = Home::at(parent.path().join("deep/er"));
+        home.prepare().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for directory in [
+            home.root().to_owned(),
+            home.logs(),
+            home.pids(),
+            home.processes(),
+        ] {
+            assert_eq!(mode(&directory), 0o700, "{}", directory.display());
+        }
+        assert_eq!(mode(&home.layout()), 0o600);
+        set_mode(home.root(), 0o770).unwrap();
+        assert!(matches!(home.prepare(), Err(Error::UnsafeHome { .. })));
+    }
+
+    #[test]
+    fn a_newer_layout_is_refused_and_a_torn_one_is_not() {
+        let parent = tempfile::tempdir().unwrap();
+        let home = Home::at(parent.path());
+        home.prepare().unwrap();
+        fs::write(home.layout(), "tsm 2\n").unwrap();
+        assert!(matches!(home.prepare(), Err(Error::NewerLayout { .. })));
+        fs::write(home.layout(), "").unwrap();
+        home.prepare().unwrap();
+    }
+}

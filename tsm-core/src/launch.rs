@@ -1,0 +1,189 @@
+//! From what a person typed to a running process: which program that is, and how the kernel is told.
+
+mod resolve;
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+pub use resolve::{Resolved, Typed, resolve};
+
+use crate::env::Environment;
+use crate::spec::ProcessSpec;
+use crate::sys::limits::{self, Limit};
+use crate::sys::spawn::{Launch, LaunchFailure, LaunchStep};
+
+/// Where a bare name is looked for when the snapshot has no PATH: what a login shell begins with.
+const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/usr/bin:/bin";
+
+/// What TSM adds to the environment of one run.
+#[derive(Clone, Debug)]
+pub struct RunVariables<'a> {
+    /// `TSM_COOKIE`: home, id and run, by which its descendants are known.
+    pub cookie: &'a str,
+    /// `TSM_ID`.
+    pub id: u32,
+    /// `TSM_NAME`.
+    pub name: &'a str,
+}
+
+/// Prepares a launch: the environment with what TSM adds, the words, the files to try, the limits to set.
+///
+/// # Errors
+/// A text that says which part holds a NUL byte and can therefore not be given to the kernel.
+pub fn prepare(
+    spec: &ProcessSpec,
+    snapshot: &Environment,
+    run: &RunVariables<'_>,
+    own_limits: &[Limit],
+) -> Result<Launch, String> {
+    let c_string = |what: &str, bytes: &[u8]| {
+        CString::new(bytes).map_err(|_nul| format!("{what} holds a NUL byte"))
+    };
+    // The cookie stands first, where it is found soonest.
+    let mut environment = vec![
+        c_string(
+            "the cookie",
+            format!("TSM_COOKIE={}", run.cookie).as_bytes(),
+        )?,
+        c_string("the id", format!("TSM_ID={}", run.id).as_bytes())?,
+        c_string("the name", format!("TSM_NAME={}", run.name).as_bytes())?,
+    ];
+    if let Some(port) = spec.port {
+        environment.push(c_string("the port", format!("PORT={port}").as_bytes())?);
+    }
+    for (name, value) in snapshot.iter() {
+        let ours = matches!(name, b"TSM_COOKIE" | b"TSM_ID" | b"TSM_NAME");
+        if ours || (name == b"PORT" && spec.port.is_some()) {
+            continue;
+        }
+        environment.push(c_string("a variable", &[name, b"=", value].concat())?);
+    }
+    let arguments = spec
+        .program
+        .words
+        .iter()
+        .map(|word| c_string("an argument", word.as_bytes()))
+        .collect::<Result<Vec<_>, _>>()?;
+    if arguments.is_empty() {
+        return Err("there is no program to execute".to_owned());
+    }
+    let file = spec.program.file.as_bytes();
+    let candidates = if file.contains(&b'/') {
+        vec![c_string("the program", file)?]
+    } else {
+        search_path(snapshot)
+            .map(|directory| {
+                c_string(
+                    "the program",
+                    Path::new(directory)
+                        .join(spec.program.file.as_path())
+                        .as_os_str()
+                        .as_bytes(),
+                )
+            })
+            .collect::<Result<Vec<_>, _>>()?
+    };
+    Ok(Launch {
+        candidates,
+        arguments,
+        environment,
+        shell_fallback: spec.program.shell_fallback,
+        directory: c_string("the working directory", spec.cwd.as_bytes())?,
+        umask: spec.umask,
+        limits: spec
+            .limits
+            .iter()
+            .copied()
+            .filter(|limit| !own_limits.contains(limit))
+            .collect(),
+        account: spec.user.clone(),
+    })
+}
+
+/// The directories of the snapshot's PATH, in their order; an empty one is the working directory.
+fn search_path(snapshot: &Environment) -> impl Iterator<Item = &std::ffi::OsStr> {
+    snapshot
+        .get(b"PATH")
+        .unwrap_or(DEFAULT_PATH)
+        .split(|&b| b == b':')
+        .map(|directory| {
+            if directory.is_empty() {
+                &b"."[..]
+            } else {
+                directory
+            }
+        })
+        .map(std::ffi::OsStr::from_bytes)
+}
+
+/// Says exactly why a launch failed.
+pub fn failure_in_words(spec: &ProcessSpec, failure: &LaunchFailure) -> String {
+    let system = std::io::Error::from_raw_os_error(failure.errno);
+    let program = spec.program.file.to_string_lossy();
+    match failure.step {
+        LaunchStep::Directory => {
+            format!(
+                "cannot enter the working directory {}: {system}",
+                spec.cwd.to_string_lossy()
+            )
+        }
+        LaunchStep::Limits => format!("cannot set its resource limits: {system}"),
+        LaunchStep::User => {
+            let user = spec
+                .user
+                .as_ref()
+                .map_or("?", |account| account.name.as_str());
+            format!(
+                "cannot become user {user}: {system}; only root may run services as another user"
+            )
+        }
+        LaunchStep::SetUp => format!("cannot make its session: {system}"),
+        LaunchStep::Execute => match failure.errno {
+            libc::ENOENT => match interpreter_of(&failure.head) {
+                Some(interpreter) => format!(
+                    "{program} asks for the interpreter {interpreter}, which does not exist; install it, mend the first line, or use --interpreter"
+                ),
+                None if failure.head.is_empty() && program.contains('/') => {
+                    format!("{program} does not exist")
+                }
+                None if failure.head.is_empty() => {
+                    format!("no program '{program}' along the PATH that it was started with")
+                }
+                None => format!(
+                    "{program}: the loader that it was linked for does not exist ({system})"
+                ),
+            },
+            libc::EACCES => format!("{program} may not be executed: {system}"),
+            libc::ENOEXEC => {
+                format!("{program} is no program that this machine can execute: {system}")
+            }
+            libc::E2BIG => format!(
+                "{}; {}",
+                system, "its arguments and environment are too large"
+            ),
+            _ => format!("cannot execute {program}: {system}"),
+        },
+    }
+}
+
+/// The interpreter that the first line of a script names (`execve(2)`, "Interpreter scripts").
+fn interpreter_of(head: &[u8]) -> Option<String> {
+    let line = head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?;
+    let word = line
+        .split(|b| matches!(b, b' ' | b'\t'))
+        .find(|word| !word.is_empty())?;
+    // A carriage return at the end of the line is part of the name to the kernel, and the usual reason.
+    Some(match word.strip_suffix(b"\r") {
+        Some(word) => format!(
+            "{} (the line ends with a carriage return)",
+            String::from_utf8_lossy(word)
+        ),
+        None => String::from_utf8_lossy(word).into_owned(),
+    })
+}
+
+/// The limits of this process, to compare those of a service with.
+pub fn own_limits() -> Vec<Limit> {
+    limits::current()
+}

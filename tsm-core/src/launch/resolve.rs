@@ -1,0 +1,461 @@
+//! What a TARGET is: a script, a program on PATH, or a command line.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, IoContext as _, Result};
+use crate::name::ProcessName;
+use crate::spec::Program;
+use crate::text::Text;
+
+/// What a person typed behind `start`.
+#[derive(Clone, Copy, Debug)]
+pub struct Typed<'a> {
+    /// The first word.
+    pub target: &'a OsStr,
+    /// The words behind it.
+    pub args: &'a [OsString],
+    /// The directory in which it was typed, or `--cwd`.
+    pub cwd: &'a Path,
+    /// The value of PATH.
+    pub path: Option<&'a OsStr>,
+    /// `--interpreter`: a program with arguments, or `none` to execute the file itself.
+    pub interpreter: Option<&'a str>,
+}
+
+/// What it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// What is executed.
+    pub program: Program,
+    /// A name for the process, from the file's stem or the program.
+    pub name: ProcessName,
+}
+
+/// Interpreters by extension, in the order of preference; the words behind a program's name are its arguments.
+const INTERPRETERS: &[(&str, &[&str])] = &[
+    ("sh", &["bash", "sh"]),
+    ("bash", &["bash"]),
+    ("zsh", &["zsh"]),
+    ("fish", &["fish"]),
+    ("py", &["python3", "python"]),
+    ("js", &["node", "bun"]),
+    ("mjs", &["node", "bun"]),
+    ("cjs", &["node", "bun"]),
+    ("ts", &["bun", "deno run -A", "tsx", "ts-node", "node"]),
+    ("mts", &["bun", "deno run -A", "tsx", "ts-node", "node"]),
+    ("rb", &["ruby"]),
+    ("pl", &["perl"]),
+    ("php", &["php"]),
+    ("lua", &["lua"]),
+    ("jar", &["java -jar"]),
+    ("R", &["Rscript"]),
+    ("tcl", &["tclsh"]),
+    ("exs", &["elixir"]),
+    ("ps1", &["pwsh"]),
+];
+
+/// Finds out what `typed` means. A word that holds a `/` is a path; else it is a file in the directory, a program on
+/// PATH, or (with spaces) a command line.
+///
+/// # Errors
+/// [`Error::CannotStart`] with the reason and the remedy.
+pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
+    let word = typed.target.as_bytes();
+    if word.is_empty() {
+        return refuse(typed.target, "it is empty");
+    }
+    let has_space = word.iter().any(u8::is_ascii_whitespace);
+    let path = plain(&typed.cwd.join(typed.target));
+    let is_file = path.is_file();
+    if is_file || (word.contains(&b'/') && !has_space) {
+        return script(&path, typed);
+    }
+    if has_space {
+        return command_line(typed);
+    }
+    if typed.interpreter.is_some() {
+        return refuse(
+            typed.target,
+            format!(
+                "there is no such file in {}, and --interpreter is for files",
+                typed.cwd.display()
+            ),
+        );
+    }
+    if on_path(typed.target, typed.path) {
+        let words = std::iter::once(typed.target)
+            .chain(typed.args.iter().map(OsString::as_os_str))
+            .map(Text::from);
+        let program = Program {
+            file: typed.target.into(),
+            words: words.collect(),
+            shell_fallback: false,
+        };
+        return Ok(Resolved {
+            program,
+            name: stem(Path::new(typed.target)),
+        });
+    }
+    let reason = format!(
+        "there is no such file in {}, and no such program on PATH",
+        typed.cwd.display()
+    );
+    refuse(typed.target, reason)
+}
+
+fn refuse<T>(target: &OsStr, reason: impl Into<String>) -> Result<T> {
+    Err(Error::CannotStart {
+        target: target.to_string_lossy().into_owned(),
+        reason: reason.into(),
+    })
+}
+
+fn stem(path: &Path) -> ProcessName {
+    ProcessName::from_stem(&path.file_stem().unwrap_or_default().to_string_lossy())
+}
+
+/// The path without `.` parts; `..` stays, since what it means depends on links.
+fn plain(path: &Path) -> PathBuf {
+    path.components()
+        .filter(|part| *part != Component::CurDir)
+        .collect()
+}
+
+fn on_path(name: &OsStr, path: Option<&OsStr>) -> bool {
+    let path = path.unwrap_or_else(|| OsStr::from_bytes(super::DEFAULT_PATH));
+    std::env::split_paths(path).any(|directory| {
+        std::fs::metadata(directory.join(name))
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    })
+}
+
+fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
+    let meta = std::fs::metadata(path).at("look at", path)?;
+    if meta.is_dir() {
+        return refuse(typed.target, "it is a directory");
+    }
+    let words = |before: &[&str]| {
+        let before = before.iter().map(OsStr::new);
+        let after = typed.args.iter().map(OsString::as_os_str);
+        before
+            .chain([path.as_os_str()])
+            .chain(after)
+            .map(Text::from)
+            .collect::<Vec<_>>()
+    };
+    let name = stem(path);
+    let direct = |shell_fallback| Program {
+        file: path.into(),
+        words: words(&[]),
+        shell_fallback,
+    };
+    let through = |interpreter: &str| {
+        let parts: Vec<&str> = interpreter.split_ascii_whitespace().collect();
+        Program {
+            file: parts[0].into(),
+            words: words(&parts),
+            shell_fallback: false,
+        }
+    };
+
+    if let Some(interpreter) = typed.interpreter {
+        return match interpreter.split_ascii_whitespace().next() {
+            None => Err(Error::bad_value(
+                "--interpreter",
+                "it is empty; name a program, or 'none'",
+            )),
+            Some("none") => Ok(Resolved {
+                program: direct(false),
+                name,
+            }),
+            Some(program) if program.contains('/') || on_path(OsStr::new(program), typed.path) => {
+                Ok(Resolved {
+                    program: through(interpreter),
+                    name,
+                })
+            }
+            Some(program) => Err(Error::bad_value(
+                "--interpreter",
+                format!("no program '{program}' on PATH"),
+            )),
+        };
+    }
+    let executable = meta.permissions().mode() & 0o111 != 0;
+    if executable && begins_with_known_format(path)? {
+        return Ok(Resolved {
+            program: direct(false),
+            name,
+        });
+    }
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let Some((_, interpreters)) = INTERPRETERS.iter().find(|(known, _)| *known == extension) else {
+        if executable {
+            // Neither a shebang nor an extension: what a shell would do is to run it as a shell script.
+            return Ok(Resolved {
+                program: direct(true),
+                name,
+            });
+        }
+        return refuse(
+            typed.target,
+            "it is not executable, and its extension names no known interpreter; chmod +x it, or use --interpreter PROGRAM",
+        );
+    };
+    let found = interpreters.iter().find(|interpreter| {
+        interpreter
+            .split(' ')
+            .next()
+            .is_some_and(|program| on_path(OsStr::new(program), typed.path))
+    });
+    match found {
+        Some(interpreter) => Ok(Resolved {
+            program: through(interpreter),
+            name,
+        }),
+        None => {
+            let wanted = interpreters.join(", ");
+            refuse(
+                typed.target,
+                format!(
+                    "none of its interpreters is on PATH ({wanted}); install one, or use --interpreter PROGRAM"
+                ),
+            )
+        }
+    }
+}
+
+/// Whether the kernel itself knows what to do with the file: a `#!` line or an ELF header.
+fn begins_with_known_format(path: &Path) -> Result<bool> {
+    let mut head = [0; 4];
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        // It may be executed and not read: then it is no script.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(true),
+        Err(error) => return Err(error).at("open", path),
+    };
+    let length = file.read(&mut head).at("read", path)?;
+    Ok(head[..length].starts_with(b"#!") || head[..length] == *b"\x7fELF")
+}
+
+fn command_line(typed: Typed<'_>) -> Result<Resolved> {
+    let Some(line) = typed.target.to_str() else {
+        return refuse(typed.target, "a command line has to be UTF-8");
+    };
+    if !typed.args.is_empty() {
+        return refuse(
+            typed.target,
+            "a quoted command line takes no further words; put them inside the quotes",
+        );
+    }
+    if typed.interpreter.is_some() {
+        return refuse(
+            typed.target,
+            "--interpreter is for files, and this is a command line",
+        );
+    }
+    let words = shlex::split(line).filter(|words| !words.is_empty());
+    if let Some(words) = &words
+        && !has_shell_syntax(line)
+        && !is_builtin(&words[0])
+    {
+        let args: Vec<OsString> = words[1..].iter().map(OsString::from).collect();
+        let target = OsString::from(&words[0]);
+        if words[0].contains(char::is_whitespace) {
+            return script(
+                &plain(&typed.cwd.join(&target)),
+                Typed {
+                    target: &target,
+                    args: &args,
+                    ..typed
+                },
+            );
+        }
+        return resolve(Typed {
+            target: &target,
+            args: &args,
+            ..typed
+        });
+    }
+    let first = words.as_ref().map_or("sh", |words| words[0].as_str());
+    let words = ["/bin/sh", "-c", line].map(Text::from);
+    Ok(Resolved {
+        program: Program {
+            file: "/bin/sh".into(),
+            words: words.into(),
+            shell_fallback: false,
+        },
+        name: stem(Path::new(first)),
+    })
+}
+
+/// Whether a command line means something to a shell beyond words and quotes.
+fn has_shell_syntax(line: &str) -> bool {
+    let (mut single, mut double) = (false, false);
+    let mut previous = ' ';
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\'' if !double => single = !single,
+            '"' if !single => double = !double,
+            _ if single => {}
+            '\\' => {
+                chars.next();
+            }
+            '$' | '`' => return true,
+            _ if double => {}
+            '|' | '&' | ';' | '<' | '>' | '(' | ')' | '*' | '?' | '[' | '\n' | '{' | '}' => {
+                return true;
+            }
+            '#' | '~' | '!' if previous.is_whitespace() => return true,
+            _ => {}
+        }
+        previous = c;
+    }
+    // `NAME=value command` sets a variable; a `=` in a later word is plain text.
+    line.split_whitespace().next().is_some_and(|word| {
+        word.split_once('=').is_some_and(|(name, _)| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        })
+    })
+}
+
+fn is_builtin(word: &str) -> bool {
+    const WORDS: &[&str] = &[
+        ".", ":", "cd", "eval", "exec", "exit", "export", "for", "if", "set", "source", "trap",
+        "ulimit", "umask", "until", "while",
+    ];
+    WORDS.contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Bed(tempfile::TempDir);
+
+    impl Bed {
+        fn new() -> Self {
+            let bed = Self(tempfile::tempdir().unwrap());
+            for (name, text, mode) in [
+                ("bin/node", "#!/bin/sh\n", 0o755),
+                ("bin/bash", "#!/bin/sh\n", 0o755),
+                ("bin/npm", "#!/bin/sh\n", 0o755),
+                ("with.sh", "#!/bin/sh\n", 0o755),
+                ("bare.sh", "echo\n", 0o755),
+                ("plain.js", "1\n", 0o644),
+                ("script.py", "1\n", 0o644),
+                ("tool", "echo\n", 0o755),
+                ("data.bin", "x", 0o644),
+                ("my app.sh", "#!/bin/sh\n", 0o755),
+            ] {
+                let path = bed.0.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, text).unwrap();
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            }
+            bed
+        }
+
+        fn resolve_with(
+            &self,
+            target: &str,
+            args: &[&str],
+            interpreter: Option<&str>,
+        ) -> Result<Resolved> {
+            let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+            let path = self.0.path().join("bin");
+            resolve(Typed {
+                target: target.as_ref(),
+                args: &args,
+                cwd: self.0.path(),
+                path: Some(path.as_os_str()),
+                interpreter,
+            })
+        }
+
+        fn words(&self, target: &str, args: &[&str]) -> Vec<String> {
+            let resolved = self.resolve_with(target, args, None).unwrap();
+            let root = format!("{}/", self.0.path().display());
+            let words = resolved
+                .program
+                .words
+                .iter()
+                .map(|w| w.to_string_lossy().replace(&root, "./"));
+            words.collect()
+        }
+
+        fn reason(&self, target: &str) -> String {
+            self.resolve_with(target, &[], None)
+                .unwrap_err()
+                .to_string()
+        }
+    }
+
+    #[test]
+    fn scripts_by_shebang_then_by_extension_then_by_the_shell() {
+        let bed = Bed::new();
+        assert_eq!(bed.words("with.sh", &["a b"]), ["./with.sh", "a b"]);
+        assert_eq!(bed.words("./bare.sh", &[]), ["bash", "./bare.sh"]);
+        assert_eq!(bed.words("plain.js", &["x"]), ["node", "./plain.js", "x"]);
+        let tool = bed.resolve_with("./tool", &[], None).unwrap();
+        assert!(tool.program.shell_fallback);
+        assert_eq!(tool.name.as_str(), "tool");
+        assert_eq!(bed.words("my app.sh", &[]), ["./my app.sh"]);
+    }
+
+    #[test]
+    fn programs_and_command_lines() {
+        let bed = Bed::new();
+        assert_eq!(bed.words("npm", &["run", "dev"]), ["npm", "run", "dev"]);
+        assert_eq!(bed.words("npm run 'a b'", &[]), ["npm", "run", "a b"]);
+        assert_eq!(
+            bed.words("npm run dev | tee log", &[]),
+            ["/bin/sh", "-c", "npm run dev | tee log"]
+        );
+        assert_eq!(bed.words("X=1 npm start", &[])[0], "/bin/sh");
+        assert_eq!(bed.words("cd sub; npm start", &[])[0], "/bin/sh");
+        assert_eq!(
+            bed.words("npm --a=b --c '$x'", &[]),
+            ["npm", "--a=b", "--c", "$x"]
+        );
+        assert_eq!(
+            bed.words("plain.js --x", &[]),
+            ["node", "./plain.js", "--x"]
+        );
+        assert_eq!(
+            bed.resolve_with("npm run dev", &[], None)
+                .unwrap()
+                .name
+                .as_str(),
+            "npm"
+        );
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_with_the_reason_and_the_remedy() {
+        let bed = Bed::new();
+        assert!(bed.reason("data.bin").contains("chmod +x"));
+        assert!(bed.reason("./nothing.sh").contains("No such file"));
+        assert!(bed.reason("nothing").contains("no such program on PATH"));
+        assert!(bed.reason("script.py").contains("python3, python"));
+        assert!(bed.reason("./bin").contains("directory"));
+        assert!(bed.reason("").contains("empty"));
+    }
+
+    #[test]
+    fn an_interpreter_that_was_asked_for_wins() {
+        let bed = Bed::new();
+        let with = |interpreter| bed.resolve_with("with.sh", &[], Some(interpreter));
+        assert_eq!(
+            with("node --flag").unwrap().program.words[1].to_string_lossy(),
+            "--flag"
+        );
+        assert!(!with("none").unwrap().program.shell_fallback);
+        assert!(with("nonesuch").is_err());
+    }
+}

@@ -1,0 +1,411 @@
+//! The time index of a log file: when its bytes arrived.
+//!
+//! Beside a log file stands its index, named as the file with `.idx` added: lines `OFFSET UNIX_MS`,
+//! the time in milliseconds since 1970 at which a chunk that begins at byte OFFSET arrived. Bytes
+//! between two notes belong to the earlier one. Writers append a line made by [`note_line`]
+//! *before* the bytes that it is about: so a reader that sees the bytes finds their time.
+//!
+//! The index is a convenience, and nothing that stands in it is an error: a line that cannot be
+//! read is passed over, a last line without a newline does not count, and a note makes void all
+//! earlier ones at the same or a higher offset (the file was truncated in between, say).
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::segments::FileId;
+
+/// How much is read at a time.
+const BLOCK: u64 = 8 * 1024;
+
+/// Two numbers of 20 digits, and a space: what is longer is damaged.
+const LONGEST_LINE: usize = 41;
+
+/// What a writer appends to the index when a chunk arrives at `offset` at `unix_ms`.
+///
+/// ```
+/// assert_eq!(tsm_core::logs::index::note_line(4096, 1_758_318_163_000), "4096 1758318163000\n");
+/// ```
+pub fn note_line(offset: u64, unix_ms: u64) -> String {
+    format!("{offset} {unix_ms}\n")
+}
+
+/// Where the index of the log file at `log` is.
+pub fn index_path(log: &Path) -> PathBuf {
+    let mut path = log.as_os_str().to_owned();
+    path.push(".idx");
+    path.into()
+}
+
+/// A note, and the lowest time in it and all later ones: what lines are ordered by, so that the
+/// order stays that of the file when the clock was set back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) offset: u64,
+    pub(super) ms: u64,
+    pub(super) floor: u64,
+}
+
+/// The notes of one log file, as far as they were needed: it is read backwards from its end, and
+/// then on as it grows.
+#[derive(Debug, Default)]
+pub struct Index {
+    notes: VecDeque<Note>,
+    /// `None` where there is no index, or all of it was read and it is not to grow.
+    file: Option<File>,
+    id: Option<FileId>,
+    /// Notes at this offset of the log and beyond are not wanted.
+    limit: u64,
+    /// What stands before this byte of the index is still to be read backwards …
+    head: u64,
+    /// … and this is the end of the line that is cut there.
+    head_line: Vec<u8>,
+    /// What stands before this byte has been read, whole lines all.
+    end: u64,
+    bytes_read: u64,
+}
+
+impl Index {
+    /// Reads the whole index at `path`. One that is not there, or cannot be read, has no notes.
+    pub fn load(path: &Path) -> Self {
+        let mut index = Self::open(path, u64::MAX);
+        index.cover(0);
+        index
+    }
+
+    /// When the byte at `offset` of the log file arrived, in milliseconds since 1970.
+    pub fn time_of(&self, offset: u64) -> Option<u64> {
+        self.note_of(offset).map(|note| note.ms)
+    }
+
+    /// Opens the index at `path` and reads nothing of it but its end. Notes at `limit` and beyond
+    /// do not count.
+    pub(super) fn open(path: &Path, limit: u64) -> Self {
+        let mut index = Self {
+            limit,
+            ..Self::default()
+        };
+        // Nor is it an error that it cannot be read: the lines then have no time.
+        if let Ok(file) = File::open(path)
+            && let Ok(metadata) = file.metadata()
+            && metadata.is_file()
+        {
+            index.id = Some(FileId::of(&metadata));
+            index.file = Some(file);
+            index.end = index.end_of_lines(metadata.len()).unwrap_or(0);
+            index.head = index.end;
+        }
+        index
+    }
+
+    /// Whether there is an index at all.
+    pub(super) fn exists(&self) -> bool {
+        self.id.is_some()
+    }
+
+    /// The index file and how far it has been read.
+    pub(super) fn position(&self) -> Option<(FileId, u64)> {
+        self.id.map(|id| (id, self.end))
+    }
+
+    /// How many bytes were read so far.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read
+    }
+
+    /// The note that the byte at `offset` belongs to, among those read so far.
+    pub(super) fn note_of(&self, offset: u64) -> Option<Note> {
+        let after = self.notes.partition_point(|note| note.offset <= offset);
+        self.notes.get(after.checked_sub(1)?).copied()
+    }
+
+    /// The lowest time in the notes read so far.
+    pub(super) fn floor(&self) -> u64 {
+        self.notes.front().map_or(u64::MAX, |note| note.floor)
+    }
+
+    /// Reads backwards until the note is found that the byte at `offset` belongs to.
+    pub(super) fn cover(&mut self, offset: u64) {
+        while self.head > 0 && self.notes.front().is_none_or(|note| note.offset > offset) {
+            if self.read_block_before_head().is_err() {
+                // Damaged media, most likely. What was read counts.
+                self.head = 0;
+            }
+        }
+    }
+
+    /// Closes the file: it is not going to be read any further.
+    pub(super) fn close(&mut self) {
+        self.file = None;
+        self.head = 0;
+    }
+
+    /// Reads what was appended. An index that became shorter is read anew from its beginning.
+    pub(super) fn refresh(&mut self) {
+        if self.read_on().is_err() {
+            // As with `cover`: no time is better than no line.
+            self.close();
+        }
+    }
+
+    /// Forgets the notes of what stands before `offset` of the log.
+    pub(super) fn forget_before(&mut self, offset: u64) {
+        while self
+            .notes
+            .get(1)
+            .is_some_and(|second| second.offset <= offset)
+        {
+            self.notes.pop_front();
+        }
+    }
+
+    /// Finds the end of the last whole line.
+    fn end_of_lines(&mut self, len: u64) -> io::Result<u64> {
+        let mut end = len;
+        while end > 0 {
+            let start = end.saturating_sub(BLOCK);
+            let block = self.read(start, end)?;
+            if let Some(newline) = block.iter().rposition(|byte| *byte == b'\n') {
+                return Ok(start + newline as u64 + 1);
+            }
+            end = start;
+        }
+        Ok(0)
+    }
+
+    fn read_block_before_head(&mut self) -> io::Result<()> {
+        let start = self.head.saturating_sub(BLOCK);
+        let mut text = self.read(start, self.head)?;
+        text.append(&mut self.head_line);
+        self.head = start;
+        let whole = if start == 0 {
+            0
+        } else {
+            let cut = text
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(text.len(), |at| at + 1);
+            self.head_line = text[..cut].to_vec();
+            if self.head_line.len() > LONGEST_LINE + 1 {
+                // It will not become a note any more, however long it is.
+                self.head_line = b"?\n".to_vec();
+            }
+            cut
+        };
+        for line in text[whole..].split(|byte| *byte == b'\n').rev() {
+            if let Some((offset, ms)) = parse(line)
+                && offset < self.limit
+                && self.notes.front().is_none_or(|next| offset < next.offset)
+            {
+                let floor = ms.min(self.floor());
+                self.notes.push_front(Note { offset, ms, floor });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_on(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
+        let len = file.metadata()?.len();
+        if len < self.end {
+            self.notes.clear();
+            self.head = 0;
+            self.head_line.clear();
+            self.end = 0;
+        }
+        let mut torn = Vec::new();
+        let mut at = self.end;
+        while at < len {
+            let block = self.read(at, len.min(at + BLOCK))?;
+            if block.is_empty() {
+                break;
+            }
+            at += block.len() as u64;
+            torn.extend_from_slice(&block);
+            let whole = torn
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |at| at + 1);
+            for (offset, ms) in torn[..whole].split(|byte| *byte == b'\n').filter_map(parse) {
+                while self.notes.back().is_some_and(|last| last.offset >= offset) {
+                    self.notes.pop_back();
+                }
+                self.notes.push_back(Note {
+                    offset,
+                    ms,
+                    floor: ms,
+                });
+            }
+            torn.drain(..whole);
+            if torn.len() > BLOCK as usize {
+                // No line is that long: it is damaged, and its rest will not be a note either.
+                torn.clear();
+            }
+            self.end = at - torn.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads the bytes from `start` to `end`, fewer where the file became shorter.
+    fn read(&mut self, start: u64, end: u64) -> io::Result<Vec<u8>> {
+        let Some(file) = &self.file else {
+            return Ok(Vec::new());
+        };
+        let mut block = vec![0; (end - start) as usize];
+        let n = read_full_at(file, &mut block, start)?;
+        block.truncate(n);
+        self.bytes_read += n as u64;
+        Ok(block)
+    }
+}
+
+/// Fills the buffer from `offset` on as far as there is something; tells how far.
+pub(super) fn read_full_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Reads a line without its newline.
+fn parse(line: &[u8]) -> Option<(u64, u64)> {
+    let (offset, ms) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    let number = |digits: &str| {
+        // `parse` would take a sign too.
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+        if plain {
+            digits.parse::<u64>().ok()
+        } else {
+            None
+        }
+    };
+    Some((number(offset)?, number(ms)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
+
+    fn index_of(text: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.out.idx");
+        fs::write(&path, text).unwrap();
+        (dir, path)
+    }
+
+    fn times(index: &Index, offsets: &[u64]) -> Vec<Option<u64>> {
+        offsets
+            .iter()
+            .map(|offset| index.time_of(*offset))
+            .collect()
+    }
+
+    #[test]
+    fn bytes_belong_to_the_note_before() {
+        let (_dir, path) = index_of(b"10 1000\n20 2000\n");
+        let index = Index::load(&path);
+        let expected = [None, None, Some(1000), Some(1000), Some(2000), Some(2000)];
+        assert_eq!(times(&index, &[0, 9, 10, 19, 20, u64::MAX]), expected);
+    }
+
+    #[test]
+    fn missing_torn_and_damaged() {
+        assert_eq!(Index::load(Path::new("/none/a.idx")).time_of(0), None);
+        assert_eq!(Index::load(Path::new("/")).time_of(0), None);
+        let (_dir, path) = index_of(b"0 1000\n\xff\xfe\n10 +5\n5 2000 3\n\n -1\n20 3000\n30 31");
+        let index = Index::load(&path);
+        assert_eq!(
+            times(&index, &[0, 19, 20, 40]),
+            [Some(1000), Some(1000), Some(3000), Some(3000)]
+        );
+        let (_dir, path) = index_of(b"0 10");
+        assert_eq!(Index::load(&path).time_of(0), None);
+    }
+
+    #[test]
+    fn a_later_note_makes_void_earlier_ones_beyond_it() {
+        let (_dir, path) = index_of(b"0 1\n100 2\n200 3\n0 4\n50 5\n");
+        let index = Index::load(&path);
+        assert_eq!(
+            times(&index, &[0, 49, 50, 250]),
+            [Some(4), Some(4), Some(5), Some(5)]
+        );
+    }
+
+    #[test]
+    fn reads_no_more_of_it_than_needed() {
+        let text: String = (0..200_000).map(|i| note_line(i * 10, i)).collect();
+        let (_dir, path) = index_of(text.as_bytes());
+        let mut index = Index::open(&path, u64::MAX);
+        index.cover(1_999_900);
+        assert_eq!(index.time_of(1_999_905), Some(199_990));
+        assert!(index.bytes_read() <= 2 * BLOCK);
+        index.cover(0);
+        assert_eq!(index.time_of(5), Some(0));
+        assert_eq!(index.notes.len(), 200_000);
+    }
+
+    #[test]
+    fn a_line_without_end_costs_no_memory() {
+        let mut text = b"0 7\n".to_vec();
+        text.resize(200_000, b'1');
+        text.extend_from_slice(b"\n5 8\n");
+        let (_dir, path) = index_of(&text);
+        let index = Index::load(&path);
+        assert_eq!(times(&index, &[4, 5]), [Some(7), Some(8)]);
+    }
+
+    #[test]
+    fn grows_and_begins_anew() {
+        let (_dir, path) = index_of(b"0 1\n10 2");
+        let mut index = Index::open(&path, u64::MAX);
+        index.cover(0);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"2\n20 3\n3").unwrap();
+        index.refresh();
+        assert_eq!(
+            times(&index, &[0, 10, 20, 30]),
+            [Some(1), Some(22), Some(3), Some(3)]
+        );
+        index.forget_before(15);
+        assert_eq!(times(&index, &[0, 10, 20]), [None, Some(22), Some(3)]);
+        file.set_len(0).unwrap();
+        file.write_all(b"0 9\n").unwrap();
+        index.refresh();
+        assert_eq!(times(&index, &[0, 30]), [Some(9), Some(9)]);
+    }
+
+    proptest! {
+        #[test]
+        fn backwards_and_forwards_agree(
+            lines in prop::collection::vec("[0-9]{1,3} [0-9]{1,3}|[0-9 x]{0,60}", 0..40),
+            cut in 0usize..2000,
+        ) {
+            let mut text = lines.join("\n").into_bytes();
+            text.push(b'\n');
+            text.truncate(cut);
+            let (_dir, path) = index_of(&text);
+            let backwards = Index::load(&path);
+            let (_dir, other) = index_of(b"");
+            let mut forwards = Index::open(&other, u64::MAX);
+            fs::write(&other, &text).unwrap();
+            forwards.refresh();
+            for offset in 0..1000 {
+                prop_assert_eq!(backwards.time_of(offset), forwards.time_of(offset));
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The lines of several logs in order of time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::tail::{Backward, Forward, LogStream};
+use super::{Line, LogError, Stream};
+
+/// What lines are ordered by: time, then stream, then source. The last number is that of the log
+/// among those merged. Within a log it never decreases, so merging keeps the order of the file.
+type Key = (Option<u64>, Stream, usize, usize);
+
+/// The last lines of some logs, in order of time: made by [`tail`](super::tail()).
+///
+/// An error of one log ends that log; the others go on.
+#[derive(Debug)]
+pub struct Tail {
+    logs: Vec<Forward>,
+    /// The next line of each log that has one.
+    heads: Vec<Option<Line>>,
+    order: BinaryHeap<Reverse<Key>>,
+    /// What went wrong while the line after the one given last was read.
+    failed: Option<LogError>,
+}
+
+impl Tail {
+    pub(super) fn new(mut logs: Vec<LogStream>, lines: Option<usize>) -> Result<Self, LogError> {
+        let starts = match lines {
+            None => vec![Some(0); logs.len()],
+            Some(n) => starts_of_last(&mut logs, n)?,
+        };
+        // A log that has none of the lines is closed here.
+        let logs = logs.into_iter().zip(starts);
+        let logs = logs.filter_map(|(log, start)| Some(Forward::new(log, start?)));
+        let logs: Vec<_> = logs.collect();
+        let heads = logs.iter().map(|_| None).collect();
+        let mut tail = Self {
+            logs,
+            heads,
+            order: BinaryHeap::new(),
+            failed: None,
+        };
+        for number in 0..tail.logs.len() {
+            tail.advance(number)?;
+        }
+        Ok(tail)
+    }
+
+    /// How many bytes of logs and of their indexes were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.logs
+            .iter()
+            .map(|forward| forward.log.bytes_read())
+            .sum()
+    }
+
+    /// Reads the next line of a log.
+    fn advance(&mut self, number: usize) -> Result<(), LogError> {
+        let forward = &mut self.logs[number];
+        let Some((start, bytes, complete)) = forward.next()? else {
+            return Ok(());
+        };
+        let log = &mut forward.log;
+        let (time_ms, key) = log.time_and_key(start);
+        self.order
+            .push(Reverse((key, log.stream, log.source, number)));
+        let (source, stream) = (log.source, log.stream);
+        self.heads[number] = Some(Line {
+            source,
+            stream,
+            time_ms,
+            bytes,
+            complete,
+        });
+        Ok(())
+    }
+}
+
+impl Iterator for Tail {
+    type Item = Result<Line, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            return Some(Err(error));
+        }
+        let Reverse((_, _, _, number)) = self.order.pop()?;
+        let line = self.heads[number].take()?;
+        // A log that fails has no head any more, and so has ended.
+        self.failed = self.advance(number).err();
+        Some(Ok(line))
+    }
+}
+
+/// Finds where the last `n` lines of all logs begin in each; `None` where a log has none of them.
+/// It merges backwards: of each log it reads no more than one line beyond.
+fn starts_of_last(logs: &mut [LogStream], n: usize) -> Result<Vec<Option<u64>>, LogError> {
+    let mut starts = vec![None; logs.len()];
+    if n == 0 {
+        return Ok(starts);
+    }
+    let mut backward: Vec<_> = logs.iter().map(Backward::new).collect();
+    let mut latest: BinaryHeap<(Key, u64)> = BinaryHeap::new();
+    let mut look = |log: &mut LogStream, number: usize| -> Result<_, LogError> {
+        let start = backward[number].line_before(log)?;
+        Ok(start.map(|start| {
+            let (_, key) = log.time_and_key(start);
+            ((key, log.stream, log.source, number), start)
+        }))
+    };
+    for (number, log) in logs.iter_mut().enumerate() {
+        latest.extend(look(log, number)?);
+    }
+    for _ in 0..n {
+        let Some((key, start)) = latest.pop() else {
+            break;
+        };
+        let number = key.3;
+        starts[number] = Some(start);
+        latest.extend(look(&mut logs[number], number)?);
+    }
+    Ok(starts)
+}

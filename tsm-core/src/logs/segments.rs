@@ -1,0 +1,290 @@
+//! Which files a log is made of, and how each is known again after a rename.
+//!
+//! A log is `NAME.out.N` … `NAME.out.1` and the live file `NAME.out`, in this order. Rotation
+//! renames each segment to the next higher number, so that a path says nothing for long: a file
+//! is known by its [`FileId`]. This is the only place that knows how segments are named.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::LogError;
+
+/// How many rotations between listing a segment and opening it are followed.
+const ROTATIONS_FOLLOWED: u32 = 64;
+
+/// Up to this number, a segment is looked for under each.
+const DENSE_NUMBERS: u32 = 1000;
+
+/// What makes a file the same file under another name. The time of birth stands in it because
+/// file systems use the inode numbers of removed files again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileId {
+    dev: u64,
+    inode: u64,
+    born: Option<SystemTime>,
+}
+
+impl FileId {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            dev: metadata.dev(),
+            inode: metadata.ino(),
+            born: metadata.created().ok(),
+        }
+    }
+}
+
+/// A file that is part of a log.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    live: PathBuf,
+    number: u32,
+    pub(super) id: FileId,
+    pub(super) len: u64,
+    pub(super) modified: Option<SystemTime>,
+}
+
+impl Segment {
+    /// Where it was when it was listed.
+    pub fn path(&self) -> PathBuf {
+        numbered(&self.live, self.number)
+    }
+
+    /// 0 for the live file, 1 for the newest rotated one, and so on.
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// How many bytes it had when it was listed.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it had no bytes when it was listed.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Looks at the file that has this number now; `None` where there is none.
+    fn stat(live: &Path, number: u32) -> Result<Option<Self>, LogError> {
+        let path = numbered(live, number);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(source) => return Err(LogError::Read { path, source }),
+        };
+        if !metadata.is_file() {
+            return Err(LogError::NotAFile { path });
+        }
+        Ok(Some(Self {
+            live: live.to_owned(),
+            number,
+            id: FileId::of(&metadata),
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+        }))
+    }
+
+    /// Opens the file, also where it was rotated on since it was listed; `None` where it is gone.
+    /// It then has the number under which it was found.
+    pub(super) fn open(&mut self) -> Result<Option<File>, LogError> {
+        let mut absent = 0;
+        for number in self.number..=self.number.saturating_add(ROTATIONS_FOLLOWED) {
+            let path = numbered(&self.live, number);
+            match File::open(&path) {
+                Ok(file) => {
+                    absent = 0;
+                    let metadata = file.metadata().map_err(LogError::read(&path))?;
+                    if FileId::of(&metadata) == self.id {
+                        self.number = number;
+                        return Ok(Some(file));
+                    }
+                }
+                Err(error) if is_absent(&error) => {
+                    // A rotation under way leaves one number free, not two.
+                    absent += 1;
+                    if absent > 2 {
+                        break;
+                    }
+                }
+                Err(source) => return Err(LogError::Read { path, source }),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Lists the files that the log with the live file `live` is made of, the oldest first, the live
+/// file last. Compressed segments are not among them. A log that is not there has none.
+///
+/// # Errors
+/// Where the directory or one of the files cannot be looked at, or one is no regular file.
+pub fn segments(live: &Path) -> Result<Vec<Segment>, LogError> {
+    Listings::default().segments(live)
+}
+
+/// The names in the directories of logs, each directory read once: so many logs of one directory
+/// cost one reading of it.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    directories: HashMap<PathBuf, BTreeSet<OsString>>,
+}
+
+impl Listings {
+    /// See [`segments`].
+    pub(super) fn segments(&mut self, live: &Path) -> Result<Vec<Segment>, LogError> {
+        let numbers = self.numbers(live)?;
+        let highest = numbers.last().copied().unwrap_or(0);
+        // From the newest to the oldest, as a rotation moves files: one that is renamed meanwhile
+        // is met twice rather than never. It may be on a number that was not listed, and even
+        // above the highest.
+        let dense = 0..=highest.min(DENSE_NUMBERS);
+        let sparse = numbers.into_iter().filter(|number| *number > DENSE_NUMBERS);
+        let mut found: Vec<Segment> = Vec::new();
+        for number in dense.chain(sparse).chain(highest.saturating_add(1)..) {
+            match Segment::stat(live, number)? {
+                Some(segment) if found.iter().any(|known| known.id == segment.id) => {}
+                Some(segment) => found.push(segment),
+                None if number > highest => break,
+                None => {}
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
+    /// The numbers of the rotated segments of `live`, ascending.
+    fn numbers(&mut self, live: &Path) -> Result<BTreeSet<u32>, LogError> {
+        let Some(name) = live.file_name() else {
+            return Err(LogError::NotAFile {
+                path: live.to_owned(),
+            });
+        };
+        let directory = directory(live);
+        if !self.directories.contains_key(directory) {
+            self.directories
+                .insert(directory.to_owned(), read_names(directory)?);
+        }
+        let mut prefix = name.to_owned();
+        prefix.push(".");
+        let names = self.directories.get(directory).into_iter();
+        Ok(names
+            .flat_map(|names| names.range(prefix.clone()..))
+            .map_while(|name| name.as_bytes().strip_prefix(prefix.as_bytes()))
+            .filter_map(segment_number)
+            .collect())
+    }
+}
+
+/// The directory that a log is in.
+pub(super) fn directory(live: &Path) -> &Path {
+    match live.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Whether the error says that there is no such file (or not even its directory).
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn read_names(directory: &Path) -> Result<BTreeSet<OsString>, LogError> {
+    match fs::read_dir(directory) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<_>>()
+            .map_err(LogError::read(directory)),
+        Err(error) if is_absent(&error) => Ok(BTreeSet::new()),
+        Err(source) => Err(LogError::Read {
+            path: directory.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The number of a segment by what follows the name and the dot; rotation writes no leading zeros.
+fn segment_number(suffix: &[u8]) -> Option<u32> {
+    if !suffix.iter().all(u8::is_ascii_digit) || suffix.first() == Some(&b'0') {
+        return None;
+    }
+    std::str::from_utf8(suffix).ok()?.parse().ok()
+}
+
+fn numbered(live: &Path, number: u32) -> PathBuf {
+    let mut path = live.as_os_str().to_owned();
+    if number > 0 {
+        path.push(format!(".{number}"));
+    }
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(live: &Path) -> Vec<(u32, u64)> {
+        segments(live)
+            .unwrap()
+            .iter()
+            .map(|s| (s.number(), s.len()))
+            .collect()
+    }
+
+    #[test]
+    fn lists_only_what_belongs_to_the_log_oldest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = dir.path().join("a.out");
+        assert!(listed(&live).is_empty());
+        assert!(listed(&dir.path().join("none/a.out")).is_empty());
+        for (name, text) in [
+            ("a.out", "0"),
+            ("a.out.1", "11"),
+            ("a.out.3", "333"),
+            ("a.out.10", "4444"),
+            ("a.out.2.zst", "z"),
+            ("a.out.idx", "z"),
+            ("a.out.1.idx", "z"),
+            ("a.out.02", "z"),
+            ("a.out.+4", "z"),
+            ("a.out.99999999999", "z"),
+            ("a.out2", "z"),
+            ("aa.out.1", "z"),
+            ("a.err.1", "z"),
+        ] {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        assert_eq!(listed(&live), [(10, 4), (3, 3), (1, 2), (0, 1)]);
+    }
+
+    #[test]
+    fn a_segment_is_found_after_rotation_and_missed_when_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = dir.path().join("a.out");
+        fs::write(&live, "first").unwrap();
+        let mut segment = segments(&live).unwrap().remove(0);
+        fs::rename(&live, numbered(&live, 2)).unwrap();
+        fs::write(&live, "other").unwrap();
+        assert!(segment.open().unwrap().is_some());
+        assert_eq!(segment.number(), 2);
+        fs::remove_file(segment.path()).unwrap();
+        assert!(segment.open().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_directory_is_no_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = dir.path().join("a.out");
+        fs::create_dir(&live).unwrap();
+        assert!(matches!(segments(&live), Err(LogError::NotAFile { path }) if path == live));
+    }
+}

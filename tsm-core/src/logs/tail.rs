@@ -1,0 +1,385 @@
+//! One log as one run of bytes: its segments put together, read backwards for where lines begin
+//! and forwards for the lines, with the times of its index.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::index::{Index, index_path, read_full_at};
+use super::segments::{FileId, Listings, Segment};
+use super::{LogError, Stream};
+
+/// The first and the largest block that is read backwards: most often a few lines are wanted.
+const BACKWARD_BLOCKS: (u64, u64) = (8 * 1024, 256 * 1024);
+
+/// How much is read forwards at a time.
+pub(super) const FORWARD_BLOCK: usize = 32 * 1024;
+
+/// A segment in its place.
+#[derive(Debug)]
+struct Part {
+    segment: Segment,
+    /// How many bytes stand before it in the log.
+    start: u64,
+    /// Opened when it is first needed.
+    index: Option<Index>,
+}
+
+impl Part {
+    fn index(&mut self) -> &mut Index {
+        let Self { segment, index, .. } = self;
+        // Notes beyond the end are about bytes that are not read.
+        index.get_or_insert_with(|| Index::open(&index_path(&segment.path()), segment.len))
+    }
+}
+
+/// A log as it was when it was opened. Positions count from the first byte of the oldest segment.
+///
+/// Of its files only the newest is held open: it is the one that a follower goes on with. Older
+/// ones are opened when they are read, and known by their [`FileId`]. What vanishes meanwhile is
+/// passed over.
+#[derive(Debug)]
+pub(super) struct LogStream {
+    pub(super) source: usize,
+    pub(super) stream: Stream,
+    pub(super) live: PathBuf,
+    parts: Vec<Part>,
+    end: u64,
+    newest: Option<Arc<File>>,
+    /// The older segment that was read last; its file is `None` where it is gone.
+    older: Option<(usize, Option<File>)>,
+    bytes_read: u64,
+}
+
+impl LogStream {
+    pub(super) fn open(
+        source: usize,
+        stream: Stream,
+        live: &Path,
+        listings: &mut Listings,
+    ) -> Result<Self, LogError> {
+        let mut segments = listings.segments(live)?;
+        let mut newest = None;
+        while let Some(last) = segments.last_mut() {
+            if let Some(file) = last.open()? {
+                last.len = file.metadata().map_err(LogError::read(&last.path()))?.len();
+                newest = Some(Arc::new(file));
+                break;
+            }
+            segments.pop();
+        }
+        let mut end = 0;
+        let parts = segments.into_iter().map(|segment| {
+            let start = end;
+            end += segment.len;
+            Part {
+                segment,
+                start,
+                index: None,
+            }
+        });
+        let parts = parts.collect();
+        Ok(Self {
+            source,
+            stream,
+            live: live.to_owned(),
+            parts,
+            end,
+            newest,
+            older: None,
+            bytes_read: 0,
+        })
+    }
+
+    /// The newest file, what it is, and up to where it has been taken in.
+    pub(super) fn newest(&self) -> Option<(Arc<File>, FileId, PathBuf, u64)> {
+        let segment = &self.parts.last()?.segment;
+        let file = Arc::clone(self.newest.as_ref()?);
+        Some((file, segment.id, segment.path(), segment.len))
+    }
+
+    /// Where the newest file begins.
+    pub(super) fn newest_start(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.start)
+    }
+
+    /// How many bytes of logs and indexes were read.
+    pub(super) fn bytes_read(&self) -> u64 {
+        let indexes = self.parts.iter().filter_map(|part| part.index.as_ref());
+        self.bytes_read + indexes.map(Index::bytes_read).sum::<u64>()
+    }
+
+    /// Takes away the last line if no newline ends it, and gives where it began and its bytes.
+    pub(super) fn take_unfinished(&mut self) -> Result<(u64, Vec<u8>), LogError> {
+        let mut last = [0];
+        if self.end == 0 || (self.read(self.end - 1, &mut last)? == 1 && last == *b"\n") {
+            return Ok((self.end, Vec::new()));
+        }
+        let start = Backward::new(self).line_before(self)?.unwrap_or(0);
+        let mut bytes = Vec::new();
+        let mut at = start;
+        while at < self.end {
+            let mut block = vec![0; (self.end - at).min(BACKWARD_BLOCKS.1) as usize];
+            let n = self.read(at, &mut block)?;
+            bytes.extend_from_slice(&block[..n]);
+            at = if n == 0 {
+                self.part_end(at)
+            } else {
+                at + n as u64
+            };
+        }
+        self.end = start;
+        Ok((start, bytes))
+    }
+
+    /// When the byte at `at` arrived, and the time that its line is ordered by: its own or else
+    /// that of the line before, or a later line's where the clock was set back in between. As it
+    /// depends on nothing that stands before, the last lines are the same however many one reads.
+    pub(super) fn time_and_key(&mut self, at: u64) -> (Option<u64>, Option<u64>) {
+        let Some(number) = self.part_of(at) else {
+            return (None, None);
+        };
+        let (before, rest) = self.parts.split_at_mut(number);
+        let Some((part, after)) = rest.split_first_mut() else {
+            return (None, None);
+        };
+        let mut floor = u64::MAX;
+        for later in after {
+            later.index().cover(0);
+            floor = floor.min(later.index().floor());
+        }
+        let offset = at - part.start;
+        let index = part.index();
+        index.cover(offset);
+        if let Some(note) = index.note_of(offset) {
+            return (Some(note.ms), Some(note.floor.min(floor)));
+        }
+        floor = floor.min(index.floor());
+        let inherited = before.iter_mut().rev().find_map(|earlier| {
+            let last = earlier.segment.len.checked_sub(1)?;
+            earlier.index().cover(last);
+            earlier.index().time_of(last)
+        });
+        (None, inherited.map(|ms| ms.min(floor)))
+    }
+
+    /// Lets go of the indexes' files. Only times that were asked for can be asked for again.
+    fn close_indexes(&mut self) {
+        for index in self.parts.iter_mut().filter_map(|part| part.index.as_mut()) {
+            index.close();
+        }
+    }
+
+    fn part_of(&self, at: u64) -> Option<usize> {
+        self.parts
+            .partition_point(|part| part.start <= at)
+            .checked_sub(1)
+    }
+
+    fn part_start(&self, at: u64) -> u64 {
+        self.part_of(at)
+            .map_or(0, |number| self.parts[number].start)
+    }
+
+    fn part_end(&self, at: u64) -> u64 {
+        let end = self.part_of(at).map(|number| &self.parts[number]);
+        end.map_or(self.end, |part| {
+            (part.start + part.segment.len).min(self.end)
+        })
+    }
+
+    /// Reads from `at` on within one segment; less than wanted where it or the log ends, and
+    /// nothing where bytes are gone.
+    fn read(&mut self, at: u64, buffer: &mut [u8]) -> Result<usize, LogError> {
+        let Some(number) = self.part_of(at) else {
+            return Ok(0);
+        };
+        let wanted = self
+            .part_end(at)
+            .saturating_sub(at)
+            .min(buffer.len() as u64) as usize;
+        let is_newest = number + 1 == self.parts.len();
+        let part = &mut self.parts[number];
+        let file = if is_newest {
+            self.newest.as_deref()
+        } else {
+            if self.older.as_ref().is_none_or(|(open, _)| *open != number) {
+                self.older = Some((number, part.segment.open()?));
+            }
+            self.older.as_ref().and_then(|(_, file)| file.as_ref())
+        };
+        let Some(file) = file else { return Ok(0) };
+        let n = read_full_at(file, &mut buffer[..wanted], at - part.start).map_err(|source| {
+            LogError::Read {
+                path: part.segment.path(),
+                source,
+            }
+        })?;
+        self.bytes_read += n as u64;
+        Ok(n)
+    }
+}
+
+/// Finds where lines begin, from the end of a log to its start.
+#[derive(Debug)]
+pub(super) struct Backward {
+    /// Where the line that was found last begins; at first the end of the log.
+    at: u64,
+    block: Vec<u8>,
+    block_start: u64,
+    next_block: u64,
+}
+
+impl Backward {
+    pub(super) fn new(log: &LogStream) -> Self {
+        Self {
+            at: log.end,
+            block: Vec::new(),
+            block_start: log.end,
+            next_block: BACKWARD_BLOCKS.0,
+        }
+    }
+
+    /// Where the line before begins; `None` at the start of the log.
+    pub(super) fn line_before(&mut self, log: &mut LogStream) -> Result<Option<u64>, LogError> {
+        if self.at == 0 {
+            return Ok(None);
+        }
+        // The newline right before the line found last ends the one that is looked for.
+        let mut end = self.at - 1;
+        loop {
+            // A block is shorter than it should be where bytes are gone.
+            let within = end
+                .saturating_sub(self.block_start)
+                .min(self.block.len() as u64) as usize;
+            if let Some(newline) = self.block[..within].iter().rposition(|byte| *byte == b'\n') {
+                self.at = self.block_start + newline as u64 + 1;
+                return Ok(Some(self.at));
+            }
+            end = end.min(self.block_start);
+            if end == 0 {
+                self.at = 0;
+                return Ok(Some(0));
+            }
+            let start = log
+                .part_start(end - 1)
+                .max(end.saturating_sub(self.next_block));
+            self.block.resize((end - start) as usize, 0);
+            let n = log.read(start, &mut self.block)?;
+            self.block.truncate(n);
+            self.block_start = start;
+            self.next_block = (self.next_block * 2).min(BACKWARD_BLOCKS.1);
+        }
+    }
+}
+
+/// Cuts what it is fed into lines, and keeps the one that has not ended.
+#[derive(Debug, Default)]
+pub(super) struct Splitter {
+    unfinished: Vec<u8>,
+    start: u64,
+}
+
+impl Splitter {
+    /// Begins in the middle of a line that began at `start`.
+    pub(super) fn resume(start: u64, unfinished: Vec<u8>) -> Self {
+        Self { unfinished, start }
+    }
+
+    /// Gives each line that ends in `chunk`, which stands at `at`, with the place where it began.
+    pub(super) fn feed(
+        &mut self,
+        mut chunk: &[u8],
+        mut at: u64,
+        mut line: impl FnMut(u64, Vec<u8>),
+    ) {
+        while !chunk.is_empty() {
+            if self.unfinished.is_empty() {
+                self.start = at;
+            }
+            let (head, ended) = match newline(chunk) {
+                Some(newline) => (newline, 1),
+                None => (chunk.len(), 0),
+            };
+            self.unfinished.extend_from_slice(&chunk[..head]);
+            if ended == 1 {
+                line(self.start, std::mem::take(&mut self.unfinished));
+            }
+            chunk = &chunk[head + ended..];
+            at += (head + ended) as u64;
+        }
+    }
+
+    /// Takes the line that has not ended, if there is one.
+    pub(super) fn take_unfinished(&mut self) -> Option<(u64, Vec<u8>)> {
+        if self.unfinished.is_empty() {
+            return None;
+        }
+        Some((self.start, std::mem::take(&mut self.unfinished)))
+    }
+
+    /// Where the line began that has not ended.
+    pub(super) fn unfinished_start(&self) -> Option<u64> {
+        (!self.unfinished.is_empty()).then_some(self.start)
+    }
+}
+
+/// Where the first newline is. `std` searches by words only behind this door.
+fn newline(mut bytes: &[u8]) -> Option<usize> {
+    let all = bytes;
+    let n = bytes.skip_until(b'\n').ok()?;
+    let last = n.checked_sub(1)?;
+    (all[last] == b'\n').then_some(last)
+}
+
+/// The lines of a log from some place to its end.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub(super) log: LogStream,
+    at: u64,
+    splitter: Splitter,
+    lines: VecDeque<(u64, Vec<u8>)>,
+}
+
+impl Forward {
+    /// Reads all lines from the one that begins at `at`.
+    pub(super) fn new(mut log: LogStream, at: u64) -> Self {
+        log.time_and_key(at);
+        log.close_indexes();
+        Self {
+            log,
+            at,
+            splitter: Splitter::default(),
+            lines: VecDeque::new(),
+        }
+    }
+
+    /// The next line: where it begins, its bytes, and whether a newline ends it.
+    pub(super) fn next(&mut self) -> Result<Option<(u64, Vec<u8>, bool)>, LogError> {
+        loop {
+            if let Some((start, bytes)) = self.lines.pop_front() {
+                return Ok(Some((start, bytes, true)));
+            }
+            if self.at >= self.log.end {
+                // Of a log that is done, nothing stays open while the others are read.
+                self.log.newest = None;
+                self.log.older = None;
+                let rest = self.splitter.take_unfinished();
+                return Ok(rest.map(|(start, bytes)| (start, bytes, false)));
+            }
+            let mut block = vec![0; FORWARD_BLOCK];
+            let n = self.log.read(self.at, &mut block)?;
+            if n == 0 {
+                self.at = self.log.part_end(self.at);
+                continue;
+            }
+            let lines = &mut self.lines;
+            self.splitter.feed(&block[..n], self.at, |start, bytes| {
+                lines.push_back((start, bytes));
+            });
+            self.at += n as u64;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What processes use: CPU and memory of a service's whole tree, from one look at `/proc`.
+
+use std::collections::HashMap;
+
+use crate::sys::procfs::{Process, ProcessTable};
+use crate::sys::{Identity, clock};
+
+/// What one service uses.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// Resident memory of its tree in bytes.
+    pub memory_bytes: u64,
+    /// CPU time of its tree in percent of one core, on average since it was started.
+    pub cpu_percent: f64,
+}
+
+/// What several services use, by TSM id.
+#[derive(Debug, Default)]
+pub struct Usages {
+    by_id: HashMap<u32, Usage>,
+}
+
+impl Usages {
+    /// Measures the trees below these main processes: their descendants, and what is in their sessions.
+    ///
+    /// # Errors
+    /// An [`std::io::Error`] where `/proc` cannot be read.
+    pub fn measure(leaders: impl Iterator<Item = (u32, Identity)>) -> std::io::Result<Self> {
+        let table = ProcessTable::read()?;
+        let leaders: HashMap<u32, (u32, u64)> = leaders
+            .filter(|(_, identity)| table.is_alive(*identity))
+            .map(|(id, identity)| (identity.pid, (id, identity.start)))
+            .collect();
+        let mut owners: HashMap<u32, Option<u32>> = HashMap::new();
+        let mut sums: HashMap<u32, (u64, u64)> = HashMap::new();
+        for process in table.iter().filter(|process| !process.ended) {
+            if let Some(id) = owner(process, &table, &leaders, &mut owners) {
+                let (pages, ticks) = sums.entry(id).or_default();
+                *pages += process.rss_pages;
+                *ticks += process.cpu_ticks;
+            }
+        }
+        let (page, now) = (clock::page_size(), clock::boot_ticks());
+        let by_id = leaders
+            .values()
+            .map(|(id, start)| {
+                let (pages, ticks) = sums.get(id).copied().unwrap_or_default();
+                let lifetime = now.saturating_sub(*start).max(1);
+                let cpu_percent = (1000.0 * ticks as f64 / lifetime as f64).round() / 10.0;
+                (
+                    *id,
+                    Usage {
+                        memory_bytes: pages * page,
+                        cpu_percent,
+                    },
+                )
+            })
+            .collect();
+        Ok(Self { by_id })
+    }
+
+    /// What the service of this id uses; `None` where it does not run.
+    pub fn get(&self, id: u32) -> Option<Usage> {
+        self.by_id.get(&id).copied()
+    }
+}
+
+/// The service whose main process is this one, leads its session, or is the nearest of its ancestors.
+fn owner(
+    process: &Process,
+    table: &ProcessTable,
+    leaders: &HashMap<u32, (u32, u64)>,
+    owners: &mut HashMap<u32, Option<u32>>,
+) -> Option<u32> {
+    let pid = process.identity.pid;
+    if let Some((id, _)) = leaders.get(&pid) {
+        return Some(*id);
+    }
+    if let Some(known) = owners.get(&pid) {
+        return *known;
+    }
+    owners.insert(pid, None);
+    let found = match leaders.get(&process.session) {
+        Some((id, _)) => Some(*id),
+        None => table
+            .get(process.parent)
+            .and_then(|parent| owner(parent, table, leaders, owners)),
+    };
+    owners.insert(pid, found);
+    found
+}

@@ -1,0 +1,386 @@
+//! Every read and write of the layout. Anybody may read; only the holder of the lock writes, through [`Writer`].
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::env::{self, Environment};
+use crate::error::{Error, IoContext as _, Result};
+use crate::events::Event;
+use crate::home::Home;
+use crate::meta::Meta;
+use crate::name::ProcessName;
+use crate::spec::SavedSpec;
+use crate::sys;
+
+/// Replaces `path` by `bytes` so that a reader sees the old file or the new one, never a part. Mode 0600.
+///
+/// The bytes are not synced: after a power cut the file is the old one, the new one, or (on some file systems) empty;
+/// see "Durability" in `files.md` for what is synced, and by whom.
+///
+/// # Errors
+/// [`Error::Io`]; what stood there is kept and the temporary file is removed.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = temporary(path);
+    let written = new_file(&temporary).and_then(|mut file| file.write_all(bytes));
+    let renamed = match written {
+        Ok(()) => fs::rename(&temporary, path),
+        Err(error) => Err(error),
+    };
+    if renamed.is_err() {
+        // The first error is the one to tell; where nothing was made, there is nothing to remove.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed.at("write", path)
+}
+
+/// The name beside `path` under which its successor is written.
+fn temporary(path: &Path) -> PathBuf {
+    with_suffix(path, &format!(".{}.tmp", std::process::id()))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// One file of the home that does not hold what it should.
+#[derive(Debug)]
+pub struct Damage {
+    /// The process that it belongs to.
+    pub name: ProcessName,
+    /// What is wrong, with the path.
+    pub error: Error,
+}
+
+/// Reading access to a home.
+#[derive(Clone, Debug)]
+pub struct ProcessStore {
+    home: Home,
+}
+
+impl ProcessStore {
+    /// The store of a home. Nothing is read yet.
+    pub fn new(home: Home) -> Self {
+        Self { home }
+    }
+
+    /// Its home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The names of all records, in no order. A home that does not exist has none.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the directory cannot be read.
+    pub fn names(&self) -> Result<Vec<ProcessName>> {
+        let directory = self.home.processes();
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).at("read", &directory),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file = entry.at("read", &directory)?.file_name();
+            let stem = file.to_str().and_then(|file| file.strip_suffix(".meta"));
+            names.extend(stem.and_then(|stem| stem.parse().ok()));
+        }
+        Ok(names)
+    }
+
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where it cannot be parsed, [`Error::Io`] where it cannot be read.
+    pub fn meta(&self, name: &ProcessName) -> Result<Meta> {
+        let path = self.home.meta(name);
+        let bytes = fs::read(&path).at("read", &path)?;
+        Meta::parse(&bytes).map_err(|error| Error::Damaged {
+            path,
+            reason: error.to_string(),
+        })
+    }
+
+    /// Reads all records, and names those that are damaged. A record that vanishes meanwhile is left out.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the directory cannot be read.
+    pub fn records(&self) -> Result<(Vec<(ProcessName, Meta)>, Vec<Damage>)> {
+        let mut records = Vec::new();
+        let mut damaged = Vec::new();
+        for name in self.names()? {
+            match self.meta(&name) {
+                Ok(meta) => records.push((name, meta)),
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => damaged.push(Damage { name, error }),
+            }
+        }
+        Ok((records, damaged))
+    }
+
+    /// Reads a launch spec; `None` where there is none (a record of the original TSM).
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::Io`].
+    pub fn spec(&self, name: &ProcessName) -> Result<Option<SavedSpec>> {
+        let path = self.home.spec(name);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("read", &path),
+        };
+        let damaged = |reason: String| Error::Damaged {
+            path: path.clone(),
+            reason,
+        };
+        let saved: SavedSpec =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if saved.version > 1 {
+            return Err(damaged(format!(
+                "version {} is newer than this TSM; use the newer tsm",
+                saved.version
+            )));
+        }
+        Ok(Some(saved))
+    }
+
+    /// Reads an environment snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] with the line, [`Error::Io`].
+    pub fn environment(&self, name: &ProcessName) -> Result<Environment> {
+        let path = self.home.env(name);
+        let bytes = fs::read(&path).at("read", &path)?;
+        env::file::parse(&bytes).map_err(|error| Error::Damaged {
+            path,
+            reason: error.to_string(),
+        })
+    }
+
+    /// What was last wanted of a process according to its history, for a record whose `.meta` is lost: up or not.
+    pub fn last_wanted(&self, name: &ProcessName) -> bool {
+        let text = fs::read_to_string(self.home.events(name)).unwrap_or_default();
+        text.lines()
+            .rev()
+            .find_map(|line| {
+                if line.contains("\"stop-requested\"") {
+                    Some(false)
+                } else if line.contains("\"start-requested\"")
+                    || line.contains("\"restart-requested\"")
+                {
+                    Some(true)
+                } else {
+                    None
+                }
+            })
+            .unwrap_or(false)
+    }
+
+    /// Whether a supervisor has this home in hand.
+    pub fn is_supervised(&self) -> bool {
+        sys::lock::is_held(&self.home.lock())
+    }
+}
+
+/// Writing access to a home: proof that this process holds its lock.
+#[derive(Debug)]
+pub struct Writer {
+    store: ProcessStore,
+    lock: File,
+    next_id: u32,
+}
+
+impl Writer {
+    /// Takes the lock of a prepared home; `None` where another process has it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn acquire(home: Home) -> Result<Option<Self>> {
+        let path = home.lock();
+        let lock = sys::lock::acquire(&path).at("lock", &path)?;
+        Ok(lock.map(|lock| Self::with_lock(home, lock)))
+    }
+
+    /// With a lock that was handed over: a descriptor of `.lock` that holds it.
+    pub fn with_lock(home: Home, lock: File) -> Self {
+        Self {
+            store: ProcessStore::new(home),
+            lock,
+            next_id: 0,
+        }
+    }
+
+    /// The open lock, to be handed on.
+    pub fn lock(&self) -> &File {
+        &self.lock
+    }
+
+    /// Reading access.
+    pub fn store(&self) -> &ProcessStore {
+        &self.store
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.store.home
+    }
+
+    /// Gives the next id and writes down that it is given. `highest` is the highest id that a record bears: ids only
+    /// grow, and one that is in use or lower than one in use is skipped.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be written down; then the id is not given.
+    pub fn allocate_id(&mut self, highest: u32) -> Result<u32> {
+        let path = self.home().next_id();
+        if self.next_id == 0 {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            self.next_id = text.trim().parse().unwrap_or(0);
+        }
+        let id = self.next_id.max(highest + 1).max(1);
+        replace_file(&path, format!("{}\n", id + 1).as_bytes())?;
+        self.next_id = id + 1;
+        Ok(id)
+    }
+
+    /// Writes a record.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_meta(&self, name: &ProcessName, meta: &Meta) -> Result<()> {
+        replace_file(&self.home().meta(name), &meta.to_line())
+    }
+
+    /// Writes or removes the pid file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_pid(&self, name: &ProcessName, pid: Option<u32>) -> Result<()> {
+        let path = self.home().pid(name);
+        match pid {
+            Some(pid) => replace_file(&path, format!("{pid}\n").as_bytes()),
+            None => remove_file(&path),
+        }
+    }
+
+    /// Writes the launch spec.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_spec(&self, saved: &SavedSpec) -> Result<()> {
+        // Numbers and strings: serializing them does not fail.
+        let mut json = serde_json::to_vec_pretty(saved).unwrap_or_default();
+        json.push(b'\n');
+        replace_file(&self.home().spec(&saved.name), &json)
+    }
+
+    /// Writes the environment snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_environment(&self, name: &ProcessName, environment: &Environment) -> Result<()> {
+        replace_file(&self.home().env(name), &env::file::format(environment))
+    }
+
+    /// Appends to the history.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append_event(&self, name: &ProcessName, event: &Event) -> Result<()> {
+        let path = self.home().events(name);
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .at("open", &path)?;
+        file.write_all(event.to_line().as_bytes())
+            .at("append to", &path)
+    }
+
+    /// Removes all files of a process, the record last, so that what is interrupted is gone on with.
+    ///
+    /// # Errors
+    /// [`Error::Io`] of the first file that could not be removed.
+    pub fn remove(&self, name: &ProcessName, keep_logs: bool) -> Result<()> {
+        let home = self.home();
+        if !keep_logs {
+            for log in [home.out_log(name), home.err_log(name)] {
+                self.remove_log(&log)?;
+            }
+        }
+        for path in [
+            home.pid(name),
+            home.env(name),
+            home.shell(name),
+            home.spec(name),
+            home.events(name),
+            home.meta(name),
+        ] {
+            remove_file(&path)?;
+        }
+        Ok(())
+    }
+
+    /// A log with its index and its rotated segments.
+    fn remove_log(&self, log: &Path) -> Result<()> {
+        // Segments are numbered without gaps, so that the directory, which may be large, need not be read.
+        for number in 1.. {
+            let segment = with_suffix(log, &format!(".{number}"));
+            let compressed = with_suffix(&segment, ".zst");
+            if !segment.exists() && !compressed.exists() {
+                break;
+            }
+            remove_file(&segment)?;
+            remove_file(&compressed)?;
+        }
+        remove_file(&crate::logs::index::index_path(log))?;
+        remove_file(log)
+    }
+
+    /// Removes what writes that were interrupted left behind.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_temporary_files(&self) -> Result<()> {
+        let home = self.home();
+        for directory in [
+            home.root().to_owned(),
+            home.processes(),
+            home.pids(),
+            home.logs(),
+        ] {
+            for entry in fs::read_dir(&directory).at("read", &directory)? {
+                let path = entry.at("read", &directory)?.path();
+                // A command may be making the layout file right now.
+                let of_command = path
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("layout."));
+                if path.extension().is_some_and(|extension| extension == "tmp") && !of_command {
+                    remove_file(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes a file; that it is not there is what was wanted.
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
+        _ => Ok(()),
+    }
+}

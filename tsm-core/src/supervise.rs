@@ -1,0 +1,33 @@
+//! Supervision: the guardian, the supervisor's event loop, and one pure state machine for each process.
+//!
+//! guardian → supervisor → services. The [guardian](guard) is a few hundred lines that hold what must outlive the
+//! supervisor: the log pipes, the handles on processes, the control socket and the lock. The [supervisor](run) holds
+//! them too and does all the work. It may die at any moment: the guardian starts the next one, which finds every
+//! service by its record and goes on.
+//!
+//! The supervisor never blocks, and with nothing to do it makes no system call: it waits for pidfds, log pipes, the
+//! control socket, signals and the next deadline in one `epoll_wait`.
+
+mod adopt;
+mod ending;
+mod fail;
+mod fdstore;
+mod guardian;
+mod handover;
+mod launching;
+pub mod machine;
+mod mover;
+mod requests;
+mod service;
+mod supervisor;
+mod syncer;
+mod worklog;
+
+pub use guardian::guard;
+pub use supervisor::{Options, run};
+
+/// What a supervisor says on its standard output when it listens.
+pub(crate) const READY: &str = "ready";
+
+/// The exit status of a supervisor that found another one in its place: it is not started again.
+pub(crate) const EXIT_OTHER_SUPERVISOR: u8 = 3;

@@ -1,0 +1,378 @@
+//! The first act of a supervisor: every record is read, and every service that is still up is found again.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::launching::stream_kind;
+use super::machine::{Desired, Event, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
+use super::service::{Leader, LogEnd, Service, policy_of};
+use super::supervisor::{Supervisor, token};
+use crate::error::{Error, Result};
+use crate::events::EventKind;
+use crate::logs::Stream;
+use crate::meta::Meta;
+use crate::name::ProcessName;
+use crate::spec::{DEFAULT_STOP_TIMEOUT, RestartPolicy};
+use crate::sys::poll::Interest;
+use crate::sys::{self, Identity, Pidfd, Signal, WaitStatus, clock};
+
+/// Why a process that ran before a reboot does not run.
+const REBOOT: &[u8] = b"reboot";
+
+impl Supervisor {
+    /// Reads all records and takes over what runs. `inherited` holds the descriptors that the keeper gave back.
+    pub(super) fn adopt_all(&mut self, mut inherited: HashMap<String, OwnedFd>) -> Result<()> {
+        let (records, damaged) = self.writer.store().records()?;
+        let mut rebooted = 0;
+        for (name, meta) in records {
+            if self.services.contains_key(&meta.id) {
+                self.log.say(format_args!(
+                    "two records bear ID {}; '{name}' is left alone, give it another tsm_id",
+                    meta.id
+                ));
+                continue;
+            }
+            rebooted += u32::from(self.adopt(name, meta, &mut inherited));
+        }
+        for damage in damaged {
+            self.rebuild(&damage.name, &damage.error, &mut inherited);
+        }
+        // What belongs to no record any more is kept by nobody.
+        for name in inherited
+            .into_keys()
+            .filter(|name| name.len() > 1 && name.as_bytes()[1].is_ascii_digit())
+        {
+            self.store.forget(&name);
+        }
+        if rebooted > 0 {
+            let what = if rebooted == 1 {
+                "1 process".to_owned()
+            } else {
+                format!("{rebooted} processes")
+            };
+            self.notices.push(format!(
+                "{what} ran before the reboot; 'tsm start all' starts what is not running"
+            ));
+        }
+        self.status_changed();
+        Ok(())
+    }
+
+    /// A record whose `.meta` is lost is made anew from the spec, which is intent and was synced.
+    fn rebuild(
+        &mut self,
+        name: &ProcessName,
+        error: &Error,
+        inherited: &mut HashMap<String, OwnedFd>,
+    ) {
+        self.log.say(error);
+        match self.writer.store().spec(name) {
+            Ok(Some(saved)) if !self.services.contains_key(&saved.id) => {
+                let wanted = self.writer.store().last_wanted(name);
+                let mut meta = Meta {
+                    id: saved.id,
+                    ..Meta::default()
+                };
+                super::service::describe(&mut meta, &saved.spec);
+                meta.desired = Some(if wanted { "up" } else { "down" }.to_owned());
+                // Where it runs, its handle in the store or its pid file says so.
+                let run = inherited
+                    .keys()
+                    .filter_map(|key| key.strip_prefix('p')?.split_once('.'))
+                    .find(|(id, _)| id.parse() == Ok(saved.id))
+                    .and_then(|(_, run)| run.parse().ok());
+                meta.run = run;
+                if run.is_some() {
+                    let pid = std::fs::read_to_string(self.writer.home().pid(name)).ok();
+                    meta.pid = pid.and_then(|text| text.trim().parse().ok());
+                    meta.ticks = meta.pid.and_then(sys::procfs::start_time);
+                    meta.boot = Some(self.boot.clone());
+                    meta.state = Some("running".to_owned());
+                }
+                self.log.say(format_args!(
+                    "the record of '{name}' is rebuilt from its spec"
+                ));
+                self.adopt(name.clone(), meta, inherited);
+            }
+            Ok(_) => self.log.say(format_args!(
+                "'{name}' has no spec to rebuild its record from; it is left as it is"
+            )),
+            Err(error) => self.log.say(error),
+        }
+    }
+
+    /// Takes over one record. Returns whether it ran before a reboot and does not now.
+    fn adopt(
+        &mut self,
+        name: ProcessName,
+        mut meta: Meta,
+        inherited: &mut HashMap<String, OwnedFd>,
+    ) -> bool {
+        let id = meta.id;
+        let now = clock::monotonic();
+        let (policy, stop_signal) = match self.writer.store().spec(&name) {
+            Ok(Some(saved)) => (policy_of(&saved.spec), saved.spec.stop_signal),
+            Ok(None) => (original_policy(), Signal::TERM),
+            Err(error) => {
+                self.log.say(error);
+                (original_policy(), Signal::TERM)
+            }
+        };
+        let desired = match meta.desired.as_deref() {
+            Some("up") => Desired::Up,
+            Some("gone") => Desired::Gone,
+            _ => Desired::Down,
+        };
+        let state = meta.state.clone().unwrap_or_default();
+        let run = meta.run.unwrap_or(0);
+        let this_boot = meta.boot.as_deref() == Some(self.boot.as_str());
+        let was_up = matches!(
+            state.as_str(),
+            "starting" | "running" | "stopping" | "backoff"
+        );
+        let rebooted = was_up && !this_boot && meta.boot.is_some() && desired == Desired::Up;
+
+        let identity = meta
+            .pid
+            .zip(meta.ticks)
+            .filter(|_| this_boot)
+            .map(|(pid, start)| Identity { pid, start });
+        let stored = inherited
+            .remove(&format!("p{id}.{run}"))
+            .and_then(Pidfd::from_fd);
+        let leader = identity.and_then(|identity| self.find_leader(identity, stored));
+        let found_dead = identity.is_some() && leader.is_none();
+        if rebooted {
+            meta.reason = Some(REBOOT.to_vec());
+        }
+        if leader.is_none() && !found_dead {
+            meta.pid = None;
+            meta.ticks = None;
+        }
+        let phase = match (&leader, state.as_str()) {
+            (Some(_), _) => Phase::Running {
+                since: running_since(&meta, now),
+            },
+            // Dead without a handle: it is told below like any other end.
+            (None, "running" | "starting" | "stopping") if found_dead => Phase::Running {
+                since: running_since(&meta, now),
+            },
+            (None, _) if rebooted => Phase::Resting(Rest::Stopped),
+            (None, "starting" | "stopping") if this_boot => {
+                let next = match desired {
+                    Desired::Up => Next::Launch { asked: false },
+                    Desired::Down => Next::Rest(Rest::Stopped),
+                    Desired::Gone => Next::Remove,
+                };
+                Phase::Ending {
+                    stage: Stage::Check,
+                    leader: false,
+                    next,
+                }
+            }
+            (None, "backoff") if this_boot && desired == Desired::Up => {
+                let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
+                // The clock on the wall may have been set: never longer than the longest delay.
+                let until = now + Duration::from_millis(left).min(SLOW.mul_f64(1.2));
+                Phase::Waiting {
+                    until,
+                    slow: meta.slow.unwrap_or(false),
+                }
+            }
+            (None, "exited" | "done") => Phase::Resting(Rest::Exited),
+            (None, "failed") => Phase::Resting(Rest::Failed),
+            (None, _) => Phase::Resting(Rest::Stopped),
+        };
+        let mut machine = Machine::new(policy, desired, phase);
+        machine.failures = meta.failures.unwrap_or(0);
+        machine.restarts = meta.restarts.unwrap_or(0);
+        let mut service = Service::new(name, meta, machine, stop_signal);
+        service.dirty = false;
+        service.provisional = state == "starting" && leader.is_some();
+        let pid = leader.as_ref().map(|leader| leader.identity.pid);
+        service.leader = leader;
+        if let Some(leader) = &service.leader
+            && let Err(error) = self.poll.add(
+                &leader.handle,
+                token(super::supervisor::Kind::Leader, id),
+                Interest::ReadOnce,
+            )
+        {
+            self.log.say(format_args!(
+                "cannot watch process {}: {error}",
+                leader.identity.pid
+            ));
+        }
+        self.services.insert(id, service);
+        for stream in [Stream::Out, Stream::Err] {
+            self.adopt_log(id, run, stream, pid, inherited);
+        }
+        self.go_on(id, &state, desired, found_dead);
+        if let Some(pid) = pid {
+            self.note(id, EventKind::Adopted { run, pid });
+        }
+        rebooted
+    }
+
+    /// The process of a record, if it is still there, or its handle is, which still tells how it ended.
+    fn find_leader(&mut self, identity: Identity, stored: Option<Pidfd>) -> Option<Leader> {
+        let handle = match stored {
+            Some(handle) => Some(handle),
+            None => Pidfd::open(identity).unwrap_or_else(|error| {
+                self.log.say(format_args!(
+                    "cannot open a handle on process {}: {error}",
+                    identity.pid
+                ));
+                None
+            }),
+        };
+        handle.map(|handle| Leader {
+            identity,
+            handle,
+            child: false,
+            ended: None,
+            ended_ticks: 0,
+        })
+    }
+
+    fn adopt_log(
+        &mut self,
+        id: u32,
+        run: u64,
+        stream: Stream,
+        pid: Option<u32>,
+        inherited: &mut HashMap<String, OwnedFd>,
+    ) {
+        let (kind, letter) = stream_kind(stream);
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let inode = match stream {
+            Stream::Out => service.meta.out_pipe,
+            Stream::Err => service.meta.err_pipe,
+        };
+        let number = if stream == Stream::Out { "1" } else { "2" };
+        let key = format!("{letter}{id}.{run}");
+        let reader = inherited.remove(&key).or_else(|| {
+            // Supervisor and keeper are both gone: the service itself still holds the pipe.
+            let reader = sys::fd::reopen_pipe(pid?, number, inode?)?;
+            self.store.put(&key, std::os::fd::AsFd::as_fd(&reader));
+            Some(reader)
+        });
+        if let Some(reader) = reader {
+            if let Err(error) = self.poll.add(&reader, token(kind, id), Interest::Read) {
+                self.log
+                    .say(format_args!("cannot watch a log pipe: {error}"));
+            }
+            *service.log_end(stream) = LogEnd {
+                reader: Some(reader),
+                run,
+                ..LogEnd::default()
+            };
+        }
+    }
+
+    /// Goes on with what the supervisor before was doing.
+    fn go_on(&mut self, id: u32, state: &str, desired: Desired, found_dead: bool) {
+        if found_dead {
+            // Its parent is gone as well, so that nobody can say how it ended.
+            let Some(service) = self.services.get_mut(&id) else {
+                return;
+            };
+            if let Some(identity) = service
+                .meta
+                .pid
+                .zip(service.meta.ticks)
+                .map(|(pid, start)| Identity { pid, start })
+            {
+                self.ended_unseen(id, identity);
+            }
+            return;
+        }
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        match (service.machine.phase, desired) {
+            (Phase::Running { .. }, Desired::Up) if state == "stopping" => {
+                self.step(id, Event::Restart)
+            }
+            (Phase::Running { .. }, Desired::Down) => self.step(id, Event::Stop { force: false }),
+            (_, Desired::Gone) => {
+                service.machine.desired = Desired::Down;
+                self.step(id, Event::Delete);
+            }
+            (Phase::Ending { .. }, _) => {
+                self.sweeps.push(id);
+                self.sweep_at = Some(clock::monotonic());
+            }
+            (Phase::Waiting { until, .. }, _) => {
+                service.armed = Some(until);
+                self.deadlines.insert((until, id));
+            }
+            _ => {
+                if service.sync_meta(clock::monotonic(), clock::unix_ms()) {
+                    service.dirty = true;
+                    self.save(id);
+                }
+            }
+        }
+    }
+
+    /// A process ended while nobody watched.
+    fn ended_unseen(&mut self, id: u32, identity: Identity) {
+        let now_ms = clock::unix_ms();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let status = WaitStatus::Unknown;
+        let meta = &mut service.meta;
+        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
+        let run = meta.run.unwrap_or(0);
+        meta.pid = None;
+        meta.ticks = None;
+        meta.exit = Some(status.to_string());
+        meta.exit_ms = Some(now_ms);
+        meta.reason = Some(status.in_words().into_bytes());
+        service.dirty = true;
+        let desired = service.machine.desired;
+        if let Err(error) = self.writer.write_pid(&service.name, None) {
+            self.log.say(error);
+        }
+        self.note(
+            id,
+            EventKind::Exited {
+                run,
+                pid: identity.pid,
+                status: status.to_string(),
+                uptime_ms,
+            },
+        );
+        self.step(id, Event::Exited { success: false });
+        match desired {
+            Desired::Up => {}
+            Desired::Down => self.step(id, Event::Stop { force: false }),
+            Desired::Gone => {
+                if let Some(service) = self.services.get_mut(&id) {
+                    service.machine.desired = Desired::Down;
+                }
+                self.step(id, Event::Delete);
+            }
+        }
+    }
+}
+
+/// Since when a process has been up, by the clock that time-outs are measured with.
+fn running_since(meta: &Meta, now: Duration) -> Duration {
+    let up = clock::unix_ms().saturating_sub(meta.started_ms.unwrap_or(meta.start_time * 1000));
+    now.saturating_sub(Duration::from_millis(up))
+}
+
+/// A record of the original TSM knows no policy.
+fn original_policy() -> Policy {
+    Policy {
+        restart: RestartPolicy::OnFailure,
+        max_restarts: None,
+        stop_timeout: DEFAULT_STOP_TIMEOUT,
+    }
+}

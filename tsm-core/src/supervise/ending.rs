@@ -1,0 +1,438 @@
+//! Ending a run: who belongs to it, who is left, and signals that reach only them.
+//!
+//! A process belongs to a run if it descends from its leader; or is in a session or process group that the run was seen
+//! in, as long as their numbers cannot have been given to others; or was known before to belong to it; or bears its
+//! cookie. A leader of its own record, and a supervisor or guardian, never belongs to another run.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::fdstore::Keeper;
+use super::machine::{Event, Force};
+use super::service::Member;
+use super::supervisor::{Kind, Supervisor, token};
+use crate::sys::poll::Interest;
+use crate::sys::procfs::{self, Process, ProcessTable};
+use crate::sys::{Identity, Pidfd, Signal, pidfd};
+
+/// Who belongs to which service, found out from one look at all processes.
+struct Kinship<'a> {
+    table: &'a ProcessTable,
+    leaders: HashMap<u32, (Identity, u32)>,
+    /// Sessions and groups that are a run's for certain.
+    sessions: HashMap<u32, Claim>,
+    known: HashMap<Identity, u32>,
+    cookie_prefix: String,
+    own: [u32; 2],
+    found: HashMap<u32, Option<u32>>,
+}
+
+#[derive(Clone, Copy)]
+struct Claim {
+    id: u32,
+    /// Only processes that started before this (in ticks) are meant: the number may have been given to others since.
+    before: u64,
+}
+
+impl Kinship<'_> {
+    /// The service that a process belongs to.
+    fn owner(&mut self, pid: u32) -> Option<u32> {
+        if let Some(owner) = self.found.get(&pid) {
+            return *owner;
+        }
+        // A circle cannot be, but the table is not of one moment: what is being looked at counts as nobody's.
+        self.found.insert(pid, None);
+        let process = *self.table.get(pid)?;
+        let owner = self.owner_of(&process).filter(|_| !is_supervisor(pid));
+        self.found.insert(pid, owner);
+        owner
+    }
+
+    fn owner_of(&mut self, process: &Process) -> Option<u32> {
+        let pid = process.identity.pid;
+        if let Some((identity, id)) = self.leaders.get(&pid) {
+            return (*identity == process.identity).then_some(*id);
+        }
+        // 2 is the kernel's own thread of threads.
+        if pid <= 2 || process.parent == 2 || self.own.contains(&pid) {
+            return None;
+        }
+        if let Some(owner) = self.owner(process.parent) {
+            return Some(owner);
+        }
+        if let Some(id) = self.known.get(&process.identity) {
+            return Some(*id);
+        }
+        for number in [process.session, process.group] {
+            if let Some(claim) = self.sessions.get(&number)
+                && process.identity.start <= claim.before
+            {
+                return Some(claim.id);
+            }
+        }
+        self.by_cookie(pid)
+    }
+
+    fn by_cookie(&self, pid: u32) -> Option<u32> {
+        let cookie = String::from_utf8(procfs::environment_variable(pid, "TSM_COOKIE")?).ok()?;
+        cookie
+            .strip_prefix(&self.cookie_prefix)?
+            .split(':')
+            .next()?
+            .parse()
+            .ok()
+    }
+}
+
+/// Whether a process is a supervisor or guardian, of whatever home.
+fn is_supervisor(pid: u32) -> bool {
+    let words = procfs::command_line(pid);
+    words.get(1).is_some_and(|word| word == "supervisor")
+        && procfs::executable(pid)
+            .is_some_and(|exe| std::env::current_exe().is_ok_and(|own| own == exe))
+}
+
+impl Supervisor {
+    /// Says of each service that waits for it that nothing is left, where that can be told without looking at all
+    /// processes: what a dead leader leaves behind becomes a child of the guardian, and that has none but us.
+    pub(super) fn sweep_without_reading(&mut self) -> bool {
+        let Some(guardian) = self
+            .guardian
+            .filter(|_| self.store.keeper() == Keeper::Guardian)
+        else {
+            return false;
+        };
+        let leaders_ended = self.sweeps.iter().all(|id| {
+            self.services.get(id).is_none_or(|s| {
+                s.leader
+                    .as_ref()
+                    .is_none_or(|leader| leader.ended.is_some())
+            })
+        });
+        if !leaders_ended
+            || procfs::children_of_main_thread(guardian) != Some(vec![std::process::id()])
+        {
+            return false;
+        }
+        for id in std::mem::take(&mut self.sweeps) {
+            self.drop_members(id);
+            self.step(id, Event::Swept { group: 0, rest: 0 });
+        }
+        true
+    }
+
+    /// Looks at all processes, once for all services that wait for it.
+    pub(super) fn sweep_all(&mut self) {
+        let mut ids = std::mem::take(&mut self.sweeps);
+        ids.sort_unstable();
+        ids.dedup();
+        let Some(found) = self.look(&ids) else {
+            // Without a look nothing is known to be gone: it is tried again.
+            self.sweeps = ids;
+            self.sweep_at = Some(crate::sys::clock::monotonic() + Duration::from_millis(100));
+            return;
+        };
+        for id in ids {
+            let members: Vec<Process> = found
+                .iter()
+                .filter(|(owner, p)| *owner == id && !p.ended)
+                .map(|(_, p)| *p)
+                .collect();
+            let (group, rest) = self.watch_members(id, &members);
+            self.step(id, Event::Swept { group, rest });
+        }
+    }
+
+    /// Who belongs to these services, their living leaders too.
+    fn look(&mut self, ids: &[u32]) -> Option<Vec<(u32, Process)>> {
+        let table = match ProcessTable::read() {
+            Ok(table) => table,
+            Err(error) => {
+                self.log.say(format_args!("cannot read /proc: {error}"));
+                return None;
+            }
+        };
+        let mut kinship = Kinship {
+            table: &table,
+            leaders: HashMap::new(),
+            sessions: HashMap::new(),
+            known: HashMap::new(),
+            cookie_prefix: format!("{}:", self.writer.home().root().display()),
+            own: [std::process::id(), self.guardian.unwrap_or(0)],
+            found: HashMap::with_capacity(256),
+        };
+        for (&id, service) in &self.services {
+            if let Some(leader) = &service.leader {
+                kinship
+                    .leaders
+                    .insert(leader.identity.pid, (leader.identity, id));
+                let before = if leader.is_pinned() {
+                    u64::MAX
+                } else {
+                    leader.ended_ticks
+                };
+                kinship
+                    .sessions
+                    .insert(leader.identity.pid, Claim { id, before });
+            }
+        }
+        for id in ids {
+            let Some(leftovers) = self.services.get(id).and_then(|s| s.leftovers.as_ref()) else {
+                continue;
+            };
+            for identity in &leftovers.known {
+                kinship.known.insert(*identity, *id);
+                // A session or group in which somebody known is alive now is the run's.
+                if let Some(process) = table
+                    .get(identity.pid)
+                    .filter(|p| p.identity == *identity && !p.ended)
+                {
+                    for number in [process.session, process.group] {
+                        // Never our own session, nor one that no member leads: a person's shell may have run it.
+                        let led = number == identity.pid
+                            || leftovers.known.iter().any(|k| k.pid == number);
+                        if led {
+                            kinship.sessions.entry(number).or_insert(Claim {
+                                id: *id,
+                                before: u64::MAX,
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        let pids: Vec<u32> = table.iter().map(|process| process.identity.pid).collect();
+        let mut found = Vec::new();
+        for pid in pids {
+            if let Some(owner) = kinship.owner(pid).filter(|owner| ids.contains(owner))
+                && let Some(process) = table.get(pid)
+            {
+                found.push((owner, *process));
+            }
+        }
+        Some(found)
+    }
+
+    /// Notes who belongs to a run before the first signal: afterwards, parents are gone and sessions are orphaned.
+    pub(super) fn remember(&mut self, id: u32) {
+        let Some(found) = self.look_once(id) else {
+            return;
+        };
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let leftovers = service.leftovers.get_or_insert_default();
+        leftovers.known = found;
+    }
+
+    /// As [`Self::look`], but one look serves all the stops that one moment brings.
+    fn look_once(&mut self, id: u32) -> Option<Vec<Identity>> {
+        if self.remembered.is_none() {
+            let ids: Vec<u32> = self.services.keys().copied().collect();
+            let mut all: HashMap<u32, Vec<Identity>> = HashMap::new();
+            for (owner, process) in self.look(&ids)? {
+                all.entry(owner).or_default().push(process.identity);
+            }
+            self.remembered = Some(all);
+        }
+        self.remembered.as_ref()?.get(&id).cloned()
+    }
+
+    /// Watches those who are left of a run. Returns how many there are in the leader's group, and elsewhere.
+    fn watch_members(&mut self, id: u32, found: &[Process]) -> (u32, u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return (0, 0);
+        };
+        let leader = service.leader.as_ref().map(|leader| leader.identity);
+        let group = leader.map(|leader| leader.pid);
+        let leftovers = service.leftovers.get_or_insert_default();
+        let mut before = std::mem::take(&mut leftovers.left);
+        let (mut in_group, mut elsewhere) = (0, 0);
+        for process in found {
+            let member_of_group = Some(process.group) == group;
+            if member_of_group {
+                in_group += 1;
+            } else {
+                elsewhere += 1;
+            }
+            if Some(process.identity) == leader {
+                // Its own handle watches it.
+                continue;
+            }
+            if !leftovers.known.contains(&process.identity) {
+                leftovers.known.push(process.identity);
+            }
+            if let Some(at) = before
+                .iter()
+                .position(|m| m.identity == process.identity && !m.ended)
+            {
+                leftovers.left.push(before.swap_remove(at));
+                continue;
+            }
+            match Pidfd::open(process.identity) {
+                Ok(Some(handle)) => {
+                    if let Err(error) =
+                        self.poll
+                            .add(&handle, token(Kind::Member, id), Interest::ReadOnce)
+                    {
+                        self.log.say(format_args!(
+                            "cannot watch process {}: {error}",
+                            process.identity.pid
+                        ));
+                    }
+                    let identity = process.identity;
+                    leftovers.left.push(Member {
+                        identity,
+                        handle,
+                        in_group: member_of_group,
+                        asked: false,
+                        ended: false,
+                    });
+                }
+                // It ended since it was looked at.
+                Ok(None) if member_of_group => in_group -= 1,
+                Ok(None) => elsewhere -= 1,
+                Err(error) => self.log.say(format_args!(
+                    "cannot watch process {}: {error}",
+                    process.identity.pid
+                )),
+            }
+        }
+        for gone in before {
+            let _ = self.poll.remove(&gone.handle);
+        }
+        (in_group, elsewhere)
+    }
+
+    fn drop_members(&mut self, id: u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        if let Some(leftovers) = service.leftovers.take() {
+            for member in leftovers.left {
+                let _ = self.poll.remove(&member.handle);
+            }
+        }
+    }
+
+    /// Somebody who was left has ended. When all of the group, or all of the rest, have, it is looked again.
+    pub(super) fn on_member_ended(&mut self, id: u32) {
+        let Some(leftovers) = self
+            .services
+            .get_mut(&id)
+            .and_then(|s| s.leftovers.as_mut())
+        else {
+            return;
+        };
+        let mut looked_at = [false; 2];
+        for member in &mut leftovers.left {
+            if !member.ended && member.handle.has_ended() {
+                member.ended = true;
+                looked_at[usize::from(member.in_group)] = true;
+            }
+        }
+        let all_gone = |in_group: bool, left: &[Member]| {
+            left.iter().all(|m| m.in_group != in_group || m.ended)
+        };
+        let gone = (looked_at[0] && all_gone(false, &leftovers.left))
+            || (looked_at[1] && all_gone(true, &leftovers.left));
+        if gone {
+            self.step(id, Event::LeftGone);
+        }
+    }
+
+    /// Signals the leader's process group.
+    pub(super) fn signal_group(&mut self, id: u32, force: Force) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let signals = match force {
+            // A process that is stopped acts on the request only when it goes on.
+            Force::Ask => vec![service.stop_signal, Signal::CONT],
+            Force::Kill => vec![Signal::KILL],
+        };
+        let Some(leader) = &service.leader else {
+            return;
+        };
+        let pinned = if leader.child {
+            true
+        } else {
+            leader.ended.is_none() && !leader.handle.has_ended()
+        };
+        for signal in signals {
+            if pinned {
+                // The leader is ours or alive, so its number is still the number of its group.
+                if let Err(error) = pidfd::signal_group(leader.identity.pid, signal) {
+                    self.log.say(format_args!(
+                        "cannot send {signal} to the group of '{}': {error}",
+                        service.name
+                    ));
+                }
+                continue;
+            }
+            let members = service
+                .leftovers
+                .iter()
+                .flat_map(|leftovers| &leftovers.left);
+            for member in members.filter(|member| member.in_group) {
+                if let Err(error) = member.handle.signal(signal) {
+                    self.log.say(format_args!(
+                        "cannot send {signal} to {}: {error}",
+                        member.identity.pid
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Signals what belongs to the run and is not in the leader's group.
+    pub(super) fn signal_rest(&mut self, id: u32, force: Force) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let no_group = service.leader.is_none();
+        let Some(leftovers) = &mut service.leftovers else {
+            return;
+        };
+        for member in leftovers
+            .left
+            .iter_mut()
+            .filter(|member| no_group || !member.in_group)
+        {
+            let signals: &[Signal] = match force {
+                Force::Ask if member.asked => &[],
+                Force::Ask => &[Signal::TERM, Signal::CONT],
+                Force::Kill => &[Signal::KILL],
+            };
+            member.asked = true;
+            for signal in signals {
+                if let Err(error) = member.handle.signal(*signal) {
+                    self.log.say(format_args!(
+                        "cannot send {signal} to {}: {error}",
+                        member.identity.pid
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Those who are left, for messages.
+    pub(super) fn members_in_words(&self, id: u32) -> String {
+        let Some(service) = self.services.get(&id) else {
+            return String::new();
+        };
+        let leader = service.live_pid();
+        let members = service
+            .leftovers
+            .iter()
+            .flat_map(|l| &l.left)
+            .filter(|m| !m.ended)
+            .map(|m| m.identity.pid);
+        let words: Vec<String> = leader
+            .into_iter()
+            .chain(members)
+            .map(|pid| format!("{pid} ({})", procfs::name(pid)))
+            .collect();
+        words.join(", ")
+    }
+}

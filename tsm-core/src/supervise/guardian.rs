@@ -1,0 +1,308 @@
+//! The guardian: holds descriptors for the supervisor, starts it, starts it again when it dies, and reaps orphans.
+//!
+//! It speaks the protocol by which systemd keeps descriptors (`sd_notify(3)`: `FDSTORE=1`, `FDNAME=`, `FDPOLL=0`,
+//! `FDSTOREREMOVE=1`, `READY=1`, `STOPPING=1`; given back as in `sd_listen_fds(3)`), over a socket pair whose end also
+//! tells each side that the other is gone. What it reaps it reports as `TSM_EXITED=PID STATUS`.
+//!
+//! It must not fail for want of memory: its table is made at the start and grown ahead of need.
+
+use std::collections::VecDeque;
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::EXIT_OTHER_SUPERVISOR;
+use super::worklog::WorkLog;
+use crate::error::{Error, IoContext as _, Result};
+use crate::sys::poll::{Interest, Poll, Ready};
+use crate::sys::signal::SignalSource;
+use crate::sys::spawn::SupervisorImage;
+use crate::sys::{self, Signal, WaitStatus, clock};
+
+/// The table's first size, and how much room is always kept ready.
+const AHEAD: usize = 1024;
+/// How many exits are remembered while no supervisor is there to hear of them.
+const EXITS_KEPT: usize = 4096;
+/// The pause before a supervisor is started again.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// So many deaths are each answered after the first pause.
+const QUICK_RESTARTS: u32 = 8;
+/// A supervisor that lived this long starts the count anew.
+const STEADY: Duration = Duration::from_secs(10);
+
+const SIGNALS: u64 = 1;
+const CHANNEL: u64 = 2;
+
+struct Guardian {
+    image: SupervisorImage,
+    log: WorkLog,
+    poll: Poll,
+    signals: SignalSource,
+    fds: Vec<(Box<str>, OwnedFd)>,
+    exits: VecDeque<(u32, WaitStatus)>,
+    supervisor: Option<u32>,
+    channel: Option<OwnedFd>,
+    started: Duration,
+    quick: u32,
+    pause: Duration,
+    restart_at: Option<Duration>,
+    ending: bool,
+}
+
+/// Runs the guardian: this process must have been made for it, in a session of its own, with the reading end of a
+/// starting command on standard output and the log on standard error. It executes `program` with `arguments` as the
+/// supervisor. Returns when the supervisor ended for good.
+///
+/// # Errors
+/// [`Error::System`] where the machine does not give what it needs at its start.
+pub fn guard(
+    program: &Path,
+    arguments: &[OsString],
+    environment: Vec<(OsString, OsString)>,
+) -> Result<u8> {
+    sys::signal::reset_dispositions();
+    sys::set_umask(0o077);
+    sys::set_process_name(c"tsm-guardian");
+    sys::become_subreaper().doing("become the reaper of orphans")?;
+    // More descriptors than most limits allow by default may have to be held.
+    let _ = sys::limits::raise_open_files();
+
+    let c_string = |bytes: Vec<u8>| {
+        CString::new(bytes)
+            .map_err(|_nul| Error::bad_value("supervisor", "a NUL byte in its command line"))
+    };
+    let words = std::iter::once(program.as_os_str().to_owned()).chain(arguments.iter().cloned());
+    let words = words
+        .map(|word| c_string(word.into_vec()))
+        .collect::<Result<Vec<_>>>()?;
+    let mut variables = Vec::new();
+    for (name, value) in environment {
+        let kept = !["LISTEN_", "TSM_STORE_FD", "NOTIFY_SOCKET"]
+            .iter()
+            .any(|own| name.to_string_lossy().starts_with(own));
+        if kept {
+            variables.push(c_string(
+                [name.into_vec(), b"=".to_vec(), value.into_vec()].concat(),
+            )?);
+        }
+    }
+    let signals = SignalSource::open(&[Signal::CHLD, Signal::TERM, Signal::INT, Signal::HUP])
+        .doing("take signals")?;
+    let poll = Poll::new(16).doing("make an epoll")?;
+    poll.add(&signals, SIGNALS, Interest::Read)
+        .doing("watch signals")?;
+    let mut guardian = Guardian {
+        image: SupervisorImage::new(
+            c_string(program.as_os_str().to_owned().into_vec())?,
+            words,
+            variables,
+        ),
+        log: WorkLog::open(),
+        poll,
+        signals,
+        fds: Vec::with_capacity(AHEAD),
+        exits: VecDeque::with_capacity(EXITS_KEPT),
+        supervisor: None,
+        channel: None,
+        started: clock::monotonic(),
+        quick: 0,
+        pause: FIRST_PAUSE,
+        restart_at: None,
+        ending: false,
+    };
+    guardian.start_supervisor();
+    // The first supervisor holds the starting command's pipe now; later ones have nobody to answer.
+    if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+        let _ = sys::fd::replace_stdio(1, null.as_fd());
+    }
+    guardian.serve()
+}
+
+impl Guardian {
+    fn serve(&mut self) -> Result<u8> {
+        let mut ready: Vec<Ready> = Vec::with_capacity(16);
+        let mut buffer = vec![0; 4096];
+        loop {
+            let pause = self
+                .restart_at
+                .map(|at| at.saturating_sub(clock::monotonic()));
+            self.poll.wait(pause, &mut ready).doing("wait for events")?;
+            for event in &ready {
+                match event.token {
+                    CHANNEL => self.hear(&mut buffer),
+                    _ => {
+                        while let Some(signal) = self.signals.next().doing("read a signal")? {
+                            if let Some(status) = self.on_signal(signal, &mut buffer) {
+                                return Ok(status);
+                            }
+                        }
+                    }
+                }
+            }
+            if self.restart_at.is_some_and(|at| at <= clock::monotonic()) {
+                self.restart_at = None;
+                self.start_supervisor();
+            }
+        }
+    }
+
+    /// Returns the guardian's own exit status when it is to end.
+    fn on_signal(&mut self, signal: Signal, buffer: &mut [u8]) -> Option<u8> {
+        if signal != Signal::CHLD {
+            // Everybody is told to end: the supervisor hears it too, and there will be no next one.
+            self.ending = true;
+            let Some(supervisor) = self.supervisor else {
+                return Some(0);
+            };
+            if let Ok(handle) = sys::Pidfd::open_child(supervisor) {
+                let _ = handle.signal(if signal == Signal::HUP {
+                    Signal::TERM
+                } else {
+                    signal
+                });
+            }
+            return None;
+        }
+        while let Some(pid) = sys::pidfd::any_ended_child() {
+            let Some(status) = sys::pidfd::reap_child(pid) else {
+                break;
+            };
+            if self.supervisor != Some(pid) {
+                self.report_exit(pid, status);
+                continue;
+            }
+            self.supervisor = None;
+            // What it said last still counts.
+            self.hear(buffer);
+            self.close_channel();
+            match status {
+                WaitStatus::Code(0) => return Some(0),
+                WaitStatus::Code(code) if code == i32::from(EXIT_OTHER_SUPERVISOR) => {
+                    return Some(EXIT_OTHER_SUPERVISOR);
+                }
+                _ if self.ending => return Some(0),
+                _ => self.plan_restart(status),
+            }
+        }
+        None
+    }
+
+    fn plan_restart(&mut self, status: WaitStatus) {
+        let now = clock::monotonic();
+        if now.saturating_sub(self.started) >= STEADY {
+            self.quick = 0;
+            self.pause = FIRST_PAUSE;
+        }
+        self.quick += 1;
+        if self.quick > QUICK_RESTARTS {
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+        self.log.say(format_args!(
+            "the supervisor ended ({}); its services go on, and a new one starts in {} ms",
+            status.in_words(),
+            self.pause.as_millis()
+        ));
+        self.restart_at = Some(now + self.pause);
+    }
+
+    fn start_supervisor(&mut self) {
+        let raw: Vec<RawFd> = self.fds.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
+        let names = self
+            .fds
+            .iter()
+            .map(|(name, _)| &**name)
+            .collect::<Vec<_>>()
+            .join(":");
+        let started = sys::socket::message_pair().and_then(|(own, its)| {
+            let pid = self.image.fork(&raw, names.as_bytes(), its.as_fd())?;
+            self.poll.add(&own, CHANNEL, Interest::Read)?;
+            Ok((pid, own))
+        });
+        match started {
+            Ok((pid, channel)) => {
+                self.supervisor = Some(pid);
+                self.channel = Some(channel);
+                self.started = clock::monotonic();
+            }
+            Err(error) => {
+                self.log.say(format_args!(
+                    "cannot start a supervisor: {error}; trying again in 1 s"
+                ));
+                self.restart_at = Some(clock::monotonic() + Duration::from_secs(1));
+            }
+        }
+    }
+
+    fn close_channel(&mut self) {
+        if let Some(channel) = self.channel.take() {
+            // Closing it ends the watch; an error here would only say that it had ended already.
+            let _ = self.poll.remove(&channel);
+        }
+    }
+
+    /// Takes all messages that wait.
+    fn hear(&mut self, buffer: &mut [u8]) {
+        let mut received: Vec<OwnedFd> = Vec::with_capacity(sys::socket::MAX_FDS);
+        while let Some(channel) = &self.channel {
+            received.clear();
+            match sys::socket::receive(channel, buffer, &mut received) {
+                Ok(0) => {
+                    self.close_channel();
+                    return;
+                }
+                Ok(length) => self.obey(&buffer[..length], &mut received),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn obey(&mut self, message: &[u8], received: &mut Vec<OwnedFd>) {
+        let field = |name: &[u8]| {
+            message
+                .split(|&b| b == b'\n')
+                .find_map(|line| line.strip_prefix(name))
+                .and_then(|v| std::str::from_utf8(v).ok())
+        };
+        let name = field(b"FDNAME=").unwrap_or("stored");
+        if field(b"FDSTOREREMOVE=").is_some() {
+            self.fds.retain(|(stored, _)| &**stored != name);
+        } else if field(b"FDSTORE=").is_some() {
+            if self.fds.capacity() - self.fds.len() < AHEAD / 2 {
+                // Where there is no memory for growth now, there still is room for a while.
+                let _ = self.fds.try_reserve(self.fds.len() + AHEAD);
+            }
+            self.fds
+                .extend(received.drain(..).map(|fd| (name.into(), fd)));
+        } else if field(b"READY=").is_some() {
+            self.flush_exits();
+        }
+    }
+
+    fn report_exit(&mut self, pid: u32, status: WaitStatus) {
+        if self.exits.len() == EXITS_KEPT {
+            self.exits.pop_front();
+        }
+        self.exits.push_back((pid, status));
+        self.flush_exits();
+    }
+
+    fn flush_exits(&mut self) {
+        let Some(channel) = &self.channel else { return };
+        while let Some((pid, status)) = self.exits.front() {
+            if sys::socket::send(
+                channel,
+                format!("TSM_EXITED={pid} {status}").as_bytes(),
+                &[],
+            )
+            .is_err()
+            {
+                return;
+            }
+            self.exits.pop_front();
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! A start, in the four steps that make it safe to die between any two of them:
+//!
+//! 1. the record says `starting`, with a fresh run id;
+//! 2. the child is forked, makes its session, and waits on a pipe;
+//! 3. its pid and start time go on record, its pipes and its handle into the store;
+//! 4. one byte, and it executes the program.
+//!
+//! A child that reads the end of the pipe instead of the byte ends without executing anything: its supervisor died. So
+//! a program that runs is always on record, and none is ever started twice.
+
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+
+use super::machine::Event;
+use super::service::{Leader, LogEnd};
+use super::supervisor::{Kind, Supervisor, token};
+use super::{fail, service};
+use crate::env::Environment;
+use crate::error::{Error, Result};
+use crate::events::EventKind;
+use crate::launch::{self, RunVariables};
+use crate::logs::Stream;
+use crate::spec::ProcessSpec;
+use crate::sys::fd::LogPipe;
+use crate::sys::poll::Interest;
+use crate::sys::{self, Identity, Pidfd, WaitStatus, clock, procfs};
+
+impl Supervisor {
+    /// Makes a new run of a process: all four steps. The outcome comes over the report pipe.
+    pub(super) fn launch(&mut self, id: u32) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        if !matches!(
+            service.machine.phase,
+            super::machine::Phase::Launching { .. }
+        ) {
+            // It was stopped while it waited for its turn.
+            return;
+        }
+        if let Err(error) = self.try_launch(id) {
+            let reason = match error {
+                Error::LaunchFailed { reason, .. } => reason,
+                error => error.to_string(),
+            };
+            self.launch_failed(id, reason);
+        }
+    }
+
+    fn launch_failed(&mut self, id: u32, reason: String) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let (run, name) = (service.run(), service.name.clone());
+        service.meta.reason = Some(reason.clone().into_bytes());
+        service.launch_error = Some(reason.clone().into());
+        service.dirty = true;
+        let fresh = service.fresh;
+        if !fresh {
+            self.log
+                .say(format_args!("cannot start '{name}': {reason}"));
+            self.note(id, EventKind::LaunchFailed { run, reason });
+        }
+        self.step(id, Event::LaunchFailed);
+    }
+
+    fn try_launch(&mut self, id: u32) -> Result<()> {
+        self.close_log(id, Stream::Out);
+        self.close_log(id, Stream::Err);
+        let (spec, environment) = match self.prepared.remove(&id) {
+            Some(prepared) => prepared,
+            None => self.read_for_launch(id)?,
+        };
+        let Some(service) = self.services.get_mut(&id) else {
+            return Ok(());
+        };
+        let failed = |reason: String, name: &crate::name::ProcessName| Error::LaunchFailed {
+            name: name.to_string(),
+            reason,
+        };
+
+        // Step 1: the record, with a fresh run.
+        let run = service.run() + 1;
+        let name = service.name.clone();
+        service.meta.run = Some(run);
+        service.meta.pid = None;
+        service.meta.ticks = None;
+        service.meta.boot = Some(self.boot.clone());
+        service.launch_error = None;
+        service.dirty = true;
+        let fresh = service.fresh;
+        self.save(id);
+        if fresh && self.unsaved.contains(&id) {
+            self.unsaved.remove(&id);
+            return Err(failed(
+                "its record cannot be written; see the supervisor's log".to_owned(),
+                &name,
+            ));
+        }
+        fail::point("start-1-recorded");
+
+        // Step 2: a child that waits.
+        let cookie = self.cookie(id, run);
+        let variables = RunVariables {
+            cookie: &cookie,
+            id,
+            name: name.as_str(),
+        };
+        let prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
+            .map_err(|r| failed(r, &name))?;
+        let system = |what: &'static str| {
+            move |source: std::io::Error| Error::System {
+                action: what,
+                source,
+            }
+        };
+        let out = sys::fd::log_pipe().map_err(system("make a log pipe"))?;
+        let err = sys::fd::log_pipe().map_err(system("make a log pipe"))?;
+        if let Some(user) = &spec.user {
+            for pipe in [&out, &err] {
+                sys::fd::give_to(&pipe.writer, user.uid, user.gid)
+                    .map_err(system("give a log pipe to its user"))?;
+            }
+        }
+        let held = sys::spawn::fork_held(
+            &prepared,
+            self.null.as_fd(),
+            out.writer.as_fd(),
+            err.writer.as_fd(),
+        )
+        .map_err(system("fork"))?;
+        fail::point("start-2-forked");
+
+        // Step 3: who it is goes on record, what outlives us into the store.
+        let identity = procfs::start_time(held.pid).map(|start| Identity {
+            pid: held.pid,
+            start,
+        });
+        let (Some(identity), Ok(handle)) = (identity, Pidfd::open_child(held.pid)) else {
+            // Without the byte the child ends itself.
+            drop(held);
+            return Err(failed(
+                "the system has no descriptor left for it".to_owned(),
+                &name,
+            ));
+        };
+        self.store.put(&format!("p{id}.{run}"), handle.as_fd());
+        self.take_log_end(id, run, Stream::Out, out);
+        self.take_log_end(id, run, Stream::Err, err);
+        let now_ms = clock::unix_ms();
+        let Some(service) = self.services.get_mut(&id) else {
+            return Ok(());
+        };
+        service.meta.pid = Some(identity.pid);
+        service.meta.ticks = Some(identity.start);
+        service.meta.start_time = now_ms / 1000;
+        service.meta.started_ms = Some(now_ms);
+        service.meta.reason = None;
+        let watched = self
+            .poll
+            .add(&handle, token(Kind::Leader, id), Interest::ReadOnce);
+        let reported = self
+            .poll
+            .add(&held.report, token(Kind::Report, id), Interest::Read);
+        watched.and(reported).map_err(system("watch a process"))?;
+        service.leader = Some(Leader {
+            identity,
+            handle,
+            child: true,
+            ended: None,
+            ended_ticks: 0,
+        });
+        service.report = Some(held.report);
+        service.dirty = true;
+        self.save(id);
+        if let Err(error) = self.writer.write_pid(&name, Some(identity.pid)) {
+            self.log.say(error);
+        }
+        fail::point("start-3-identified");
+
+        // Step 4: go.
+        let released = std::fs::File::from(held.go).write_all(b"g");
+        fail::point("start-4-released");
+        if let Err(error) = released {
+            self.log
+                .say(format_args!("cannot release '{name}': {error}"));
+        }
+        Ok(())
+    }
+
+    fn read_for_launch(&mut self, id: u32) -> Result<(ProcessSpec, Environment)> {
+        let Some(service) = self.services.get(&id) else {
+            return Err(Error::bad_value("launch", "the process is gone"));
+        };
+        let store = self.writer.store();
+        let environment = store.environment(&service.name)?;
+        let spec = match store.spec(&service.name)? {
+            Some(saved) => saved.spec,
+            None => service::spec_of_original(&service.meta, &environment)?,
+        };
+        Ok((spec, environment))
+    }
+
+    fn take_log_end(&mut self, id: u32, run: u64, stream: Stream, pipe: LogPipe) {
+        let (kind, letter) = stream_kind(stream);
+        self.store
+            .put(&format!("{letter}{id}.{run}"), pipe.reader.as_fd());
+        if let Err(error) = self.poll.add(&pipe.reader, token(kind, id), Interest::Read) {
+            self.log
+                .say(format_args!("cannot watch a log pipe: {error}"));
+        }
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        match stream {
+            Stream::Out => service.meta.out_pipe = Some(pipe.inode),
+            Stream::Err => service.meta.err_pipe = Some(pipe.inode),
+        }
+        *service.log_end(stream) = LogEnd {
+            reader: Some(pipe.reader),
+            run,
+            ..LogEnd::default()
+        };
+    }
+
+    /// The report pipe of a launch has something: its end means that the program was executed.
+    pub(super) fn on_report(&mut self, id: u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(report) = service.report.take() else {
+            return;
+        };
+        let mut bytes = [0; sys::spawn::REPORT_BYTES];
+        let mut file = std::fs::File::from(report);
+        let length = match file.read(&mut bytes) {
+            Ok(length) => length,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
+                ) =>
+            {
+                service.report = Some(file.into());
+                return;
+            }
+            Err(_) => 0,
+        };
+        // It is ours alone, so that closing it ends the watch.
+        drop(file);
+        match sys::spawn::parse_report(&bytes[..length]) {
+            None => {
+                let never_executed = service
+                    .leader
+                    .as_ref()
+                    .is_some_and(|leader| leader.ended.is_some());
+                if !never_executed {
+                    service.fresh = false;
+                    self.step(id, Event::Launched);
+                }
+            }
+            Some(failure) => {
+                let reason = match self.spec_for_message(id) {
+                    Ok(spec) => launch::failure_in_words(&spec, &failure),
+                    Err(error) => error.to_string(),
+                };
+                self.forget_leader(id);
+                self.launch_failed(id, reason);
+            }
+        }
+    }
+
+    fn spec_for_message(&mut self, id: u32) -> Result<ProcessSpec> {
+        self.read_for_launch(id).map(|(spec, _)| spec)
+    }
+
+    /// The child of a failed launch: it is reaped when it ends, and counts for nothing.
+    fn forget_leader(&mut self, id: u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        if let Some(leader) = service.leader.take() {
+            // It is on its way to its exit, which does nothing but end it: this does not wait for anybody.
+            let _ = leader.handle.signal(sys::Signal::KILL);
+            let _ =
+                sys::poll::wait_readable(&leader.handle, Some(std::time::Duration::from_secs(1)));
+            let _ = leader.handle.reap();
+            let _ = self.poll.remove(&leader.handle);
+        }
+        let run = service.run();
+        service.meta.pid = None;
+        service.meta.ticks = None;
+        self.store.forget(&format!("p{id}.{run}"));
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        if let Err(error) = self.writer.write_pid(&service.name, None) {
+            self.log.say(error);
+        }
+    }
+
+    /// The leader of a run has ended (or, with `hangup`, has been reaped by somebody else).
+    pub(super) fn on_leader_ended(&mut self, id: u32, hangup: bool) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(leader) = &service.leader else {
+            return;
+        };
+        if leader.ended.is_some() {
+            return;
+        }
+        let status = if leader.child {
+            match leader.handle.peek() {
+                Ok(Some(status)) => status,
+                Ok(None) => {
+                    // Not yet: watched anew.
+                    let _ = self.poll.modify(
+                        &leader.handle,
+                        token(Kind::Leader, id),
+                        Interest::ReadOnce,
+                    );
+                    return;
+                }
+                Err(_) => leader.handle.exit_info().unwrap_or(WaitStatus::Unknown),
+            }
+        } else {
+            match leader.handle.exit_info() {
+                Some(status) => status,
+                None if hangup => WaitStatus::Unknown,
+                None => {
+                    // It has ended, and who reaps it has not done so yet. The handle's hang-up or the guardian says when.
+                    let _ =
+                        self.poll
+                            .modify(&leader.handle, token(Kind::Leader, id), Interest::None);
+                    self.await_reaper(id);
+                    return;
+                }
+            }
+        };
+        self.leader_ended(id, status);
+    }
+
+    /// Whoever reaps an adopted process says how it ended within this time, or nobody does.
+    fn await_reaper(&mut self, id: u32) {
+        let at = clock::monotonic() + std::time::Duration::from_millis(500);
+        self.awaited.insert(id, at);
+    }
+
+    /// The guardian reaped a process; it may be one of ours.
+    pub(super) fn on_reaped_by_guardian(&mut self, pid: u32, status: WaitStatus) {
+        let found = self.services.iter().find(|(_, service)| {
+            service.leader.as_ref().is_some_and(|l| {
+                l.identity.pid == pid && !l.child && l.ended.is_none() && l.handle.has_ended()
+            })
+        });
+        if let Some((&id, service)) = found {
+            let told = service
+                .leader
+                .as_ref()
+                .and_then(|leader| leader.handle.exit_info());
+            self.leader_ended(id, told.unwrap_or(status));
+        }
+    }
+
+    pub(super) fn leader_ended(&mut self, id: u32, status: WaitStatus) {
+        self.awaited.remove(&id);
+        // What it reported and what it printed comes before the news of its end.
+        let reported = self
+            .services
+            .get(&id)
+            .is_some_and(|service| service.report.is_some());
+        if reported {
+            self.on_report(id);
+        }
+        self.drain(id, Stream::Out);
+        self.drain(id, Stream::Err);
+        let now_ms = clock::unix_ms();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(leader) = &mut service.leader else {
+            return;
+        };
+        leader.ended = Some(status);
+        leader.ended_ticks = clock::boot_ticks();
+        let pid = leader.identity.pid;
+        let _ = self.poll.remove(&leader.handle);
+        let name = service.name.clone();
+        let meta = &mut service.meta;
+        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
+        let run = meta.run.unwrap_or(0);
+        let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
+            && service.provisional;
+        service.provisional = false;
+        meta.pid = None;
+        meta.ticks = None;
+        if !never {
+            meta.exit = Some(status.to_string());
+            meta.exit_ms = Some(now_ms);
+            meta.reason = Some(status.in_words().into_bytes());
+        }
+        service.dirty = true;
+        if let Err(error) = self.writer.write_pid(&name, None) {
+            self.log.say(error);
+        }
+        if never {
+            self.step(id, Event::NeverExecuted);
+            return;
+        }
+        self.note(
+            id,
+            EventKind::Exited {
+                run,
+                pid,
+                status: status.to_string(),
+                uptime_ms,
+            },
+        );
+        self.step(
+            id,
+            Event::Exited {
+                success: status.is_success(),
+            },
+        );
+        self.save(id);
+    }
+
+    /// The deadline of a process's state machine has come.
+    pub(super) fn on_deadline(&mut self, id: u32) {
+        self.step(id, Event::Deadline);
+    }
+
+    /// A run is over: nothing holds its leader's pid any more.
+    pub(super) fn end_of_run(&mut self, id: u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        service.leftovers = None;
+        if service
+            .leader
+            .as_ref()
+            .is_none_or(|leader| leader.ended.is_none())
+        {
+            return;
+        }
+        let Some(leader) = service.leader.take() else {
+            return;
+        };
+        if leader.child {
+            // It is a zombie that waited for this.
+            let _ = leader.handle.reap();
+        }
+        let run = service.run();
+        self.store.forget(&format!("p{id}.{run}"));
+    }
+}
+
+/// The kind of token and the letter in the store for a stream.
+pub(super) fn stream_kind(stream: Stream) -> (Kind, char) {
+    match stream {
+        Stream::Out => (Kind::Out, 'o'),
+        Stream::Err => (Kind::Err, 'e'),
+    }
+}

@@ -1,0 +1,635 @@
+//! The heart: what a process does next, as a pure function of what it is, what happened, and what time it is.
+//!
+//! Nothing here does I/O or reads a clock; the supervisor executes the [`Action`]s that come out and feeds back what
+//! comes of them. So every policy is tested by plain calls, and by properties over random sequences of events.
+
+use std::time::Duration;
+
+use crate::spec::RestartPolicy;
+
+/// Delay before the second restart in a row; the first is at once.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+/// The longest delay before the slow lane.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Delays are drawn from this much below to this much above, so that many services do not restart in step.
+pub const JITTER: f64 = 0.2;
+/// After this long up, restarts are counted anew.
+pub const STEADY: Duration = Duration::from_secs(60);
+/// After this many restarts in a row, the slow lane.
+pub const SLOW_AFTER: u32 = 16;
+/// Time between two tries in the slow lane.
+pub const SLOW: Duration = Duration::from_secs(300);
+/// How long what is outside the process group gets between SIGTERM and SIGKILL.
+pub const REST_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long after SIGKILL a process is said to resist.
+pub const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The parts of a spec that the machine decides by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// After how many restarts in a row it is given up.
+    pub max_restarts: Option<u32>,
+    /// How long a stop waits before SIGKILL.
+    pub stop_timeout: Duration,
+}
+
+/// What a person wants of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Desired {
+    /// That it runs.
+    Up,
+    /// That it does not.
+    Down,
+    /// That it and its record go.
+    Gone,
+}
+
+/// Why nothing of it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// Somebody asked for it.
+    Stopped,
+    /// It ended with exit status 0.
+    Exited,
+    /// It failed and is not started again.
+    Failed,
+}
+
+/// What follows when everything of a run has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Rest(Rest),
+    /// The next run; `asked` where a person waits for it.
+    Launch {
+        /// Whether a person waits for it.
+        asked: bool,
+    },
+    /// The next run at this time.
+    Wait {
+        /// When.
+        until: Duration,
+        /// In the slow lane.
+        slow: bool,
+    },
+    /// The record goes.
+    Remove,
+}
+
+/// How far the ending of a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The leader is gone; whether anything else is left is being looked at.
+    Check,
+    /// The process group was asked to end.
+    Group {
+        /// When its time is over.
+        until: Duration,
+    },
+    /// All else was asked to end.
+    Rest {
+        /// When its time is over.
+        until: Duration,
+    },
+    /// All was sent SIGKILL.
+    Kill {
+        /// When it counts as resisting.
+        until: Duration,
+    },
+    /// Something is left that SIGKILL did not end.
+    Resisting,
+}
+
+/// Where a process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing of it is meant to run.
+    Resting(Rest),
+    /// Its child waits or is about to execute the program.
+    Launching {
+        /// Whether a person waits for it.
+        asked: bool,
+    },
+    /// The program runs.
+    Running {
+        /// Since when.
+        since: Duration,
+    },
+    /// All of a run is being ended.
+    Ending {
+        /// How far that is.
+        stage: Stage,
+        /// Whether the leader has not ended yet.
+        leader: bool,
+        /// What follows.
+        next: Next,
+    },
+    /// It waits to be started again.
+    Waiting {
+        /// Until when.
+        until: Duration,
+        /// In the slow lane.
+        slow: bool,
+    },
+    /// Its record is gone.
+    Removed,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A person wants it to run.
+    Start,
+    /// A person wants it to end; `force`: without being asked first.
+    Stop {
+        /// SIGKILL at once.
+        force: bool,
+    },
+    /// A person wants it ended and started.
+    Restart,
+    /// A person wants it ended and forgotten.
+    Delete,
+    /// The supervisor ends and takes it along; what a person wants of it stays as it is.
+    ShutDown {
+        /// SIGKILL at once.
+        force: bool,
+    },
+    /// The program was executed.
+    Launched,
+    /// The program could not be executed.
+    LaunchFailed,
+    /// The leader ended before it executed anything, because its supervisor had died.
+    NeverExecuted,
+    /// The leader ended.
+    Exited {
+        /// With exit status 0.
+        success: bool,
+    },
+    /// What of the run is left, zombies not counted.
+    Swept {
+        /// In the leader's process group.
+        group: u32,
+        /// Elsewhere.
+        rest: u32,
+    },
+    /// All that was left and watched has ended.
+    LeftGone,
+    /// The time that [`Machine::deadline`] named has come.
+    Deadline,
+    /// A person wants restarts counted anew.
+    Reset,
+}
+
+/// How hard a signal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// The stop signal (to the group) or SIGTERM (to the rest), with SIGCONT behind it.
+    Ask,
+    /// SIGKILL.
+    Kill,
+}
+
+/// What the supervisor has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Begin a new run.
+    Launch,
+    /// Note who belongs to the run, before the first signal.
+    Remember,
+    /// Signal the leader's process group.
+    SignalGroup(Force),
+    /// Signal all else that belongs to the run.
+    SignalRest(Force),
+    /// Look what of the run is left, watch it, and say so by [`Event::Swept`].
+    Sweep,
+    /// Remove the record.
+    Remove,
+    /// Tell the commands that wait, and the history.
+    Report(Report),
+}
+
+/// What commands and the history are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// It runs.
+    Started,
+    /// It could not be executed, and a person waited for it.
+    StartFailed,
+    /// Nothing of it is left, as asked.
+    Stopped,
+    /// Something of it resists SIGKILL.
+    Resists,
+    /// It will be started again in this time.
+    Backoff {
+        /// In how long.
+        delay: Duration,
+        /// In the slow lane.
+        slow: bool,
+    },
+    /// It is not started again.
+    GaveUp,
+    /// It ended by itself and policy leaves it so.
+    Ended,
+    /// Its record is gone.
+    Removed,
+}
+
+/// One process: the state, and the only function that changes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The rules.
+    pub policy: Policy,
+    /// What a person wants.
+    pub desired: Desired,
+    /// Where it is.
+    pub phase: Phase,
+    /// Restarts in a row.
+    pub failures: u32,
+    /// Restarts that TSM made by itself, ever.
+    pub restarts: u64,
+}
+
+impl Machine {
+    /// A process in a phase.
+    pub fn new(policy: Policy, desired: Desired, phase: Phase) -> Self {
+        Self {
+            policy,
+            desired,
+            phase,
+            failures: 0,
+            restarts: 0,
+        }
+    }
+
+    /// When [`Event::Deadline`] is due, if ever.
+    pub fn deadline(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Waiting { until, .. } => Some(until),
+            Phase::Ending {
+                stage: Stage::Group { until } | Stage::Rest { until } | Stage::Kill { until },
+                ..
+            } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// What it becomes by `event` at `now`, and what has to be done. `jitter` is drawn from 0 to 1.
+    #[must_use]
+    pub fn step(mut self, event: Event, now: Duration, jitter: f64) -> (Self, Vec<Action>) {
+        let actions = match event {
+            Event::Start | Event::Restart => self.wanted_up(event == Event::Restart, now),
+            Event::Stop { force } => self.wanted_down(Desired::Down, force, now),
+            Event::Delete => self.wanted_down(Desired::Gone, false, now),
+            Event::ShutDown { force } => self.wanted_down(self.desired, force, now),
+            Event::Launched => match self.phase {
+                Phase::Launching { .. } => {
+                    self.phase = Phase::Running { since: now };
+                    vec![Action::Report(Report::Started)]
+                }
+                _ => Vec::new(),
+            },
+            Event::LaunchFailed => self.launch_failed(now, jitter),
+            Event::NeverExecuted => match self.phase {
+                Phase::Launching { asked } => self.launch(asked),
+                Phase::Running { .. } => self.launch(false),
+                _ => self.leader_ended(),
+            },
+            Event::Exited { success } => match self.phase {
+                Phase::Running { since } => {
+                    self.ended_by_itself(success, now.saturating_sub(since), now, jitter)
+                }
+                Phase::Launching { .. } => {
+                    self.ended_by_itself(success, Duration::ZERO, now, jitter)
+                }
+                _ => self.leader_ended(),
+            },
+            Event::Swept { group, rest } => self.swept(group, rest, now),
+            Event::LeftGone => match self.phase {
+                Phase::Ending { leader: false, .. } => vec![Action::Sweep],
+                _ => Vec::new(),
+            },
+            Event::Deadline => self.deadline_came(now),
+            Event::Reset => {
+                self.failures = 0;
+                match self.phase {
+                    Phase::Waiting { slow: true, .. } => self.launch_again(),
+                    _ => Vec::new(),
+                }
+            }
+        };
+        (self, actions)
+    }
+
+    fn wanted_up(&mut self, end_first: bool, now: Duration) -> Vec<Action> {
+        if self.desired == Desired::Gone {
+            return Vec::new();
+        }
+        self.desired = Desired::Up;
+        self.failures = 0;
+        let next = Next::Launch { asked: true };
+        match self.phase {
+            Phase::Running { .. } | Phase::Launching { .. } if end_first => {
+                self.ask_group(next, now)
+            }
+            Phase::Running { .. } | Phase::Launching { .. } | Phase::Removed => Vec::new(),
+            Phase::Resting(_) | Phase::Waiting { .. } => {
+                self.phase = Phase::Ending {
+                    stage: Stage::Check,
+                    leader: false,
+                    next,
+                };
+                vec![Action::Sweep]
+            }
+            Phase::Ending { stage, leader, .. } => {
+                self.phase = Phase::Ending {
+                    stage,
+                    leader,
+                    next,
+                };
+                Vec::new()
+            }
+        }
+    }
+
+    fn wanted_down(&mut self, desired: Desired, force: bool, now: Duration) -> Vec<Action> {
+        if (self.desired == Desired::Gone && !force) || self.phase == Phase::Removed {
+            return Vec::new();
+        }
+        self.desired = desired;
+        let next = if desired == Desired::Gone {
+            Next::Remove
+        } else {
+            Next::Rest(Rest::Stopped)
+        };
+        match self.phase {
+            Phase::Running { .. } | Phase::Launching { .. } if !force => self.ask_group(next, now),
+            Phase::Resting(_) | Phase::Waiting { .. } => {
+                self.phase = Phase::Ending {
+                    stage: Stage::Check,
+                    leader: false,
+                    next,
+                };
+                vec![Action::Sweep]
+            }
+            Phase::Ending { stage, leader, .. } if !force => {
+                self.phase = Phase::Ending {
+                    stage,
+                    leader,
+                    next,
+                };
+                Vec::new()
+            }
+            Phase::Running { .. } | Phase::Launching { .. } => self.kill(true, next, now),
+            Phase::Ending { leader, .. } => self.kill(leader, next, now),
+            Phase::Removed => Vec::new(),
+        }
+    }
+
+    fn ask_group(&mut self, next: Next, now: Duration) -> Vec<Action> {
+        let until = now + self.policy.stop_timeout;
+        self.phase = Phase::Ending {
+            stage: Stage::Group { until },
+            leader: true,
+            next,
+        };
+        vec![Action::Remember, Action::SignalGroup(Force::Ask)]
+    }
+
+    fn kill(&mut self, leader: bool, next: Next, now: Duration) -> Vec<Action> {
+        self.phase = Phase::Ending {
+            stage: Stage::Kill {
+                until: now + KILL_TIMEOUT,
+            },
+            leader,
+            next,
+        };
+        vec![
+            Action::Remember,
+            Action::SignalGroup(Force::Kill),
+            Action::Sweep,
+        ]
+    }
+
+    fn launch(&mut self, asked: bool) -> Vec<Action> {
+        self.phase = Phase::Launching { asked };
+        vec![Action::Launch]
+    }
+
+    fn launch_again(&mut self) -> Vec<Action> {
+        self.restarts += 1;
+        self.launch(false)
+    }
+
+    fn launch_failed(&mut self, now: Duration, jitter: f64) -> Vec<Action> {
+        match self.phase {
+            Phase::Launching { asked: true } => {
+                self.phase = Phase::Resting(Rest::Failed);
+                vec![Action::Report(Report::StartFailed)]
+            }
+            Phase::Launching { asked: false } => {
+                self.ended_by_itself(false, Duration::ZERO, now, jitter)
+            }
+            _ => self.leader_ended(),
+        }
+    }
+
+    /// The leader ended while the run is being ended anyway.
+    fn leader_ended(&mut self) -> Vec<Action> {
+        match self.phase {
+            Phase::Ending {
+                stage,
+                leader: true,
+                next,
+            } => {
+                self.phase = Phase::Ending {
+                    stage,
+                    leader: false,
+                    next,
+                };
+                vec![Action::Sweep]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn ended_by_itself(
+        &mut self,
+        success: bool,
+        uptime: Duration,
+        now: Duration,
+        jitter: f64,
+    ) -> Vec<Action> {
+        let again = match self.policy.restart {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure => !success,
+            RestartPolicy::Always => true,
+        };
+        if !again {
+            self.phase = Phase::Resting(if success { Rest::Exited } else { Rest::Failed });
+            return vec![Action::Report(Report::Ended)];
+        }
+        if uptime >= STEADY {
+            self.failures = 0;
+        }
+        if self
+            .policy
+            .max_restarts
+            .is_some_and(|max| self.failures >= max)
+        {
+            self.phase = Phase::Resting(Rest::Failed);
+            return vec![Action::Report(Report::GaveUp)];
+        }
+        self.failures += 1;
+        let (delay, slow) = delay(self.failures, jitter);
+        // What is left of the run is ended before the next one; the delay counts from now.
+        let next = Next::Wait {
+            until: now + delay,
+            slow,
+        };
+        self.phase = Phase::Ending {
+            stage: Stage::Check,
+            leader: false,
+            next,
+        };
+        vec![
+            Action::Report(Report::Backoff { delay, slow }),
+            Action::Sweep,
+        ]
+    }
+
+    fn swept(&mut self, group: u32, rest: u32, now: Duration) -> Vec<Action> {
+        let Phase::Ending {
+            stage,
+            leader,
+            next,
+        } = self.phase
+        else {
+            return Vec::new();
+        };
+        if !leader && group + rest == 0 {
+            return self.finish(next, now);
+        }
+        let ask_rest = |machine: &mut Self| {
+            machine.phase = Phase::Ending {
+                stage: Stage::Rest {
+                    until: now + REST_TIMEOUT,
+                },
+                leader,
+                next,
+            };
+            vec![Action::SignalRest(Force::Ask)]
+        };
+        match stage {
+            Stage::Check if group > 0 => {
+                let until = now + self.policy.stop_timeout;
+                self.phase = Phase::Ending {
+                    stage: Stage::Group { until },
+                    leader,
+                    next,
+                };
+                vec![Action::SignalGroup(Force::Ask)]
+            }
+            Stage::Check => ask_rest(self),
+            Stage::Group { .. } if !leader && group == 0 => ask_rest(self),
+            Stage::Group { .. } => Vec::new(),
+            Stage::Rest { .. } if rest > 0 => vec![Action::SignalRest(Force::Ask)],
+            Stage::Rest { .. } => Vec::new(),
+            Stage::Kill { .. } | Stage::Resisting => {
+                vec![
+                    Action::SignalGroup(Force::Kill),
+                    Action::SignalRest(Force::Kill),
+                ]
+            }
+        }
+    }
+
+    fn finish(&mut self, next: Next, now: Duration) -> Vec<Action> {
+        match next {
+            Next::Rest(rest) => {
+                self.phase = Phase::Resting(rest);
+                vec![Action::Report(Report::Stopped)]
+            }
+            Next::Launch { asked } => self.launch(asked),
+            Next::Wait { until, .. } if until <= now => self.launch_again(),
+            Next::Wait { until, slow } => {
+                self.phase = Phase::Waiting { until, slow };
+                Vec::new()
+            }
+            Next::Remove => {
+                self.phase = Phase::Removed;
+                vec![Action::Remove, Action::Report(Report::Removed)]
+            }
+        }
+    }
+
+    fn deadline_came(&mut self, now: Duration) -> Vec<Action> {
+        if self.deadline().is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        match self.phase {
+            Phase::Waiting { .. } => self.launch_again(),
+            Phase::Ending {
+                stage: Stage::Group { .. },
+                leader,
+                next,
+            } => {
+                self.phase = Phase::Ending {
+                    stage: Stage::Rest {
+                        until: now + REST_TIMEOUT,
+                    },
+                    leader,
+                    next,
+                };
+                vec![Action::SignalGroup(Force::Kill), Action::Sweep]
+            }
+            Phase::Ending {
+                stage: Stage::Rest { .. },
+                leader,
+                next,
+            } => {
+                self.phase = Phase::Ending {
+                    stage: Stage::Kill {
+                        until: now + KILL_TIMEOUT,
+                    },
+                    leader,
+                    next,
+                };
+                vec![Action::SignalGroup(Force::Kill), Action::Sweep]
+            }
+            Phase::Ending {
+                stage: Stage::Kill { .. },
+                leader,
+                next,
+            } => {
+                self.phase = Phase::Ending {
+                    stage: Stage::Resisting,
+                    leader,
+                    next,
+                };
+                vec![Action::Report(Report::Resists)]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The delay before the restart number `failures` in a row, and whether that is the slow lane.
+fn delay(failures: u32, jitter: f64) -> (Duration, bool) {
+    let spread = 1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0);
+    if failures > SLOW_AFTER {
+        return (SLOW.mul_f64(spread), true);
+    }
+    match failures {
+        0 | 1 => (Duration::ZERO, false),
+        _ => {
+            let doubled = BACKOFF_FIRST.saturating_mul(1 << (failures - 2).min(16));
+            (doubled.min(BACKOFF_MAX).mul_f64(spread), false)
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

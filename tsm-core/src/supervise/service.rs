@@ -1,0 +1,265 @@
+//! One process as the supervisor holds it: its record, its state machine, and its descriptors.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use super::machine::{Desired, Machine, Next, Phase, Policy, Rest};
+use crate::env::{Environment, quote};
+use crate::error::{Error, Result};
+use crate::launch;
+use crate::logs::Stream;
+use crate::meta::Meta;
+use crate::name::ProcessName;
+use crate::spec::{DEFAULT_NAMESPACE, ProcessSpec};
+use crate::sys::{Identity, Pidfd, Signal, WaitStatus};
+use crate::text::Text;
+
+/// The main process of a run.
+pub(super) struct Leader {
+    pub(super) identity: Identity,
+    pub(super) handle: Pidfd,
+    /// Whether it is a child of this supervisor; an adopted one is reaped by somebody else.
+    pub(super) child: bool,
+    /// How it ended. A child stays a zombie until its run is over, so that its pid, group and session are nobody else's.
+    pub(super) ended: Option<WaitStatus>,
+    /// When it ended, in clock ticks since boot.
+    pub(super) ended_ticks: u64,
+}
+
+impl Leader {
+    /// Whether its pid, and with it the numbers of its group and session, cannot have been given to others.
+    pub(super) fn is_pinned(&self) -> bool {
+        self.ended.is_none() || self.child
+    }
+}
+
+/// The supervisor's end of one log pipe.
+#[derive(Default)]
+pub(super) struct LogEnd {
+    pub(super) reader: Option<OwnedFd>,
+    /// The run that writes into it.
+    pub(super) run: u64,
+    pub(super) widened: bool,
+    /// When the time index got its last note, Unix milliseconds.
+    pub(super) noted_ms: u64,
+    /// The disk had no room; the bytes wait in the pipe.
+    pub(super) blocked: bool,
+}
+
+/// A process of a run that is being ended, other than its leader.
+pub(super) struct Member {
+    pub(super) identity: Identity,
+    pub(super) handle: Pidfd,
+    pub(super) in_group: bool,
+    pub(super) asked: bool,
+    pub(super) ended: bool,
+}
+
+/// What is known of a run while it is being ended.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    /// Who belonged to the run when it was last looked at.
+    pub(super) known: Vec<Identity>,
+    /// Who is left.
+    pub(super) left: Vec<Member>,
+}
+
+pub(super) struct Service {
+    pub(super) name: ProcessName,
+    pub(super) meta: Meta,
+    pub(super) machine: Machine,
+    pub(super) stop_signal: Signal,
+    pub(super) leader: Option<Leader>,
+    pub(super) out: LogEnd,
+    pub(super) err: LogEnd,
+    /// Where the child of a launch reports that it could not execute.
+    pub(super) report: Option<OwnedFd>,
+    pub(super) leftovers: Option<Box<Leftovers>>,
+    /// The deadline that stands in the supervisor's list.
+    pub(super) armed: Option<Duration>,
+    /// Its record is removed if its very first launch fails.
+    pub(super) fresh: bool,
+    pub(super) keep_logs: bool,
+    /// It was found waiting or executed, which of the two is not known: see `NEVER_EXECUTED`.
+    pub(super) provisional: bool,
+    /// Its record on disk is older than what is known here.
+    pub(super) dirty: bool,
+    /// Why the last launch failed.
+    pub(super) launch_error: Option<Box<str>>,
+}
+
+impl Service {
+    pub(super) fn new(
+        name: ProcessName,
+        meta: Meta,
+        machine: Machine,
+        stop_signal: Signal,
+    ) -> Self {
+        Self {
+            name,
+            meta,
+            machine,
+            stop_signal,
+            leader: None,
+            out: LogEnd::default(),
+            err: LogEnd::default(),
+            report: None,
+            leftovers: None,
+            armed: None,
+            fresh: false,
+            keep_logs: false,
+            provisional: false,
+            dirty: true,
+            launch_error: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.meta.id
+    }
+
+    pub(super) fn run(&self) -> u64 {
+        self.meta.run.unwrap_or(0)
+    }
+
+    pub(super) fn namespace(&self) -> &str {
+        self.meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE)
+    }
+
+    pub(super) fn log_end(&mut self, stream: Stream) -> &mut LogEnd {
+        match stream {
+            Stream::Out => &mut self.out,
+            Stream::Err => &mut self.err,
+        }
+    }
+
+    /// The pid, while the main process runs.
+    pub(super) fn live_pid(&self) -> Option<u32> {
+        self.leader
+            .as_ref()
+            .filter(|leader| leader.ended.is_none())
+            .map(|leader| leader.identity.pid)
+    }
+
+    /// Takes over what the spec says.
+    pub(super) fn apply_spec(&mut self, spec: &ProcessSpec) {
+        self.machine.policy = policy_of(spec);
+        self.stop_signal = spec.stop_signal;
+        describe(&mut self.meta, spec);
+    }
+
+    /// Brings the record in line with the state machine. Returns whether anything changed.
+    pub(super) fn sync_meta(&mut self, now: Duration, unix_ms: u64) -> bool {
+        let state = state_word(&self.machine);
+        let desired = desired_word(self.machine.desired);
+        let until = match self.machine.phase {
+            Phase::Waiting { until, slow } => Some((until, slow)),
+            Phase::Ending {
+                next: Next::Wait { until, slow },
+                ..
+            } => Some((until, slow)),
+            _ => None,
+        };
+        let next_ms =
+            until.map(|(until, _)| unix_ms + until.saturating_sub(now).as_millis() as u64);
+        let slow = until.and_then(|(_, slow)| slow.then_some(true));
+        let restarts = (self.machine.restarts > 0).then_some(self.machine.restarts);
+        let failures = (self.machine.failures > 0).then_some(self.machine.failures);
+        let meta = &mut self.meta;
+        let same = meta.state.as_deref() == Some(state)
+            && meta.desired.as_deref() == Some(desired)
+            && meta.slow == slow
+            && meta.restarts == restarts
+            && meta.failures == failures
+            && meta.next_ms.is_some() == next_ms.is_some();
+        if same {
+            return false;
+        }
+        meta.state = Some(state.to_owned());
+        meta.desired = Some(desired.to_owned());
+        meta.next_ms = next_ms;
+        meta.slow = slow;
+        meta.restarts = restarts;
+        meta.failures = failures;
+        true
+    }
+}
+
+/// The rules of a spec.
+pub(super) fn policy_of(spec: &ProcessSpec) -> Policy {
+    Policy {
+        restart: spec.restart,
+        max_restarts: spec.max_restarts,
+        stop_timeout: Duration::from_millis(spec.stop_timeout_ms),
+    }
+}
+
+/// Copies into the record what readers want of the spec.
+pub(super) fn describe(meta: &mut Meta, spec: &ProcessSpec) {
+    meta.script = spec.script.as_bytes().to_vec();
+    meta.cwd = spec.cwd.as_bytes().to_vec();
+    meta.port = spec.port;
+    meta.namespace = (spec.namespace != DEFAULT_NAMESPACE).then(|| spec.namespace.clone());
+    meta.args = (!spec.args.is_empty()).then(|| quoted_args(spec));
+}
+
+pub(super) fn quoted_args(spec: &ProcessSpec) -> Vec<u8> {
+    quote::quote_words(spec.args.iter().map(Text::as_bytes))
+}
+
+/// The word for a state, as `cli.md` fixes them.
+fn state_word(machine: &Machine) -> &'static str {
+    match machine.phase {
+        Phase::Resting(Rest::Stopped) | Phase::Removed => "stopped",
+        Phase::Resting(Rest::Exited) => "exited",
+        Phase::Resting(Rest::Failed) => "failed",
+        Phase::Launching { .. } => "starting",
+        Phase::Running { .. } => "running",
+        Phase::Waiting { .. }
+        | Phase::Ending {
+            next: Next::Wait { .. },
+            ..
+        } => "backoff",
+        Phase::Ending {
+            next: Next::Launch { .. },
+            leader: false,
+            ..
+        } => "starting",
+        Phase::Ending { .. } => "stopping",
+    }
+}
+
+fn desired_word(desired: Desired) -> &'static str {
+    match desired {
+        Desired::Up => "up",
+        Desired::Down => "down",
+        Desired::Gone => "gone",
+    }
+}
+
+/// The spec of a record that the original TSM wrote, which has `.meta` and `.env` alone.
+pub(super) fn spec_of_original(meta: &Meta, environment: &Environment) -> Result<ProcessSpec> {
+    let typed_args = meta.args.as_deref().unwrap_or_default();
+    let args = quote::split_words(typed_args)
+        .map_err(|error| Error::bad_value("args of the record", error.to_string()))?
+        .into_iter()
+        .map(OsString::from_vec)
+        .collect::<Vec<_>>();
+    let script = OsStr::from_bytes(&meta.script);
+    let cwd = Path::new(OsStr::from_bytes(&meta.cwd));
+    let path = environment.get(b"PATH").map(OsStr::from_bytes);
+    let resolved = launch::resolve(launch::Typed {
+        target: script,
+        args: &args,
+        cwd,
+        path,
+        interpreter: None,
+    })?;
+    let mut spec = ProcessSpec::new(script, resolved.program, cwd);
+    spec.args = args.iter().map(Text::from).collect();
+    spec.port = meta.port;
+    Ok(spec)
+}

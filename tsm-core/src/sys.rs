@@ -1,0 +1,62 @@
+//! All that is unsafe or bound to the operating system, each behind a small safe function.
+//!
+//! This is the only module where `unsafe` may stand, and the only one that names the crates through which the
+//! kernel is called. Its functions return [`std::io::Result`]; the caller adds the process or path that it was about.
+
+#![allow(unsafe_code, reason = "this is where it lives")]
+
+pub mod account;
+pub mod clock;
+pub mod fd;
+pub mod inotify;
+pub mod limits;
+pub mod lock;
+pub mod pidfd;
+pub mod poll;
+pub mod procfs;
+pub mod signal;
+pub mod socket;
+pub mod spawn;
+
+pub use pidfd::{Identity, Pidfd, WaitStatus};
+pub use signal::Signal;
+
+/// The file-mode creation mask of this process; it is read without being changed for longer than an instant.
+///
+/// See `umask(2)`: the kernel offers no call that only reads it, but `/proc/self/status` shows it.
+pub fn umask() -> u32 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("Umask:"))
+        .and_then(|value| u32::from_str_radix(value.trim(), 8).ok())
+        .unwrap_or(0o022)
+}
+
+/// Sets the file-mode creation mask of this process (`umask(2)`).
+pub fn set_umask(mask: u32) {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+}
+
+/// Names this process for `ps` and `top` (`PR_SET_NAME`, at most 15 bytes).
+pub fn set_process_name(name: &std::ffi::CStr) {
+    // A process that cannot be named works all the same.
+    let _ = rustix::thread::set_name(name);
+}
+
+/// Makes this process the one to which orphans among its descendants are given (`PR_SET_CHILD_SUBREAPER`).
+pub fn become_subreaper() -> std::io::Result<()> {
+    rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
+    Ok(())
+}
+
+/// Flushes the file system that holds `file` to the disk (`syncfs(2)`).
+pub fn sync_file_system(file: impl std::os::fd::AsFd) -> std::io::Result<()> {
+    rustix::fs::syncfs(file)?;
+    Ok(())
+}
+
+/// Free bytes, for a user without privileges, of the file system that holds `path`.
+pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail * stat.f_frsize)
+}

@@ -1,0 +1,49 @@
+//! Users and groups.
+
+use std::ffi::CString;
+use std::io;
+
+/// A user as a service runs under it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Account {
+    /// Login name.
+    pub name: String,
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// All groups, the primary one too.
+    pub groups: Vec<u32>,
+}
+
+/// The effective user id of this process.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Looks a user up by name or number, with its groups. `None` where there is no such user.
+///
+/// This may ask the network (NSS), so it is done by the command and not in the supervisor's loop.
+pub fn find(name: &str) -> io::Result<Option<Account>> {
+    let user = match name.parse::<u32>() {
+        Ok(uid) => nix::unistd::User::from_uid(uid.into())?,
+        Err(_) => nix::unistd::User::from_name(name)?,
+    };
+    let Some(user) = user else { return Ok(None) };
+    let c_name = CString::new(user.name.as_bytes())?;
+    let groups = nix::unistd::getgrouplist(&c_name, user.gid)?;
+    Ok(Some(Account {
+        name: user.name,
+        uid: user.uid.as_raw(),
+        gid: user.gid.as_raw(),
+        groups: groups.iter().map(|group| group.as_raw()).collect(),
+    }))
+}
+
+/// The login name of a user id, or the number as text.
+pub fn name_of(uid: u32) -> String {
+    match nix::unistd::User::from_uid(uid.into()) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}

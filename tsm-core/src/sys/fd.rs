@@ -1,0 +1,164 @@
+//! Descriptors: the log pipe, moving bytes, and closing what must not be inherited.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pipe::{PipeFlags, SpliceFlags};
+
+/// Both ends of a log pipe.
+#[derive(Debug)]
+pub struct LogPipe {
+    /// The supervisor's end: non-blocking, close-on-exec.
+    pub reader: OwnedFd,
+    /// The service's end. It is opened for reading too, so that a pipe whose supervisor and store are both gone still
+    /// has a reader (the service itself): a write then waits and never raises SIGPIPE, and the next supervisor can
+    /// open the pipe again through `/proc/PID/fd`.
+    pub writer: OwnedFd,
+    /// The pipe's inode number, by which it is found again among the descriptors of a process.
+    pub inode: u64,
+}
+
+/// Makes a log pipe (`pipe(7)`).
+pub fn log_pipe() -> io::Result<LogPipe> {
+    let (reader, write_only) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    let writer = rustix::fs::open(
+        format!("/proc/self/fd/{}", write_only.as_raw_fd()),
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let inode = rustix::fs::fstat(&reader)?.st_ino;
+    Ok(LogPipe {
+        reader,
+        writer,
+        inode,
+    })
+}
+
+/// Makes a plain pipe, both ends close-on-exec; the reading end non-blocking where asked.
+pub fn pipe(nonblocking_reader: bool) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+    if nonblocking_reader {
+        set_nonblocking(&reader)?;
+    }
+    Ok((reader, writer))
+}
+
+/// The inode number behind a descriptor.
+pub fn inode(fd: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(fd)?.st_ino)
+}
+
+/// Gives a pipe to a user, so that `echo x > /dev/stderr` (which opens it again) works for a service of that user.
+pub fn give_to(fd: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
+    rustix::fs::fchown(
+        fd,
+        Some(rustix::fs::Uid::from_raw(uid)),
+        Some(rustix::fs::Gid::from_raw(gid)),
+    )?;
+    Ok(())
+}
+
+/// Makes reads and writes return `WouldBlock` rather than wait.
+pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+    Ok(())
+}
+
+/// Sets or clears close-on-exec.
+pub fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
+    let flags = if on {
+        rustix::io::FdFlags::CLOEXEC
+    } else {
+        rustix::io::FdFlags::empty()
+    };
+    rustix::io::fcntl_setfd(fd, flags)?;
+    Ok(())
+}
+
+/// Widens a pipe to at most `bytes` (`F_SETPIPE_SZ`); a refusal (the user's share is used up) is no error.
+pub fn widen_pipe(pipe: impl AsFd, bytes: usize) -> bool {
+    rustix::pipe::fcntl_setpipe_size(pipe, bytes).is_ok()
+}
+
+/// How many bytes wait in a pipe (`FIONREAD`).
+pub fn bytes_waiting(pipe: impl AsFd) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
+}
+
+/// Moves up to `max` bytes from a pipe into `file` at `offset`, without copying them through this process and without
+/// waiting (`splice(2)`). Returns the bytes moved: 0 is the end of the pipe, [`io::ErrorKind::WouldBlock`] an empty one.
+pub fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Result<usize> {
+    let mut offset = offset;
+    Ok(rustix::pipe::splice(
+        pipe,
+        None,
+        file,
+        Some(&mut offset),
+        max,
+        SpliceFlags::MOVE | SpliceFlags::NONBLOCK,
+    )?)
+}
+
+/// Opens what descriptor `fd` of process `pid` refers to, for reading and non-blocking, if it is the pipe `inode`.
+pub fn reopen_pipe(pid: u32, fd: &str, inode: u64) -> Option<OwnedFd> {
+    let path = format!("/proc/{pid}/fd/{fd}");
+    if std::fs::read_link(&path).ok()?.to_str()? != format!("pipe:[{inode}]") {
+        return None;
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
+    (rustix::fs::fstat(&opened).ok()?.st_ino == inode).then_some(opened)
+}
+
+/// Closes every descriptor from `first` on (`close_range(2)`), but for those in `keep`, which must be sorted.
+///
+/// Meant for the first moment of a program that must hold nothing of its caller's.
+pub fn close_from(first: RawFd, keep: &[RawFd]) {
+    let mut from = first;
+    for &fd in keep.iter().filter(|&&fd| fd >= first) {
+        if fd > from {
+            close_range(from, fd - 1);
+        }
+        from = fd + 1;
+    }
+    close_range(from, RawFd::MAX);
+}
+
+pub(super) fn close_range(from: RawFd, to: RawFd) {
+    // SAFETY: close_range only closes descriptors; the callers of this module call it where no owner of one is left.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            from as libc::c_uint,
+            to as libc::c_uint,
+            0,
+        );
+    }
+}
+
+/// Takes ownership of a descriptor that this process was started with, and makes it close-on-exec.
+///
+/// Returns `None` where no such descriptor is open. Call it once for each number.
+pub fn adopt(fd: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl(F_GETFD) on any number is harmless and tells whether it is open.
+    if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
+        return None;
+    }
+    // SAFETY: the descriptor is open, it was inherited, and the caller takes each number once.
+    let owned = unsafe { OwnedFd::from_raw_fd(fd) };
+    set_cloexec(&owned, true).ok()?;
+    Some(owned)
+}
+
+/// Points standard input, output or error (0, 1, 2) at `target`.
+pub fn replace_stdio(number: RawFd, target: BorrowedFd<'_>) -> io::Result<()> {
+    match number {
+        0 => rustix::stdio::dup2_stdin(target)?,
+        1 => rustix::stdio::dup2_stdout(target)?,
+        _ => rustix::stdio::dup2_stderr(target)?,
+    }
+    Ok(())
+}

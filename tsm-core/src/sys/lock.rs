@@ -1,0 +1,64 @@
+//! The lock that makes a supervisor the only one of its home: an open-file-description lock (`fcntl(2)`, `F_OFD_SETLK`).
+//!
+//! It belongs to the open file and not to the process, so it outlives a supervisor whose descriptor lies in the store
+//! too, it travels to a successor over a socket, and a reader can ask whether it is held without taking it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+fn whole_file(kind: i32) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+/// Opens `path` (made where missing, mode 0600) and takes the lock; `None` where somebody else holds it.
+pub fn acquire(path: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)?;
+    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
+        Ok(_) => Ok(Some(file)),
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether somebody holds the lock on `path`.
+pub fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    // A read lock is what a descriptor opened for reading may ask about; it conflicts with the supervisor's write lock.
+    let mut probe = whole_file(libc::F_RDLCK);
+    match fcntl(&file, FcntlArg::F_OFD_GETLK(&mut probe)) {
+        Ok(_) => i32::from(probe.l_type) != libc::F_UNLCK,
+        Err(_) => false,
+    }
+}
+
+/// Waits until this process alone holds `directory` for starting a supervisor (`flock(2)` on the directory itself).
+///
+/// The lock is given back when the returned file is closed.
+pub fn wait_for_turn(directory: &Path) -> io::Result<File> {
+    let file = File::open(directory)?;
+    loop {
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Readiness of many descriptors (`epoll(7)`).
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::Timespec;
+use rustix::event::epoll;
+
+/// What a descriptor is watched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Something to read, or the other side's end.
+    Read,
+    /// Room to write, or something to read.
+    ReadWrite,
+    /// To be told once, until watched anew.
+    ReadOnce,
+    /// Nothing: stay registered, silent.
+    None,
+}
+
+impl Interest {
+    fn flags(self) -> epoll::EventFlags {
+        match self {
+            Self::Read => epoll::EventFlags::IN,
+            Self::ReadWrite => epoll::EventFlags::IN | epoll::EventFlags::OUT,
+            Self::ReadOnce => epoll::EventFlags::IN | epoll::EventFlags::ONESHOT,
+            // An edge-triggered hang-up is told once and does not spin.
+            Self::None => epoll::EventFlags::ET,
+        }
+    }
+}
+
+/// One descriptor that is ready.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// The token that it was registered with.
+    pub token: u64,
+    /// There is something to read, or an end.
+    pub readable: bool,
+    /// There is room to write.
+    pub writable: bool,
+    /// The other side is gone.
+    pub hangup: bool,
+}
+
+/// A set of watched descriptors.
+pub struct Poll {
+    epoll: OwnedFd,
+    buffer: Vec<epoll::Event>,
+}
+
+impl Poll {
+    /// Makes an empty set that returns at most `batch` ready descriptors at once.
+    pub fn new(batch: usize) -> io::Result<Self> {
+        Ok(Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            buffer: Vec::with_capacity(batch),
+        })
+    }
+
+    /// Starts to watch `fd`.
+    pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        epoll::add(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token),
+            interest.flags(),
+        )?;
+        Ok(())
+    }
+
+    /// Changes what `fd` is watched for.
+    pub fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        epoll::modify(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token),
+            interest.flags(),
+        )?;
+        Ok(())
+    }
+
+    /// Ends the watch on `fd`. A descriptor that lies in a store too must be removed before it is closed, since the
+    /// kernel ends a watch only with the last copy.
+    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
+        epoll::delete(&self.epoll, fd)?;
+        Ok(())
+    }
+
+    /// Waits until something is ready or `timeout` has passed (`None`: for ever). A signal ends the wait with nothing.
+    pub fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Ready>) -> io::Result<()> {
+        out.clear();
+        let timeout = timeout.map(|t| Timespec {
+            tv_sec: t.as_secs() as i64,
+            tv_nsec: i64::from(t.subsec_nanos()),
+        });
+        self.buffer.clear();
+        match epoll::wait(
+            &self.epoll,
+            rustix::buffer::spare_capacity(&mut self.buffer),
+            timeout.as_ref(),
+        ) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        out.extend(self.buffer.iter().map(|event| {
+            let flags = event.flags;
+            let hangup = flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+            Ready {
+                token: event.data.u64(),
+                readable: flags.contains(epoll::EventFlags::IN) || hangup,
+                writable: flags.contains(epoll::EventFlags::OUT),
+                hangup,
+            }
+        }));
+        Ok(())
+    }
+}
+
+/// Waits until `fd` can be read or `timeout` has passed; tells which.
+pub fn wait_readable(fd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
+    wait_for(fd, rustix::event::PollFlags::IN, timeout)
+}
+
+/// Waits until `fd` takes more or `timeout` has passed; tells which.
+pub fn wait_writable(fd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
+    wait_for(fd, rustix::event::PollFlags::OUT, timeout)
+}
+
+fn wait_for(
+    fd: impl AsFd,
+    flags: rustix::event::PollFlags,
+    timeout: Option<Duration>,
+) -> io::Result<bool> {
+    use rustix::event::{PollFd, poll};
+    let deadline = timeout.map(|t| super::clock::monotonic() + t);
+    loop {
+        let left = deadline.map(|d| d.saturating_sub(super::clock::monotonic()));
+        let left = left.map(|t| Timespec {
+            tv_sec: t.as_secs() as i64,
+            tv_nsec: i64::from(t.subsec_nanos()),
+        });
+        match poll(&mut [PollFd::new(&fd, flags)], left.as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}

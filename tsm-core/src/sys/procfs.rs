@@ -1,0 +1,224 @@
+//! What `/proc` tells of processes (`proc_pid_stat(5)`, `proc_pid_environ(5)`).
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+use super::Identity;
+
+/// One process at the moment of looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Pid and start time.
+    pub identity: Identity,
+    /// Parent's pid.
+    pub parent: u32,
+    /// Process group.
+    pub group: u32,
+    /// Session.
+    pub session: u32,
+    /// Zombie or dead: it only waits to be reaped.
+    pub ended: bool,
+    /// CPU time used by it (not by its reaped children), in clock ticks.
+    pub cpu_ticks: u64,
+    /// Resident memory in pages.
+    pub rss_pages: u64,
+}
+
+/// The id that the kernel drew at this boot (`/proc/sys/kernel/random/boot_id`).
+pub fn boot_id() -> std::io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
+}
+
+/// When a process started, in clock ticks since boot; `None` where there is none of this pid.
+pub fn start_time(pid: u32) -> Option<u64> {
+    process(pid).map(|process| process.identity.start)
+}
+
+/// Looks at one process.
+pub fn process(pid: u32) -> Option<Process> {
+    read_stat(&format!("/proc/{pid}/stat"), &mut [0; 1024])
+}
+
+fn read_stat(path: &str, buffer: &mut [u8; 1024]) -> Option<Process> {
+    let mut file = File::open(path).ok()?;
+    let length = file.read(buffer).ok()?;
+    parse_stat(&buffer[..length])
+}
+
+/// Parses `/proc/PID/stat`. The second field is the program's name in parentheses and may itself hold any byte, so
+/// the fields are counted from the last closing parenthesis.
+fn parse_stat(text: &[u8]) -> Option<Process> {
+    let pid = number(text.split(|&b| b == b' ').next()?)?;
+    let after_name = text.iter().rposition(|&b| b == b')')? + 2;
+    let mut fields = text.get(after_name..)?.split(|&b| b == b' ');
+    let state = fields.next()?.first().copied()?;
+    let parent = number(fields.next()?)?;
+    let group = number(fields.next()?)?;
+    let session = number(fields.next()?)?;
+    // tty_nr, tpgid, flags, minflt, cminflt, majflt, cmajflt stand between.
+    let user = number(fields.nth(7)?)?;
+    let system = number(fields.next()?)?;
+    // cutime, cstime, priority, nice, num_threads, itrealvalue stand between.
+    let start = number(fields.nth(6)?)?;
+    let rss = number(fields.nth(1)?)?;
+    Some(Process {
+        identity: Identity {
+            pid: pid as u32,
+            start,
+        },
+        parent: parent as u32,
+        group: group as u32,
+        session: session as u32,
+        ended: matches!(state, b'Z' | b'X' | b'x'),
+        cpu_ticks: user + system,
+        rss_pages: rss,
+    })
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.trim_end().parse().ok()
+}
+
+/// All processes of the machine at one moment (as far as `/proc` can show one moment).
+#[derive(Debug, Default)]
+pub struct ProcessTable {
+    all: HashMap<u32, Process>,
+}
+
+impl ProcessTable {
+    /// Reads it.
+    pub fn read() -> std::io::Result<Self> {
+        let mut all = HashMap::with_capacity(256);
+        let mut buffer = [0; 1024];
+        let mut path = String::with_capacity(32);
+        for entry in std::fs::read_dir("/proc")? {
+            let name = entry?.file_name();
+            let Some(pid) = name.to_str().filter(|n| n.as_bytes()[0].is_ascii_digit()) else {
+                continue;
+            };
+            path.clear();
+            path.push_str("/proc/");
+            path.push_str(pid);
+            path.push_str("/stat");
+            if let Some(process) = read_stat(&path, &mut buffer) {
+                all.insert(process.identity.pid, process);
+            }
+        }
+        Ok(Self { all })
+    }
+
+    /// The process of this pid.
+    pub fn get(&self, pid: u32) -> Option<&Process> {
+        self.all.get(&pid)
+    }
+
+    /// Whether exactly this process is there and has not ended.
+    pub fn is_alive(&self, identity: Identity) -> bool {
+        self.all
+            .get(&identity.pid)
+            .is_some_and(|p| p.identity == identity && !p.ended)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Process> {
+        self.all.values()
+    }
+}
+
+/// The direct children of a process whose main thread made or inherited them; `None` where the kernel does not tell
+/// (`CONFIG_PROC_CHILDREN`).
+pub fn children_of_main_thread(pid: u32) -> Option<Vec<u32>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    Some(
+        text.split_ascii_whitespace()
+            .filter_map(|child| child.parse().ok())
+            .collect(),
+    )
+}
+
+/// The value of one variable in the environment that a process was executed with; `None` where it has none, may not be
+/// read, or was overwritten by the process.
+pub fn environment_variable(pid: u32, name: &str) -> Option<Vec<u8>> {
+    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    environ.split(|&b| b == 0).find_map(|entry| {
+        entry
+            .strip_prefix(name.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"="))
+            .map(<[u8]>::to_vec)
+    })
+}
+
+/// The words that a process was executed with.
+pub fn command_line(pid: u32) -> Vec<OsString> {
+    let Ok(mut bytes) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
+        return Vec::new();
+    };
+    if bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    bytes
+        .split(|&b| b == 0)
+        .map(|word| OsString::from_vec(word.to_vec()))
+        .collect()
+}
+
+/// The file that a process executes.
+pub fn executable(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/exe")).ok()
+}
+
+/// The working directory of a process.
+pub fn working_directory(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
+}
+
+/// The short name of a process, for messages.
+pub fn name(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map_or_else(|_| "?".to_owned(), |n| n.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_spaces_and_parentheses_does_not_shift_the_fields() {
+        let line = b"71 (a) b (c) S 1 70 69 0 -1 4194560 1 2 3 4 50 6 7 8 20 0 1 0 12345 1000 99 18446744073709551615";
+        let process = parse_stat(line).unwrap();
+        assert_eq!(
+            process.identity,
+            Identity {
+                pid: 71,
+                start: 12345
+            }
+        );
+        assert_eq!(
+            (process.parent, process.group, process.session),
+            (1, 70, 69)
+        );
+        assert_eq!((process.cpu_ticks, process.rss_pages), (56, 99));
+        assert!(!process.ended);
+    }
+
+    #[test]
+    fn this_process_is_in_the_table() {
+        let table = ProcessTable::read().unwrap();
+        let own = std::process::id();
+        let identity = Identity {
+            pid: own,
+            start: start_time(own).unwrap(),
+        };
+        assert!(table.is_alive(identity));
+        assert!(!table.is_alive(Identity {
+            start: identity.start + 1,
+            ..identity
+        }));
+    }
+}

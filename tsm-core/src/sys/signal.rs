@@ -1,0 +1,154 @@
+//! Signals: their names, their dispositions, and reading them from a descriptor.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::str::FromStr;
+
+use nix::sys::signal::{SigSet, Signal as NixSignal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// A signal by its number. Prints and parses as `SIGTERM`; `TERM`, `term` and `15` are read too.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Signal(i32);
+
+impl Signal {
+    /// Hang-up.
+    pub const HUP: Self = Self(libc::SIGHUP);
+    /// Interrupt from the keyboard.
+    pub const INT: Self = Self(libc::SIGINT);
+    /// The polite request to end.
+    pub const TERM: Self = Self(libc::SIGTERM);
+    /// The end that no process can refuse.
+    pub const KILL: Self = Self(libc::SIGKILL);
+    /// Goes on after a stop.
+    pub const CONT: Self = Self(libc::SIGCONT);
+    /// A child changed state.
+    pub const CHLD: Self = Self(libc::SIGCHLD);
+
+    /// The signal of this number, if the kernel knows such a one (1 to 64).
+    pub fn from_number(number: i32) -> Option<Self> {
+        (1..=64).contains(&number).then_some(Self(number))
+    }
+
+    /// Its number.
+    pub fn number(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NixSignal::try_from(self.0) {
+            Ok(signal) => f.write_str(signal.as_str()),
+            Err(_) => write!(f, "SIGRTMIN+{}", self.0 - 34),
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text names no signal.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("'{0}' is no signal; use a name such as TERM or SIGINT, or a number from 1 to 64")]
+pub struct UnknownSignal(String);
+
+impl FromStr for Signal {
+    type Err = UnknownSignal;
+
+    fn from_str(text: &str) -> Result<Self, UnknownSignal> {
+        if let Ok(number) = text.parse::<i32>() {
+            return Self::from_number(number).ok_or_else(|| UnknownSignal(text.to_owned()));
+        }
+        let upper = text.to_ascii_uppercase();
+        let name = if upper.starts_with("SIG") {
+            upper
+        } else {
+            format!("SIG{upper}")
+        };
+        if let Some(offset) = name
+            .strip_prefix("SIGRTMIN+")
+            .and_then(|n| n.parse::<i32>().ok())
+            && (0..=30).contains(&offset)
+        {
+            return Ok(Self(34 + offset));
+        }
+        NixSignal::from_str(&name)
+            .map(|signal| Self(signal as i32))
+            .map_err(|_unknown| UnknownSignal(text.to_owned()))
+    }
+}
+
+/// The signal by which a forked child ends itself when it learns, before it executed anything, that its supervisor died.
+/// A program does not die of it by chance, so a death by it during a start means: it never ran.
+pub const NEVER_EXECUTED: i32 = 63;
+
+/// Signals taken from a descriptor instead of by handlers (`signalfd(2)`). They stay blocked in this process.
+#[derive(Debug)]
+pub struct SignalSource(SignalFd);
+
+impl SignalSource {
+    /// Blocks `signals` in the calling thread and opens the descriptor.
+    pub fn open(signals: &[Signal]) -> io::Result<Self> {
+        let mut set = SigSet::empty();
+        for signal in signals {
+            set.add(NixSignal::try_from(signal.0)?);
+        }
+        set.thread_block()?;
+        Ok(Self(SignalFd::with_flags(
+            &set,
+            SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+        )?))
+    }
+
+    /// The next signal that came, if any.
+    pub fn next(&self) -> io::Result<Option<Signal>> {
+        match self.0.read_signal() {
+            Ok(info) => Ok(info.and_then(|info| Signal::from_number(info.ssi_signo as i32))),
+            Err(nix::errno::Errno::EINTR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl AsFd for SignalSource {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Gives every signal its default disposition and unblocks all: a program that this one executes then begins as from
+/// a login shell. Rust ignores SIGPIPE at start; that is kept for this process, [`super::spawn`] undoes it in children.
+pub fn reset_dispositions() {
+    for number in 1..=64 {
+        if number != libc::SIGPIPE {
+            // SAFETY: setting a default disposition installs no handler; numbers that may not be set return an error.
+            unsafe { libc::signal(number, libc::SIG_DFL) };
+        }
+    }
+    // Unblocking cannot fail with a valid set.
+    let _ = SigSet::all().thread_unblock();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_are_read() {
+        for text in ["TERM", "SIGTERM", "term", "15"] {
+            assert_eq!(text.parse::<Signal>().unwrap(), Signal::TERM);
+        }
+        assert_eq!(
+            "RTMIN+3".parse::<Signal>().unwrap().to_string(),
+            "SIGRTMIN+3"
+        );
+        for text in ["", "0", "65", "SIGFOO", "-9"] {
+            assert!(text.parse::<Signal>().is_err(), "{text}");
+        }
+    }
+}

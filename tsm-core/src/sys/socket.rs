@@ -1,0 +1,137 @@
+//! Unix sockets: the control socket, and messages that carry descriptors.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+};
+
+/// How many connections may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// An address for a socket file: a socket's path has at most 107 bytes, so the directory is named by a descriptor.
+fn address(path: &Path) -> io::Result<(OwnedFd, SocketAddrUnix)> {
+    let (directory, file) = (path.parent(), path.file_name());
+    let (Some(directory), Some(file)) = (directory, file) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let directory = rustix::fs::open(
+        directory,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let mut short = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
+    short.extend_from_slice(std::os::unix::ffi::OsStrExt::as_bytes(file));
+    Ok((directory, SocketAddrUnix::new(short)?))
+}
+
+/// Listens at `path`, which must not exist yet; the socket file gets the mode that the umask leaves.
+pub fn listen(path: &Path) -> io::Result<OwnedFd> {
+    let (_directory, address) = address(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// Connects to the socket file at `path`, waiting where the backlog is full.
+pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+    let (_directory, address) = address(path)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// Connects a datagram socket to where `sd_notify(3)` messages go: a path, or `@name` for the abstract name space.
+pub fn connect_notify(target: &std::ffi::OsStr) -> io::Result<OwnedFd> {
+    let bytes = std::os::unix::ffi::OsStrExt::as_bytes(target);
+    let address = match bytes.strip_prefix(b"@") {
+        Some(name) => SocketAddrUnix::new_abstract_name(name)?,
+        None => SocketAddrUnix::new(bytes)?,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+/// The next connection that waits at a listening socket; `None` where none does.
+pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
+    match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(
+            rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED,
+        ) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Two connected sockets that keep the borders of messages and tell when the other is closed.
+pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        flags,
+        None,
+    )?)
+}
+
+/// User id and pid of the process at the other end of a connection (`SO_PEERCRED`), as they were when it connected.
+pub fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
+    let credentials = rustix::net::sockopt::socket_peercred(socket)?;
+    Ok((
+        credentials.uid.as_raw(),
+        credentials.pid.as_raw_nonzero().get() as u32,
+    ))
+}
+
+/// Sends bytes and descriptors as one message. [`io::ErrorKind::WouldBlock`] where the other side has to read first.
+pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = SendFlags::NOSIGNAL;
+    match rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags) {
+        Ok(sent) => Ok(sent),
+        // Too many descriptors are under way at once: the same remedy as for a full queue.
+        Err(rustix::io::Errno::TOOMANYREFS | rustix::io::Errno::NOBUFS) => {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// How many descriptors one message may carry.
+pub const MAX_FDS: usize = 16;
+
+/// Receives one message and its descriptors, which are close-on-exec. 0 bytes: the other side is closed.
+pub fn receive(socket: impl AsFd, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::net::recvmsg(
+        socket,
+        &mut [IoSliceMut::new(bytes)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            fds.extend(rights);
+        }
+    }
+    Ok(received.bytes)
+}

@@ -1,0 +1,302 @@
+//! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::env::quote;
+use crate::error::{IoContext as _, Result};
+use crate::events::rfc3339;
+use crate::meta::Meta;
+use crate::name::ProcessName;
+use crate::probe::{Usage, Usages};
+use crate::spec::DEFAULT_NAMESPACE;
+use crate::store::{Damage, ProcessStore};
+use crate::sys::{Identity, Signal, WaitStatus, clock, procfs};
+use crate::text::Text;
+
+/// One process, as `list --json` prints it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ProcessView {
+    /// TSM id.
+    pub id: u32,
+    /// Name.
+    pub name: ProcessName,
+    /// Namespace.
+    pub namespace: String,
+    /// `starting`, `running`, `stopping`, `stopped`, `exited`, `backoff`, `failed`, `waiting`, `done` or `unsupervised`.
+    pub state: String,
+    /// Pid of the main process, while it runs.
+    pub pid: Option<u32>,
+    /// Declared port.
+    pub port: Option<u16>,
+    /// How often TSM started it again by itself.
+    pub restarts: u64,
+    /// When it was last started, RFC 3339.
+    pub started_at: Option<String>,
+    /// How long it has run, while it runs.
+    pub uptime_ms: Option<u64>,
+    /// CPU used by its tree, in percent of one core, on average since its start.
+    pub cpu_percent: Option<f64>,
+    /// Resident memory of its tree.
+    pub memory_bytes: Option<u64>,
+    /// How it last ended.
+    pub exit: Option<ExitView>,
+    /// What was started, as typed.
+    pub script: Text,
+    /// Its arguments.
+    pub args: Vec<Text>,
+    /// Where it runs.
+    pub cwd: Text,
+    /// `cli`, `service` or `daemon`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it should run.
+    pub wanted: bool,
+    /// When it is started again, while it waits for that.
+    pub next_start_at: Option<String>,
+    /// Whether it crashes again and again and is only tried every few minutes.
+    pub slow_lane: bool,
+    /// When it was last started, Unix seconds.
+    #[serde(skip)]
+    pub started_s: u64,
+    /// When it is started again, Unix milliseconds.
+    #[serde(skip)]
+    pub next_ms: Option<u64>,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExitView {
+    /// Exit status.
+    pub code: Option<i32>,
+    /// The signal that ended it, by name.
+    pub signal: Option<String>,
+    /// When, RFC 3339.
+    pub at: Option<String>,
+    /// In words.
+    pub reason: String,
+}
+
+impl ProcessView {
+    /// What a record says, taken at its word. `now_ms` is only used for how long it has run.
+    pub fn from_meta(name: &ProcessName, meta: &Meta, now_ms: u64) -> Self {
+        let status = meta.exit.as_deref().and_then(WaitStatus::parse);
+        let reason = meta
+            .reason
+            .as_deref()
+            .map(|reason| String::from_utf8_lossy(reason).into_owned());
+        let exit = status.map(|status| ExitView {
+            code: if let WaitStatus::Code(code) = status {
+                Some(code)
+            } else {
+                None
+            },
+            signal: if let WaitStatus::Signal { number, .. } = status {
+                Some(
+                    Signal::from_number(number)
+                        .map_or_else(|| number.to_string(), |signal| signal.to_string()),
+                )
+            } else {
+                None
+            },
+            at: meta.exit_ms.map(rfc3339),
+            reason: reason.clone().unwrap_or_else(|| status.in_words()),
+        });
+        // A launch that failed, or a reboot, is a reason without a status.
+        let exit = exit.or_else(|| {
+            let reason = reason.filter(|_| meta.pid.is_none())?;
+            Some(ExitView {
+                code: None,
+                signal: None,
+                at: meta.exit_ms.map(rfc3339),
+                reason,
+            })
+        });
+        let started_ms = meta
+            .started_ms
+            .or((meta.start_time > 0).then_some(meta.start_time * 1000));
+        let args = meta
+            .args
+            .as_deref()
+            .map(|args| quote::split_words(args).unwrap_or_default())
+            .unwrap_or_default();
+        Self {
+            id: meta.id,
+            name: name.clone(),
+            namespace: meta
+                .namespace
+                .clone()
+                .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
+            state: meta.state.clone().unwrap_or_else(|| "stopped".to_owned()),
+            pid: meta.pid,
+            port: meta.port,
+            restarts: meta.restarts.unwrap_or(0),
+            started_at: started_ms.map(rfc3339),
+            uptime_ms: meta
+                .pid
+                .and(started_ms)
+                .map(|started| now_ms.saturating_sub(started)),
+            cpu_percent: None,
+            memory_bytes: None,
+            exit,
+            script: Text::from_bytes(meta.script.clone()),
+            args: args.into_iter().map(Text::from_bytes).collect(),
+            cwd: Text::from_bytes(meta.cwd.clone()),
+            kind: meta.kind.as_str().to_owned(),
+            wanted: meta.desired.as_deref() == Some("up"),
+            next_start_at: meta.next_ms.map(rfc3339),
+            slow_lane: meta.slow.unwrap_or(false),
+            started_s: started_ms.unwrap_or(0) / 1000,
+            next_ms: meta.next_ms,
+        }
+    }
+}
+
+/// All records of a home at one moment.
+#[derive(Debug)]
+pub struct Overview {
+    /// The processes, by id.
+    pub processes: Vec<ProcessView>,
+    /// What could not be read.
+    pub damaged: Vec<Damage>,
+    /// Whether a supervisor has the home in hand.
+    pub supervised: bool,
+}
+
+impl Overview {
+    /// Reads the files; needs no supervisor and starts none. With `usage`, CPU and memory are taken as well.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`] where the home cannot be read at all.
+    pub fn read(store: &ProcessStore, usage: bool) -> Result<Self> {
+        let supervised = store.is_supervised();
+        let (records, damaged) = store.records()?;
+        let now_ms = clock::unix_ms();
+        let boot = if supervised {
+            None
+        } else {
+            procfs::boot_id().ok()
+        };
+        let mut processes = Vec::with_capacity(records.len());
+        let mut leaders = Vec::new();
+        for (name, meta) in &records {
+            let mut view = ProcessView::from_meta(name, meta, now_ms);
+            let identity = meta
+                .pid
+                .zip(meta.ticks)
+                .map(|(pid, start)| Identity { pid, start });
+            if !supervised {
+                judge_unsupervised(&mut view, meta, identity, boot.as_deref());
+            }
+            if view.pid.is_some() {
+                leaders.push((view.id, identity));
+            }
+            processes.push(view);
+        }
+        if usage && !leaders.is_empty() {
+            let identities = leaders
+                .iter()
+                .filter_map(|(id, identity)| Some((*id, (*identity)?)));
+            let usages = Usages::measure(identities).doing("read /proc")?;
+            for view in &mut processes {
+                if let Some(Usage {
+                    memory_bytes,
+                    cpu_percent,
+                }) = usages.get(view.id)
+                {
+                    view.memory_bytes = Some(memory_bytes);
+                    view.cpu_percent = Some(cpu_percent);
+                }
+            }
+        }
+        processes.sort_by_key(|view| view.id);
+        Ok(Self {
+            processes,
+            damaged,
+            supervised,
+        })
+    }
+}
+
+/// Nobody keeps the records up to date: what they say of running processes is checked against the kernel.
+fn judge_unsupervised(
+    view: &mut ProcessView,
+    meta: &Meta,
+    identity: Option<Identity>,
+    boot: Option<&str>,
+) {
+    let was_up = matches!(
+        view.state.as_str(),
+        "starting" | "running" | "stopping" | "backoff"
+    );
+    if !was_up {
+        return;
+    }
+    let this_boot = meta
+        .boot
+        .as_deref()
+        .is_some_and(|recorded| Some(recorded) == boot);
+    let alive = this_boot
+        && identity
+            .is_some_and(|identity| procfs::start_time(identity.pid) == Some(identity.start));
+    view.next_start_at = None;
+    view.next_ms = None;
+    if alive {
+        "unsupervised".clone_into(&mut view.state);
+        return;
+    }
+    view.pid = None;
+    view.uptime_ms = None;
+    let reason = if this_boot {
+        WaitStatus::Unknown.in_words()
+    } else {
+        "reboot".to_owned()
+    };
+    view.state = if this_boot && view.state != "backoff" {
+        "failed"
+    } else {
+        "stopped"
+    }
+    .to_owned();
+    view.exit = Some(ExitView {
+        code: None,
+        signal: None,
+        at: None,
+        reason,
+    });
+}
+
+/// Writes `status.json`: the document of `list --json`, as the supervisor knows it.
+///
+/// # Errors
+/// [`crate::error::Error::Io`].
+pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Result<()> {
+    let temporary = path.with_extension("json.tmp");
+    // It is written as it is made: with many processes it is large, and the supervisor is to stay small.
+    let write = || -> std::io::Result<()> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        let mut file = BufWriter::new(file);
+        file.write_all(b"[")?;
+        for (number, view) in views.enumerate() {
+            file.write_all(if number == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut file, &view)?;
+        }
+        file.write_all(b"\n]\n")?;
+        file.flush()?;
+        fs::rename(&temporary, path)
+    };
+    let written = write();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.at("write", path)
+}
