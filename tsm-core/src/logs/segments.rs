@@ -18,6 +18,10 @@ use super::LogError;
 /// How many rotations between listing a segment and opening it are followed.
 const ROTATIONS_FOLLOWED: u32 = 64;
 
+/// So many numbers in a row may be free before there are no more segments. A rotation under way
+/// leaves one free, and may move on while one looks.
+const GAP: u32 = 2;
+
 /// Up to this number, a segment is looked for under each.
 const DENSE_NUMBERS: u32 = 1000;
 
@@ -107,9 +111,8 @@ impl Segment {
                     }
                 }
                 Err(error) if is_absent(&error) => {
-                    // A rotation under way leaves one number free, not two.
                     absent += 1;
-                    if absent > 2 {
+                    if absent > GAP {
                         break;
                     }
                 }
@@ -147,12 +150,21 @@ impl Listings {
         let dense = 0..=highest.min(DENSE_NUMBERS);
         let sparse = numbers.into_iter().filter(|number| *number > DENSE_NUMBERS);
         let mut found: Vec<Segment> = Vec::new();
+        let mut absent = 0;
         for number in dense.chain(sparse).chain(highest.saturating_add(1)..) {
-            match Segment::stat(live, number)? {
-                Some(segment) if found.iter().any(|known| known.id == segment.id) => {}
-                Some(segment) => found.push(segment),
-                None if number > highest => break,
-                None => {}
+            let Some(segment) = Segment::stat(live, number)? else {
+                absent += 1;
+                if number > highest && absent > GAP {
+                    break;
+                }
+                continue;
+            };
+            absent = 0;
+            match found.iter().position(|known| known.id == segment.id) {
+                // What was found since it was met first is newer than it: it came by rotations
+                // that took place meanwhile, and is not of the log as it was at the beginning.
+                Some(first) => found.truncate(first + 1),
+                None => found.push(segment),
             }
         }
         found.reverse();

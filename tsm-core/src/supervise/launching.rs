@@ -25,6 +25,10 @@ use crate::sys::fd::LogPipe;
 use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, WaitStatus, clock, procfs};
 
+/// How long whoever reaps an adopted process may take. An init reaps at once; a status that is not known counts as a
+/// failure, so that a slow one is worth waiting for.
+const REAPER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 impl Supervisor {
     /// Makes a new run of a process: all four steps. The outcome comes over the report pipe.
     pub(super) fn launch(&mut self, id: u32) {
@@ -343,7 +347,7 @@ impl Supervisor {
 
     /// Whoever reaps an adopted process says how it ended within this time, or nobody does.
     fn await_reaper(&mut self, id: u32) {
-        let at = clock::monotonic() + std::time::Duration::from_millis(500);
+        let at = clock::monotonic() + REAPER_PATIENCE;
         self.awaited.insert(id, at);
     }
 

@@ -169,7 +169,8 @@ impl Supervisor {
                     request.by
                 ));
                 self.ending = Ending::LeaveServices;
-                self.done(number);
+                // The end of the connection is the answer: it comes when this supervisor has ended.
+                self.say(number, &Reply::Accepted { names: Vec::new() });
                 Ok(())
             }
             Body::Handover => {

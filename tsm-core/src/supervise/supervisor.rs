@@ -691,6 +691,16 @@ impl Supervisor {
         self.flush_connections();
         self.syncer.finish(&mut self.log);
         self.store.notify("STOPPING=1");
+        if self.ending != Ending::HandedOver {
+            // The guardian holds both a moment longer; the next supervisor need not wait for it. First the lock, then the
+            // socket: who finds no socket starts a supervisor, and that must get the lock.
+            let released = sys::lock::release(self.writer.lock()).at("unlock", self.writer.home().lock());
+            let path = self.writer.home().socket();
+            let removed = std::fs::remove_file(&path).at("remove", &path);
+            for failed in [released.err(), removed.err()].into_iter().flatten() {
+                self.log.say(failed);
+            }
+        }
         self.log.say("supervisor ended");
     }
 

@@ -36,6 +36,12 @@ pub fn acquire(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Gives the lock back, whoever else holds a copy of the descriptor.
+pub fn release(lock: &File) -> io::Result<()> {
+    fcntl(lock, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)))?;
+    Ok(())
+}
+
 /// Whether somebody holds the lock on `path`.
 pub fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {

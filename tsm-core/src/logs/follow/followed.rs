@@ -1,0 +1,331 @@
+//! One log that is followed: which file of it is read, how far, and which one comes next.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::index::{Index, index_path, read_full_at};
+use super::super::segments::{FileId, Segment, directory, is_absent, segments};
+use super::super::tail::{FORWARD_BLOCK, LogStream, Splitter};
+use super::super::{Line, LogError, Stream};
+use super::Timed;
+use crate::sys::inotify::{Inotify, Mask, WatchId};
+
+/// How much of one log is read for one batch: a log that floods does not hold up the others, and
+/// a caller that was away for long does not get everything at once.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// The file that is read now.
+#[derive(Debug)]
+struct Current {
+    file: Arc<File>,
+    id: FileId,
+    path: PathBuf,
+    read_up_to: u64,
+    index: Index,
+}
+
+/// One log that is followed.
+#[derive(Debug)]
+pub(super) struct Followed {
+    source: usize,
+    stream: Stream,
+    pub(super) path: PathBuf,
+    /// The path as it is put together from directory and name, to compare with events.
+    pub(super) path_in_directory: PathBuf,
+    current: Option<Current>,
+    unfinished: Splitter,
+    /// The watch of the live file.
+    pub(super) watch: Option<WatchId>,
+    /// Whether another file may have come under the live file's name, so that the watch is due.
+    pub(super) rearm: bool,
+    /// Whether there may be something to read.
+    pub(super) changed: bool,
+    pub(super) directory_gone: bool,
+    /// The index that belongs to the file before, and how far it reached: after a rotation it
+    /// stands for a moment beside the new file.
+    stale_index: Option<(FileId, u64)>,
+    /// The time of the last line that had one, and the highest time so far.
+    last_time: Option<u64>,
+    key: Option<u64>,
+    /// Lines that could not be given because another log failed.
+    pub(super) given_back: Vec<Timed>,
+}
+
+impl Followed {
+    pub(super) fn new(log: &mut LogStream) -> Result<Self, LogError> {
+        let (start, bytes) = log.take_unfinished()?;
+        let start = start.saturating_sub(log.newest_start());
+        let current = log.newest().map(|(file, id, path, read_up_to)| {
+            let mut index = Index::open(&index_path(&path), u64::MAX);
+            index.cover(start);
+            Current {
+                file,
+                id,
+                path,
+                read_up_to,
+                index,
+            }
+        });
+        let name = log.live.file_name().unwrap_or_default();
+        Ok(Self {
+            source: log.source,
+            stream: log.stream,
+            path_in_directory: directory(&log.live).join(name),
+            path: log.live.clone(),
+            current,
+            unfinished: Splitter::resume(start, bytes),
+            watch: None,
+            rearm: true,
+            changed: true,
+            directory_gone: false,
+            stale_index: None,
+            last_time: None,
+            key: None,
+            given_back: Vec::new(),
+        })
+    }
+
+    pub(super) fn is_of(&self, (_, line): &Timed) -> bool {
+        self.source == line.source && self.stream == line.stream
+    }
+
+    /// Watches the file that has the live file's name now. Without one the watch stays on the old
+    /// file, which may still be written to.
+    pub(super) fn arm(&mut self, inotify: &Inotify) -> Result<(), LogError> {
+        if !self.rearm {
+            return Ok(());
+        }
+        match inotify.watch(&self.path, Mask::MODIFY) {
+            Ok(watch) => self.watch = Some(watch),
+            Err(error) if is_absent(&error) => self.watch_renamed(inotify)?,
+            Err(source) => {
+                return Err(LogError::Watch {
+                    path: self.path.clone(),
+                    source,
+                });
+            }
+        }
+        self.rearm = false;
+        Ok(())
+    }
+
+    /// Watches the current file under the name that rotation gave it, where it was not watched yet.
+    fn watch_renamed(&mut self, inotify: &Inotify) -> Result<(), LogError> {
+        let Some(current) = self.current.as_ref().filter(|_| self.watch.is_none()) else {
+            return Ok(());
+        };
+        for segment in segments(&self.path)? {
+            if segment.id == current.id {
+                let path = segment.path();
+                match inotify.watch(&path, Mask::MODIFY) {
+                    Ok(watch) => self.watch = Some(watch),
+                    // It was rotated once more: then there is a new live file, and an event of it.
+                    Err(error) if is_absent(&error) => {}
+                    Err(source) => return Err(LogError::Watch { path, source }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there, or as much as a batch may hold; `changed` tells whether there is more.
+    pub(super) fn read(&mut self, lines: &mut Vec<Timed>) -> Result<(), LogError> {
+        lines.append(&mut self.given_back);
+        let mut budget = BATCH_BYTES;
+        loop {
+            // First who has the name, then the rest of the file: if another one has it already,
+            // nobody writes to this one any more, and its end is its end.
+            let named = match fs::metadata(&self.path) {
+                Ok(metadata) => Some(FileId::of(&metadata)),
+                Err(error) if is_absent(&error) => None,
+                Err(source) => {
+                    return Err(LogError::Read {
+                        path: self.path.clone(),
+                        source,
+                    });
+                }
+            };
+            if !self.read_to_end(&mut budget, lines)? {
+                return Ok(());
+            }
+            let current = self.current.as_ref().map(|current| current.id);
+            if named.is_none() {
+                if self.is_removed() {
+                    self.give_unfinished(lines);
+                }
+                // While the file is held open, the kernel does not tell that the directory went.
+                let directory = fs::metadata(directory(&self.path));
+                self.directory_gone |= directory.is_err_and(|error| is_absent(&error));
+                break;
+            }
+            if named == current || !self.open_next(lines)? {
+                break;
+            }
+        }
+        self.changed = false;
+        Ok(())
+    }
+
+    /// Reads the current file to its end (true), or until the budget is spent (false).
+    fn read_to_end(
+        &mut self,
+        budget: &mut usize,
+        lines: &mut Vec<Timed>,
+    ) -> Result<bool, LogError> {
+        let mut block = vec![0; FORWARD_BLOCK];
+        while let Some(current) = &mut self.current {
+            let n = read_full_at(&current.file, &mut block, current.read_up_to)
+                .map_err(LogError::read(&current.path))?;
+            if n == 0 {
+                let metadata = current
+                    .file
+                    .metadata()
+                    .map_err(LogError::read(&current.path))?;
+                if metadata.len() >= current.read_up_to {
+                    break;
+                }
+                // Truncated.
+                self.give_unfinished(lines);
+                self.restart();
+                continue;
+            }
+            self.take(&block[..n], lines);
+            *budget = budget.saturating_sub(n);
+            if *budget == 0 {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Cuts into lines what was read at the current position.
+    fn take(&mut self, bytes: &[u8], lines: &mut Vec<Timed>) {
+        self.refresh_index();
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        let mut ended = Vec::new();
+        self.unfinished
+            .feed(bytes, current.read_up_to, |start, bytes| {
+                ended.push((start, bytes));
+            });
+        current.read_up_to += bytes.len() as u64;
+        for (start, bytes) in ended {
+            self.give(start, bytes, true, lines);
+        }
+        if let Some(current) = &mut self.current {
+            let needed = self
+                .unfinished
+                .unfinished_start()
+                .unwrap_or(current.read_up_to);
+            current.index.forget_before(needed);
+        }
+    }
+
+    fn give(&mut self, start: u64, bytes: Vec<u8>, complete: bool, lines: &mut Vec<Timed>) {
+        let index = self.current.as_ref().map(|current| &current.index);
+        let time_ms = index.and_then(|index| index.time_of(start));
+        self.last_time = time_ms.or(self.last_time);
+        self.key = self.key.max(self.last_time);
+        let (source, stream) = (self.source, self.stream);
+        lines.push((
+            self.key,
+            Line {
+                source,
+                stream,
+                time_ms,
+                bytes,
+                complete,
+            },
+        ));
+    }
+
+    pub(super) fn give_unfinished(&mut self, lines: &mut Vec<Timed>) {
+        if let Some((start, bytes)) = self.unfinished.take_unfinished() {
+            self.give(start, bytes, false, lines);
+        }
+    }
+
+    /// Begins the current file anew.
+    fn restart(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.read_up_to = 0;
+            current.index = Index::open(&index_path(&current.path), u64::MAX);
+            current.index.cover(0);
+        }
+    }
+
+    /// Takes in what was noted; opens the index where there was none, or one of another file.
+    fn refresh_index(&mut self) {
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        if current.index.exists() {
+            current.index.refresh();
+            return;
+        }
+        let mut index = Index::open(&index_path(&current.path), u64::MAX);
+        if let (Some((old, reached)), Some((id, end))) = (self.stale_index, index.position())
+            && old == id
+            && end >= reached
+        {
+            return;
+        }
+        index.cover(
+            self.unfinished
+                .unfinished_start()
+                .unwrap_or(current.read_up_to),
+        );
+        current.index = index;
+    }
+
+    /// Whether the current file has no name any more.
+    fn is_removed(&self) -> bool {
+        let current = self.current.as_ref();
+        let metadata = current.and_then(|current| current.file.metadata().ok());
+        metadata.is_some_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// Goes on to the file that was begun after the current one; false where there is none.
+    fn open_next(&mut self, lines: &mut Vec<Timed>) -> Result<bool, LogError> {
+        for mut segment in self.later_segments()? {
+            if let Some(file) = segment.open()? {
+                self.give_unfinished(lines);
+                if let Some(last) = self.current.take() {
+                    self.stale_index = last.index.position();
+                }
+                let path = segment.path();
+                self.current = Some(Current {
+                    file: Arc::new(file),
+                    id: segment.id,
+                    path,
+                    read_up_to: 0,
+                    index: Index::default(),
+                });
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The segments that are newer than the current file, the oldest first.
+    fn later_segments(&self) -> Result<Vec<Segment>, LogError> {
+        let mut all = segments(&self.path)?;
+        let Some(current) = &self.current else {
+            return Ok(all);
+        };
+        if let Some(number) = all.iter().position(|segment| segment.id == current.id) {
+            return Ok(all.split_off(number + 1));
+        }
+        // It was removed or compressed. Whatever was written to later is newer.
+        let modified = current
+            .file
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok();
+        all.retain(|segment| segment.number() == 0 || segment.modified > modified);
+        Ok(all)
+    }
+}
