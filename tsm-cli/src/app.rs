@@ -154,7 +154,7 @@ fn dispatch(cli: Cli) -> Outcome {
     let command = cli.command.unwrap_or(Command::List(ListArgs::default()));
     let context = |name| context(&cli.global, name);
     match command {
-        Command::Start(args) => commands::start::run(&context("start")?, args),
+        Command::Start(args) => commands::start::run(&context("start")?, &args),
         Command::Stop(args) => commands::act::stop(&context("stop")?, args.select, args.force),
         Command::Kill(args) => commands::act::stop(&context("kill")?, args, true),
         Command::Restart(args) => commands::act::restart(&context("restart")?, args),

@@ -205,10 +205,15 @@ fn render(output: Output, columns: &[Column], views: &[ProcessView]) -> String {
     for (at, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if at + 1 == count { 0 } else { 2 }));
     }
-    let mut text: String = table
+    let lines: Vec<String> = table
         .lines()
-        .map(|line| format!("{}\n", line.trim_end()))
+        .map(|line| line.trim_end().to_owned())
         .collect();
+    let mut text = lines.join(
+        "
+",
+    ) + "
+";
     if output.colour {
         // Only the first line is the head.
         if let Some((head, rest)) = text.split_once('\n') {

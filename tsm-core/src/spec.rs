@@ -114,6 +114,10 @@ fn default_stop_signal() -> Signal {
     Signal::TERM
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `with` calls it by reference"
+)]
 mod signal_name {
     use super::Signal;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};

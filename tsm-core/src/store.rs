@@ -64,6 +64,9 @@ pub struct Damage {
     pub error: Error,
 }
 
+/// All records of a home: those that can be read, and what is wrong with the others.
+pub type Records = (Vec<(ProcessName, Meta)>, Vec<Damage>);
+
 /// Reading access to a home.
 #[derive(Clone, Debug)]
 pub struct ProcessStore {
@@ -118,7 +121,7 @@ impl ProcessStore {
     ///
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
-    pub fn records(&self) -> Result<(Vec<(ProcessName, Meta)>, Vec<Damage>)> {
+    pub fn records(&self) -> Result<Records> {
         let mut records = Vec::new();
         let mut damaged = Vec::new();
         for name in self.names()? {
@@ -318,7 +321,7 @@ impl Writer {
         let home = self.home();
         if !keep_logs {
             for log in [home.out_log(name), home.err_log(name)] {
-                self.remove_log(&log)?;
+                remove_log(&log)?;
             }
         }
         for path in [
@@ -332,22 +335,6 @@ impl Writer {
             remove_file(&path)?;
         }
         Ok(())
-    }
-
-    /// A log with its index and its rotated segments.
-    fn remove_log(&self, log: &Path) -> Result<()> {
-        // Segments are numbered without gaps, so that the directory, which may be large, need not be read.
-        for number in 1.. {
-            let segment = with_suffix(log, &format!(".{number}"));
-            let compressed = with_suffix(&segment, ".zst");
-            if !segment.exists() && !compressed.exists() {
-                break;
-            }
-            remove_file(&segment)?;
-            remove_file(&compressed)?;
-        }
-        remove_file(&crate::logs::index::index_path(log))?;
-        remove_file(log)
     }
 
     /// Removes what writes that were interrupted left behind.
@@ -375,6 +362,22 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// A log with its index and its rotated segments.
+fn remove_log(log: &Path) -> Result<()> {
+    // Segments are numbered without gaps, so that the directory, which may be large, need not be read.
+    for number in 1.. {
+        let segment = with_suffix(log, &format!(".{number}"));
+        let compressed = with_suffix(&segment, ".zst");
+        if !segment.exists() && !compressed.exists() {
+            break;
+        }
+        remove_file(&segment)?;
+        remove_file(&compressed)?;
+    }
+    remove_file(&crate::logs::index::index_path(log))?;
+    remove_file(log)
 }
 
 /// Removes a file; that it is not there is what was wanted.

@@ -9,6 +9,9 @@
 //! control socket, signals and the next deadline in one `epoll_wait`.
 
 mod adopt;
+mod answers;
+mod connections;
+mod driver;
 mod ending;
 mod fail;
 mod fdstore;
@@ -17,6 +20,7 @@ mod handover;
 mod launching;
 pub mod machine;
 mod mover;
+mod records;
 mod requests;
 mod service;
 mod supervisor;

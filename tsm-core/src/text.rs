@@ -63,19 +63,18 @@ impl fmt::Debug for Text {
 
 impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(&self.0) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => {
-                let hex: String = self
-                    .0
-                    .iter()
-                    .flat_map(|b| [b >> 4, b & 15])
-                    .map(hex_digit)
-                    .collect();
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("hex", &hex)?;
-                map.end()
-            }
+        if let Ok(text) = std::str::from_utf8(&self.0) {
+            serializer.serialize_str(text)
+        } else {
+            let hex: String = self
+                .0
+                .iter()
+                .flat_map(|b| [b >> 4, b & 15])
+                .map(hex_digit)
+                .collect();
+            let mut map = serializer.serialize_map(Some(1))?;
+            map.serialize_entry("hex", &hex)?;
+            map.end()
         }
     }
 }

@@ -256,12 +256,8 @@ fn judge_unsupervised(
     } else {
         "reboot".to_owned()
     };
-    view.state = if this_boot && view.state != "backoff" {
-        "failed"
-    } else {
-        "stopped"
-    }
-    .to_owned();
+    let died = this_boot && view.state != "backoff";
+    if died { "failed" } else { "stopped" }.clone_into(&mut view.state);
     view.exit = Some(ExitView {
         code: None,
         signal: None,

@@ -17,8 +17,8 @@ use crate::app::{Context, Outcome};
 use crate::args::StartArgs;
 use crate::output;
 
-pub(crate) fn run(context: &Context, args: StartArgs) -> Outcome {
-    if let Some(selectors) = known_processes(context, &args)? {
+pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
+    if let Some(selectors) = known_processes(context, args)? {
         if let Some(option) = args.spec_option() {
             let name = &selectors[0];
             let reason = format!(
@@ -34,7 +34,7 @@ pub(crate) fn run(context: &Context, args: StartArgs) -> Outcome {
             args.json,
         );
     }
-    let request = request(&args)?;
+    let request = request(args)?;
     let mut environment = Environment::from_os(std::env::vars_os());
     for assignment in &args.env {
         use std::os::unix::ffi::OsStrExt as _;
@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, args: StartArgs) -> Outcome {
             .set_assignment(assignment.as_bytes())
             .map_err(wrong)?;
     }
-    check_port(&args, &environment)?;
+    check_port(args, &environment)?;
     let (outcome, notices) = context.client()?.start(request, &environment)?;
     if args.json {
         output::json(&[&outcome])?;
@@ -82,21 +82,20 @@ fn known_processes(context: &Context, args: &StartArgs) -> Result<Option<Vec<Str
         return Ok(None);
     };
     let (records, damaged) = context.store().records()?;
-    let known = match &selector {
-        Selector::All => true,
-        _ => {
-            let namespace = |meta: &tsm_core::meta::Meta| {
-                meta.namespace
-                    .clone()
-                    .unwrap_or_else(|| "default".to_owned())
-            };
-            records
+    let known = if selector == Selector::All {
+        true
+    } else {
+        let namespace = |meta: &tsm_core::meta::Meta| {
+            meta.namespace
+                .clone()
+                .unwrap_or_else(|| "default".to_owned())
+        };
+        records
+            .iter()
+            .any(|(name, meta)| selector.selects(meta.id, name.as_str(), &namespace(meta)))
+            || damaged
                 .iter()
-                .any(|(name, meta)| selector.selects(meta.id, name.as_str(), &namespace(meta)))
-                || damaged
-                    .iter()
-                    .any(|damage| damage.name.as_str() == words[0])
-        }
+                .any(|damage| damage.name.as_str() == words[0])
     };
     Ok(known.then_some(words))
 }

@@ -231,7 +231,7 @@ impl Client {
                 Err(_) => return Ok(Attempt::Lost),
             };
             buffer.push(&bytes[..length]);
-            while let Some((json, _)) = buffer.next().doing("understand the supervisor")? {
+            while let Some((json, _)) = buffer.take_frame().doing("understand the supervisor")? {
                 let reply: Reply = serde_json::from_slice(json).map_err(|error| {
                     self.unreachable(format!("speaks another language ({error})"))
                 })?;
@@ -347,5 +347,5 @@ fn token() -> String {
         bytes[..8].copy_from_slice(&sys::clock::unix_ms().to_le_bytes());
         bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }

@@ -53,7 +53,7 @@ impl FrameBuffer {
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidData`] where its lengths are out of bounds: nothing after it can be understood.
-    pub fn next(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
+    pub fn take_frame(&mut self) -> io::Result<Option<(&[u8], &[u8])>> {
         let rest = &self.bytes[self.taken..];
         let Some(header) = rest.get(..HEADER) else {
             self.compact();
@@ -108,7 +108,7 @@ mod tests {
             let mut seen = Vec::new();
             for piece in stream.chunks(cut) {
                 buffer.push(piece);
-                while let Some((json, blob)) = buffer.next().unwrap() {
+                while let Some((json, blob)) = buffer.take_frame().unwrap() {
                     seen.push((serde_json::from_slice::<String>(json).unwrap(), blob.to_vec()));
                 }
             }
@@ -120,7 +120,7 @@ mod tests {
         fn garbage_never_panics(bytes: Vec<u8>) {
             let mut buffer = FrameBuffer::default();
             buffer.push(&bytes);
-            while let Ok(Some(_)) = buffer.next() {}
+            while let Ok(Some(_)) = buffer.take_frame() {}
         }
     }
 
@@ -129,6 +129,6 @@ mod tests {
         let mut buffer = FrameBuffer::default();
         buffer.push(&u32::MAX.to_le_bytes());
         buffer.push(&[0; 4]);
-        assert!(buffer.next().is_err());
+        assert!(buffer.take_frame().is_err());
     }
 }

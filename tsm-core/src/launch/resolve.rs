@@ -212,20 +212,19 @@ fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
             .next()
             .is_some_and(|program| on_path(OsStr::new(program), typed.path))
     });
-    match found {
-        Some(interpreter) => Ok(Resolved {
+    if let Some(interpreter) = found {
+        Ok(Resolved {
             program: through(interpreter),
             name,
-        }),
-        None => {
-            let wanted = interpreters.join(", ");
-            refuse(
-                typed.target,
-                format!(
-                    "none of its interpreters is on PATH ({wanted}); install one, or use --interpreter PROGRAM"
-                ),
-            )
-        }
+        })
+    } else {
+        let wanted = interpreters.join(", ");
+        refuse(
+            typed.target,
+            format!(
+                "none of its interpreters is on PATH ({wanted}); install one, or use --interpreter PROGRAM"
+            ),
+        )
     }
 }
 

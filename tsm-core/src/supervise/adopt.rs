@@ -295,7 +295,7 @@ impl Supervisor {
         };
         match (service.machine.phase, desired) {
             (Phase::Running { .. }, Desired::Up) if state == "stopping" => {
-                self.step(id, Event::Restart)
+                self.step(id, Event::Restart);
             }
             (Phase::Running { .. }, Desired::Down) => self.step(id, Event::Stop { force: false }),
             (_, Desired::Gone) => {

@@ -10,15 +10,15 @@ use crate::spec::RestartPolicy;
 /// Delay before the second restart in a row; the first is at once.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The longest delay before the slow lane.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
+pub const BACKOFF_MAX: Duration = Duration::from_mins(1);
 /// Delays are drawn from this much below to this much above, so that many services do not restart in step.
 pub const JITTER: f64 = 0.2;
 /// After this long up, restarts are counted anew.
-pub const STEADY: Duration = Duration::from_secs(60);
+pub const STEADY: Duration = Duration::from_mins(1);
 /// After this many restarts in a row, the slow lane.
 pub const SLOW_AFTER: u32 = 16;
 /// Time between two tries in the slow lane.
-pub const SLOW: Duration = Duration::from_secs(300);
+pub const SLOW: Duration = Duration::from_mins(5);
 /// How long what is outside the process group gets between SIGTERM and SIGKILL.
 pub const REST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long after SIGKILL a process is said to resist.

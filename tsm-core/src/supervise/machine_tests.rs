@@ -4,12 +4,21 @@ use proptest::prelude::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn machine(restart: RestartPolicy, phase: Phase) -> Machine {
-    let policy = Policy { restart, max_restarts: None, stop_timeout: 10 * SECOND };
+    let policy = Policy {
+        restart,
+        max_restarts: None,
+        stop_timeout: 10 * SECOND,
+    };
     Machine::new(policy, Desired::Up, phase)
 }
 
 fn running(restart: RestartPolicy) -> Machine {
-    machine(restart, Phase::Running { since: Duration::ZERO })
+    machine(
+        restart,
+        Phase::Running {
+            since: Duration::ZERO,
+        },
+    )
 }
 
 /// Steps without jitter: 0.5 is the middle of the spread.
@@ -29,14 +38,19 @@ fn crash_loop(machine: &mut Machine, times: u32, uptime: Duration) -> Vec<Durati
     for _ in 0..times {
         now += uptime;
         let actions = step(machine, FAILED, now);
-        let Some(Action::Report(Report::Backoff { delay, .. })) = actions.first() else { break };
+        let Some(Action::Report(Report::Backoff { delay, .. })) = actions.first() else {
+            break;
+        };
         delays.push(*delay);
         step(machine, GONE, now);
         now += *delay;
         if machine.deadline().is_some() {
             step(machine, Event::Deadline, now);
         }
-        assert!(matches!(machine.phase, Phase::Launching { asked: false }), "{machine:?}");
+        assert!(
+            matches!(machine.phase, Phase::Launching { asked: false }),
+            "{machine:?}"
+        );
         step(machine, Event::Launched, now);
     }
     delays
@@ -47,7 +61,12 @@ fn the_first_restart_is_at_once_and_later_ones_double_up_to_a_minute() {
     let mut machine = running(RestartPolicy::OnFailure);
     let delays = crash_loop(&mut machine, 12, SECOND);
     let ms: Vec<u128> = delays.iter().map(Duration::as_millis).collect();
-    assert_eq!(ms, [0, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000]);
+    assert_eq!(
+        ms,
+        [
+            0, 250, 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000
+        ]
+    );
     assert_eq!((machine.failures, machine.restarts), (12, 12));
 }
 
@@ -89,7 +108,13 @@ fn policies_decide_by_the_kind_of_end() {
         step(&mut machine, Event::Exited { success }, SECOND);
         match phase {
             Some(rest) => assert_eq!(machine.phase, Phase::Resting(rest)),
-            None => assert!(matches!(machine.phase, Phase::Ending { next: Next::Wait { .. }, .. })),
+            None => assert!(matches!(
+                machine.phase,
+                Phase::Ending {
+                    next: Next::Wait { .. },
+                    ..
+                }
+            )),
         }
     }
 }
@@ -101,15 +126,50 @@ fn a_stop_asks_the_group_then_the_rest_then_kills() {
     assert_eq!(actions, [Action::Remember, Action::SignalGroup(Force::Ask)]);
     assert_eq!(machine.deadline(), Some(11 * SECOND));
     // The leader ends at once, its children ignore SIGTERM: the SIGKILL is not cancelled.
-    assert_eq!(step(&mut machine, Event::Exited { success: true }, SECOND), [Action::Sweep]);
-    assert_eq!(step(&mut machine, Event::Swept { group: 2, rest: 1 }, SECOND), []);
-    assert_eq!(step(&mut machine, Event::Deadline, 11 * SECOND), [Action::SignalGroup(Force::Kill), Action::Sweep]);
-    assert_eq!(step(&mut machine, Event::Swept { group: 0, rest: 1 }, 11 * SECOND), [Action::SignalRest(Force::Ask)]);
-    assert_eq!(step(&mut machine, Event::Deadline, 13 * SECOND), [Action::SignalGroup(Force::Kill), Action::Sweep]);
-    let kill = [Action::SignalGroup(Force::Kill), Action::SignalRest(Force::Kill)];
-    assert_eq!(step(&mut machine, Event::Swept { group: 0, rest: 1 }, 13 * SECOND), kill);
-    assert_eq!(step(&mut machine, Event::LeftGone, 13 * SECOND), [Action::Sweep]);
-    assert_eq!(step(&mut machine, GONE, 13 * SECOND), [Action::Report(Report::Stopped)]);
+    assert_eq!(
+        step(&mut machine, Event::Exited { success: true }, SECOND),
+        [Action::Sweep]
+    );
+    assert_eq!(
+        step(&mut machine, Event::Swept { group: 2, rest: 1 }, SECOND),
+        []
+    );
+    assert_eq!(
+        step(&mut machine, Event::Deadline, 11 * SECOND),
+        [Action::SignalGroup(Force::Kill), Action::Sweep]
+    );
+    assert_eq!(
+        step(
+            &mut machine,
+            Event::Swept { group: 0, rest: 1 },
+            11 * SECOND
+        ),
+        [Action::SignalRest(Force::Ask)]
+    );
+    assert_eq!(
+        step(&mut machine, Event::Deadline, 13 * SECOND),
+        [Action::SignalGroup(Force::Kill), Action::Sweep]
+    );
+    let kill = [
+        Action::SignalGroup(Force::Kill),
+        Action::SignalRest(Force::Kill),
+    ];
+    assert_eq!(
+        step(
+            &mut machine,
+            Event::Swept { group: 0, rest: 1 },
+            13 * SECOND
+        ),
+        kill
+    );
+    assert_eq!(
+        step(&mut machine, Event::LeftGone, 13 * SECOND),
+        [Action::Sweep]
+    );
+    assert_eq!(
+        step(&mut machine, GONE, 13 * SECOND),
+        [Action::Report(Report::Stopped)]
+    );
     assert_eq!(machine.phase, Phase::Resting(Rest::Stopped));
 }
 
@@ -117,9 +177,15 @@ fn a_stop_asks_the_group_then_the_rest_then_kills() {
 fn what_resists_is_told_and_still_watched() {
     let mut machine = running(RestartPolicy::No);
     step(&mut machine, Event::Stop { force: true }, SECOND);
-    assert_eq!(step(&mut machine, Event::Deadline, 6 * SECOND), [Action::Report(Report::Resists)]);
+    assert_eq!(
+        step(&mut machine, Event::Deadline, 6 * SECOND),
+        [Action::Report(Report::Resists)]
+    );
     step(&mut machine, FAILED, 60 * SECOND);
-    assert_eq!(step(&mut machine, GONE, 60 * SECOND), [Action::Report(Report::Stopped)]);
+    assert_eq!(
+        step(&mut machine, GONE, 60 * SECOND),
+        [Action::Report(Report::Stopped)]
+    );
 }
 
 #[test]
@@ -129,9 +195,15 @@ fn a_stop_cancels_a_restart_that_was_pending() {
     step(&mut machine, FAILED, 10 * SECOND);
     step(&mut machine, GONE, 10 * SECOND);
     assert!(matches!(machine.phase, Phase::Waiting { .. }));
-    assert_eq!(step(&mut machine, Event::Stop { force: false }, 10 * SECOND), [Action::Sweep]);
+    assert_eq!(
+        step(&mut machine, Event::Stop { force: false }, 10 * SECOND),
+        [Action::Sweep]
+    );
     step(&mut machine, GONE, 10 * SECOND);
-    assert_eq!((machine.phase, machine.deadline()), (Phase::Resting(Rest::Stopped), None));
+    assert_eq!(
+        (machine.phase, machine.deadline()),
+        (Phase::Resting(Rest::Stopped), None)
+    );
     assert_eq!(step(&mut machine, Event::Deadline, 1000 * SECOND), []);
 }
 
@@ -139,22 +211,34 @@ fn a_stop_cancels_a_restart_that_was_pending() {
 fn what_a_crash_leaves_behind_is_ended_before_the_next_run() {
     let mut machine = running(RestartPolicy::OnFailure);
     step(&mut machine, FAILED, SECOND);
-    assert_eq!(step(&mut machine, Event::Swept { group: 1, rest: 0 }, SECOND), [Action::SignalGroup(Force::Ask)]);
-    assert_eq!(step(&mut machine, Event::LeftGone, 2 * SECOND), [Action::Sweep]);
+    assert_eq!(
+        step(&mut machine, Event::Swept { group: 1, rest: 0 }, SECOND),
+        [Action::SignalGroup(Force::Ask)]
+    );
+    assert_eq!(
+        step(&mut machine, Event::LeftGone, 2 * SECOND),
+        [Action::Sweep]
+    );
     assert_eq!(step(&mut machine, GONE, 2 * SECOND), [Action::Launch]);
 }
 
 #[test]
 fn a_start_that_a_person_waits_for_and_that_fails_is_not_tried_again() {
     let mut machine = machine(RestartPolicy::Always, Phase::Launching { asked: true });
-    assert_eq!(step(&mut machine, Event::LaunchFailed, SECOND), [Action::Report(Report::StartFailed)]);
+    assert_eq!(
+        step(&mut machine, Event::LaunchFailed, SECOND),
+        [Action::Report(Report::StartFailed)]
+    );
     assert_eq!(machine.phase, Phase::Resting(Rest::Failed));
 }
 
 #[test]
 fn a_child_that_never_executed_is_launched_again_without_counting() {
     let mut machine = running(RestartPolicy::No);
-    assert_eq!(step(&mut machine, Event::NeverExecuted, SECOND), [Action::Launch]);
+    assert_eq!(
+        step(&mut machine, Event::NeverExecuted, SECOND),
+        [Action::Launch]
+    );
     assert_eq!((machine.failures, machine.restarts), (0, 0));
 }
 
@@ -164,7 +248,10 @@ fn a_shutdown_changes_no_desired_state() {
     step(&mut machine, Event::ShutDown { force: false }, SECOND);
     step(&mut machine, FAILED, SECOND);
     step(&mut machine, GONE, SECOND);
-    assert_eq!((machine.phase, machine.desired), (Phase::Resting(Rest::Stopped), Desired::Up));
+    assert_eq!(
+        (machine.phase, machine.desired),
+        (Phase::Resting(Rest::Stopped), Desired::Up)
+    );
 }
 
 /// The world around a machine, as far as it matters: whether a leader and others of the run are alive.
@@ -213,7 +300,11 @@ fn pokes() -> impl Strategy<Value = Poke> {
 
 impl World {
     fn new(restart: RestartPolicy, max_restarts: Option<u32>) -> Self {
-        let policy = Policy { restart, max_restarts, stop_timeout: 10 * SECOND };
+        let policy = Policy {
+            restart,
+            max_restarts,
+            stop_timeout: 10 * SECOND,
+        };
         Self {
             machine: Machine::new(policy, Desired::Down, Phase::Resting(Rest::Stopped)),
             now: SECOND,
@@ -233,7 +324,10 @@ impl World {
         for action in actions {
             match action {
                 Action::Launch => {
-                    assert!(!self.leader && self.others == 0, "started while something of it runs: {self:?}");
+                    assert!(
+                        !self.leader && self.others == 0,
+                        "started while something of it runs: {self:?}"
+                    );
                     assert!(!self.stop_wanted, "started after a stop: {self:?}");
                     assert!(!self.removed);
                     self.leader = true;
@@ -242,10 +336,15 @@ impl World {
                 }
                 Action::Sweep => self.sweeps += 1,
                 Action::Remove => {
-                    assert!(!self.leader && self.others == 0, "removed while something of it runs: {self:?}");
+                    assert!(
+                        !self.leader && self.others == 0,
+                        "removed while something of it runs: {self:?}"
+                    );
                     self.removed = true;
                 }
-                Action::Report(Report::Stopped) => assert!(!self.leader && self.others == 0, "{self:?}"),
+                Action::Report(Report::Stopped) => {
+                    assert!(!self.leader && self.others == 0, "{self:?}")
+                }
                 _ => {}
             }
         }
@@ -259,7 +358,9 @@ impl World {
             Poke::Command(event) => {
                 match event {
                     Event::Stop { .. } | Event::Delete => self.stop_wanted = true,
-                    Event::Start | Event::Restart if self.machine.desired != Desired::Gone => self.stop_wanted = false,
+                    Event::Start | Event::Restart if self.machine.desired != Desired::Gone => {
+                        self.stop_wanted = false
+                    }
                     _ => {}
                 }
                 self.feed(event);
@@ -290,7 +391,10 @@ impl World {
             }
             Poke::SweepIsDone if self.sweeps > 0 => {
                 self.sweeps = 0;
-                self.feed(Event::Swept { group: u32::from(self.leader), rest: self.others });
+                self.feed(Event::Swept {
+                    group: u32::from(self.leader),
+                    rest: self.others,
+                });
             }
             _ => {}
         }

@@ -124,6 +124,26 @@ impl Supervisor {
         }
         let (file, mut offset) = self.logs.get((id, stream), &path).at("open", &path)?;
         let begin = offset;
+        // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log
+        // that begins anew begins with a note.
+        let now_ms = clock::unix_ms();
+        if waiting > 0 && (begin == 0 || now_ms.saturating_sub(end.noted_ms) >= NOTE_EVERY_MS) {
+            end.noted_ms = now_ms;
+            let index = logs::index::index_path(&path);
+            let written = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&index)
+                .and_then(|mut file| {
+                    file.write_all(logs::index::note_line(begin, now_ms).as_bytes())
+                });
+            if let Err(error) = written {
+                // Lines without a time are still lines.
+                self.log
+                    .say(format_args!("cannot write {}: {error}", index.display()));
+            }
+        }
         let mut outcome = Moved::More;
         while offset - begin < AT_ONCE as u64 {
             match fd::splice(pipe, file, offset, AT_ONCE) {
@@ -141,24 +161,6 @@ impl Supervisor {
             }
         }
         end.blocked = false;
-        let now_ms = clock::unix_ms();
-        if offset > begin && now_ms.saturating_sub(end.noted_ms) >= NOTE_EVERY_MS {
-            end.noted_ms = now_ms;
-            let index = logs::index::index_path(&path);
-            let written = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&index)
-                .and_then(|mut file| {
-                    file.write_all(logs::index::note_line(begin, now_ms).as_bytes())
-                });
-            if let Err(error) = written {
-                // Lines without a time are still lines.
-                self.log
-                    .say(format_args!("cannot write {}: {error}", index.display()));
-            }
-        }
         Ok(outcome)
     }
 

@@ -1,19 +1,11 @@
-//! Connections: reading requests without trusting them, acting on them, and answering when processes are settled.
+//! Requests: starting something new, and acting on processes that exist.
 
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use super::fdstore::Keeper;
-use super::machine::{Desired, Event, Machine, Phase, Report, Rest};
+use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
-use super::supervisor::{Ending, Kind, Supervisor, token};
-use crate::control::{
-    ActRequest, Body, FrameBuffer, Outcome, PROTOCOL, Reply, ReportedError, Request, StartRequest,
-    SupervisorStatus, Verb, encode,
-};
+use super::supervisor::{Ending, Supervisor};
+use crate::control::{ActRequest, Reply, StartRequest, Verb};
 use crate::env::Environment;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
@@ -22,187 +14,10 @@ use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::selector::Selector;
 use crate::spec::SavedSpec;
-use crate::sys::poll::{Interest, Ready};
-use crate::sys::{self, clock};
-
-/// How long a client may take to say what it wants, and to hear an answer that waits for it.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How many connections may be open at once.
-const MOST_CONNECTIONS: usize = 1024;
-
-pub(super) struct Connection {
-    socket: File,
-    peer_pid: u32,
-    incoming: FrameBuffer,
-    outgoing: Vec<u8>,
-    /// Outcomes that are still to come.
-    pending: u32,
-    /// Since when it keeps us waiting: for its request, or for taking what we say.
-    waiting_since: Option<Duration>,
-    done: bool,
-}
-
-impl Connection {
-    /// When it is dropped for being slow.
-    pub(super) fn deadline(&self) -> Option<Duration> {
-        self.waiting_since.map(|since| since + PATIENCE)
-    }
-}
-
-/// A command that waits for a process to be settled.
-#[derive(Clone, Copy)]
-pub(super) struct Waiter {
-    connection: u32,
-    verb: Verb,
-    note: Option<&'static str>,
-}
 
 impl Supervisor {
-    pub(super) fn accept_all(&mut self) {
-        while let Ok(Some(socket)) = sys::socket::accept(&self.listener) {
-            if let Err(error) = self.accept(socket) {
-                self.log.say(format_args!("refused a connection: {error}"));
-            }
-        }
-    }
-
-    fn accept(&mut self, socket: OwnedFd) -> io::Result<()> {
-        let (uid, peer_pid) = sys::socket::peer(&socket)?;
-        if uid != 0 && uid != sys::account::effective_uid() {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!("from user {uid}"),
-            ));
-        }
-        if self.connections.len() >= MOST_CONNECTIONS {
-            return Err(io::Error::other("too many at once"));
-        }
-        let mut number = self.next_connection;
-        while self.connections.contains_key(&number) {
-            number = number.wrapping_add(1);
-        }
-        self.next_connection = number.wrapping_add(1);
-        self.poll
-            .add(&socket, token(Kind::Connection, number), Interest::Read)?;
-        let connection = Connection {
-            socket: socket.into(),
-            peer_pid,
-            incoming: FrameBuffer::default(),
-            outgoing: Vec::new(),
-            pending: 0,
-            waiting_since: Some(clock::monotonic()),
-            done: false,
-        };
-        self.connections.insert(number, connection);
-        Ok(())
-    }
-
-    pub(super) fn on_connection(&mut self, number: u32, event: Ready) {
-        if event.writable {
-            self.flush_connection(number);
-        }
-        if !event.readable {
-            return;
-        }
-        let mut bytes = [0; 16 * 1024];
-        loop {
-            let Some(connection) = self.connections.get_mut(&number) else {
-                return;
-            };
-            match connection.socket.read(&mut bytes) {
-                // The command went away (Ctrl-C): what it asked for goes on.
-                Ok(0) => return self.drop_connection(number),
-                Ok(length) => connection.incoming.push(&bytes[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => return self.drop_connection(number),
-            }
-            self.understand(number);
-        }
-    }
-
-    fn understand(&mut self, number: u32) {
-        loop {
-            let Some(connection) = self.connections.get_mut(&number) else {
-                return;
-            };
-            let frame = match connection.incoming.next() {
-                Ok(None) => return,
-                Ok(Some((json, blob))) => serde_json::from_slice::<Request>(json)
-                    .map(|request| (request, blob.to_vec()))
-                    .map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
-            };
-            connection.waiting_since = None;
-            match frame {
-                Ok((request, blob)) => self.obey(number, request, &blob),
-                Err(reason) => {
-                    let error =
-                        Error::bad_value("request", format!("it cannot be understood: {reason}"));
-                    self.fail(number, &error);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn obey(&mut self, number: u32, request: Request, blob: &[u8]) {
-        if request.version > PROTOCOL {
-            let reason = format!(
-                "the supervisor is tsm {} and older than this command; 'tsm supervisor stop', and the next command starts a new one",
-                env!("CARGO_PKG_VERSION")
-            );
-            return self.fail(number, &Error::bad_value("supervisor", reason));
-        }
-        let done = match request.body {
-            Body::Start(start) => self.start_new(number, *start, blob, &request.token, &request.by),
-            Body::Act(act) => self.act(number, &act, &request.token, &request.by),
-            Body::Status => {
-                let status = self.status();
-                self.say(number, &Reply::Status(status));
-                self.finish_connection(number);
-                Ok(())
-            }
-            Body::Shutdown => {
-                self.log.say(format_args!(
-                    "told to end by {}; the services stay up",
-                    request.by
-                ));
-                self.ending = Ending::LeaveServices;
-                // The end of the connection is the answer: it comes when this supervisor has ended.
-                self.say(number, &Reply::Accepted { names: Vec::new() });
-                Ok(())
-            }
-            Body::Handover => {
-                self.hand_over(number);
-                Ok(())
-            }
-        };
-        if let Err(error) = done {
-            self.fail(number, &error);
-        }
-    }
-
-    fn status(&self) -> SupervisorStatus {
-        SupervisorStatus {
-            pid: std::process::id(),
-            guardian: self
-                .guardian
-                .filter(|_| self.store.keeper() == Keeper::Guardian),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_ms: self.started_ms,
-            processes: self.services.len() as u32,
-            running: self
-                .services
-                .values()
-                .filter(|service| service.live_pid().is_some())
-                .count() as u32,
-            foreground: self.options.foreground,
-        }
-    }
-
     /// Starts something new, or the same program again under the name that it has.
-    fn start_new(
+    pub(super) fn start_new(
         &mut self,
         number: u32,
         start: StartRequest,
@@ -218,7 +33,8 @@ impl Supervisor {
         environment.strip_captured();
         // Asked again, because the supervisor died in between: it was done, or is being done.
         if let Some(id) = self.id_of_request(asked) {
-            return self.attach(number, id, Verb::Start);
+            self.attach(number, id, Verb::Start);
+            return Ok(());
         }
         let id = match &start.name {
             Some(name) => match self.id_of_name(name) {
@@ -257,7 +73,7 @@ impl Supervisor {
         service.meta.request = Some(asked.to_owned());
         self.prepared.insert(id, (start.spec, environment));
         self.note(id, EventKind::StartRequested { by: by.to_owned() });
-        self.attach(number, id, Verb::Start)?;
+        self.attach(number, id, Verb::Start);
         self.step(id, Event::Start);
         Ok(())
     }
@@ -384,7 +200,13 @@ impl Supervisor {
         }
     }
 
-    fn act(&mut self, number: u32, act: &ActRequest, asked: &str, by: &str) -> Result<()> {
+    pub(super) fn act(
+        &mut self,
+        number: u32,
+        act: &ActRequest,
+        asked: &str,
+        by: &str,
+    ) -> Result<()> {
         let mut ids = Vec::new();
         for text in &act.selectors {
             let selector: Selector = text.parse()?;
@@ -487,114 +309,6 @@ impl Supervisor {
         self.syncer.sync_soon(paths);
     }
 
-    fn add_waiter(&mut self, connection: u32, id: u32, verb: Verb, note: Option<&'static str>) {
-        self.waiters.entry(id).or_default().push(Waiter {
-            connection,
-            verb,
-            note,
-        });
-    }
-
-    /// Lets a connection wait for a process that is being started.
-    fn attach(&mut self, number: u32, id: u32, verb: Verb) -> Result<()> {
-        let Some(service) = self.services.get(&id) else {
-            return Ok(());
-        };
-        let name = service.name.clone();
-        let running = matches!(service.machine.phase, Phase::Running { .. });
-        self.say(number, &Reply::Accepted { names: vec![name] });
-        if let Some(connection) = self.connections.get_mut(&number) {
-            connection.pending = 1;
-        }
-        if running {
-            self.settle(number, id, None, None);
-        } else {
-            self.add_waiter(number, id, verb, None);
-        }
-        Ok(())
-    }
-
-    /// Tells the commands that wait for a process what became of it.
-    pub(super) fn answer(&mut self, id: u32, report: Report) {
-        let Some(waiters) = self.waiters.remove(&id) else {
-            return;
-        };
-        let mut still = Vec::new();
-        for waiter in waiters {
-            let up = matches!(waiter.verb, Verb::Start | Verb::Restart);
-            match report {
-                Report::Started if up => self.settle(waiter.connection, id, None, None),
-                Report::StartFailed | Report::Ended | Report::GaveUp | Report::Backoff { .. }
-                    if up =>
-                {
-                    let error = self.start_error(id);
-                    self.settle(waiter.connection, id, None, Some(error));
-                }
-                Report::Stopped if waiter.verb == Verb::Stop => {
-                    self.settle(waiter.connection, id, waiter.note, None)
-                }
-                Report::Removed => {
-                    let error =
-                        (waiter.verb != Verb::Delete).then(|| self.overtaken(id, "deleted"));
-                    self.settle(waiter.connection, id, None, error);
-                }
-                Report::Stopped if up => {
-                    let error = self.overtaken(id, "stopped");
-                    self.settle(waiter.connection, id, None, Some(error));
-                }
-                Report::Started if waiter.verb == Verb::Stop => {
-                    let error = self.overtaken(id, "started");
-                    self.settle(waiter.connection, id, None, Some(error));
-                }
-                Report::Resists => {
-                    let error = Error::Resists {
-                        name: self.name_of(id),
-                        members: self.members_in_words(id),
-                    };
-                    self.settle(waiter.connection, id, None, Some((&error).into()));
-                }
-                _ => still.push(waiter),
-            }
-        }
-        if !still.is_empty() {
-            self.waiters.entry(id).or_default().extend(still);
-        }
-        if report == Report::StartFailed
-            && self.services.get(&id).is_some_and(|service| service.fresh)
-        {
-            self.remove(id);
-        }
-    }
-
-    fn name_of(&self, id: u32) -> String {
-        self.services
-            .get(&id)
-            .map_or_else(|| id.to_string(), |service| service.name.to_string())
-    }
-
-    fn overtaken(&self, id: u32, event: &'static str) -> ReportedError {
-        (&Error::Overtaken {
-            name: self.name_of(id),
-            event,
-        })
-            .into()
-    }
-
-    fn start_error(&self, id: u32) -> ReportedError {
-        let reason = self
-            .services
-            .get(&id)
-            .and_then(|service| service.launch_error.as_deref());
-        let reason = reason
-            .unwrap_or("it ended before it ran; see 'tsm logs'")
-            .to_owned();
-        (&Error::LaunchFailed {
-            name: self.name_of(id),
-            reason,
-        })
-            .into()
-    }
-
     /// Removes a process from the disk and from memory.
     pub(super) fn remove(&mut self, id: u32) {
         for stream in [Stream::Out, Stream::Err] {
@@ -630,140 +344,5 @@ impl Supervisor {
         // A new supervisor does not know what its predecessor deleted; then nothing is left of it, which is what was
         // asked for, and a command that asks again says so by its token's attempt.
         self.deleted.iter().any(|(request, _, _)| request == asked)
-    }
-
-    /// One outcome for one connection; with the last one it is done.
-    fn settle(&mut self, number: u32, id: u32, note: Option<&str>, error: Option<ReportedError>) {
-        let name = self
-            .services
-            .get(&id)
-            .map(|service| service.name.clone())
-            .or_else(|| self.removed_names.get(&id).cloned());
-        let Some(name) = name else { return };
-        let pid = self.services.get(&id).and_then(Service::live_pid);
-        let outcome = Outcome {
-            id,
-            name,
-            pid,
-            note: note.map(str::to_owned),
-            error,
-        };
-        self.say(number, &Reply::Outcome(outcome));
-        let Some(connection) = self.connections.get_mut(&number) else {
-            return;
-        };
-        connection.pending = connection.pending.saturating_sub(1);
-        if connection.pending == 0 {
-            self.done(number);
-        }
-    }
-
-    fn done(&mut self, number: u32) {
-        let notices = std::mem::take(&mut self.notices);
-        self.say(number, &Reply::Done { notices });
-        self.finish_connection(number);
-    }
-
-    fn fail(&mut self, number: u32, error: &Error) {
-        self.say(number, &Reply::Failed(error.into()));
-        self.finish_connection(number);
-    }
-
-    fn finish_connection(&mut self, number: u32) {
-        if let Some(connection) = self.connections.get_mut(&number) {
-            connection.done = true;
-        }
-        self.flush_connection(number);
-    }
-
-    fn say(&mut self, number: u32, reply: &Reply) {
-        let Some(connection) = self.connections.get_mut(&number) else {
-            return;
-        };
-        match encode(reply, &[]) {
-            Ok(frame) => connection.outgoing.extend_from_slice(&frame),
-            Err(error) => self.log.say(format_args!("cannot answer: {error}")),
-        }
-        self.flush_connection(number);
-    }
-
-    fn flush_connection(&mut self, number: u32) {
-        let Some(connection) = self.connections.get_mut(&number) else {
-            return;
-        };
-        while !connection.outgoing.is_empty() {
-            match connection.socket.write(&connection.outgoing) {
-                Ok(written) => drop(connection.outgoing.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection
-                        .waiting_since
-                        .get_or_insert_with(clock::monotonic);
-                    let _ = self.poll.modify(
-                        &connection.socket,
-                        token(Kind::Connection, number),
-                        Interest::ReadWrite,
-                    );
-                    return;
-                }
-                Err(_) => return self.drop_connection(number),
-            }
-        }
-        if connection.done {
-            return self.drop_connection(number);
-        }
-        if connection.waiting_since.is_some()
-            && !connection.incoming.is_partial()
-            && connection.pending > 0
-        {
-            connection.waiting_since = None;
-            let _ = self.poll.modify(
-                &connection.socket,
-                token(Kind::Connection, number),
-                Interest::Read,
-            );
-        }
-    }
-
-    fn drop_connection(&mut self, number: u32) {
-        if let Some(connection) = self.connections.remove(&number) {
-            let _ = self.poll.remove(&connection.socket);
-        }
-        for waiters in self.waiters.values_mut() {
-            waiters.retain(|waiter| waiter.connection != number);
-        }
-        self.waiters.retain(|_, waiters| !waiters.is_empty());
-    }
-
-    /// Drops those who stall.
-    pub(super) fn drop_slow_connections(&mut self, now: Duration) {
-        let slow: Vec<(u32, u32)> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.deadline().is_some_and(|at| at <= now))
-            .map(|(number, connection)| (*number, connection.peer_pid))
-            .collect();
-        for (number, pid) in slow {
-            self.log.say(format_args!(
-                "dropped the connection of process {pid}: it stalled for {} s",
-                PATIENCE.as_secs()
-            ));
-            self.drop_connection(number);
-        }
-    }
-
-    /// This supervisor ends: what was said and not taken yet is said as far as it is taken at once.
-    pub(super) fn flush_connections(&mut self) {
-        let numbers: Vec<u32> = self.connections.keys().copied().collect();
-        for number in numbers {
-            self.flush_connection(number);
-        }
-    }
-
-    /// The socket of a connection, for a handover.
-    pub(super) fn take_connection(&mut self, number: u32) -> Option<OwnedFd> {
-        let connection = self.connections.remove(&number)?;
-        let _ = self.poll.remove(&connection.socket);
-        Some(connection.socket.into())
     }
 }

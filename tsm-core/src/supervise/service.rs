@@ -117,10 +117,6 @@ impl Service {
         }
     }
 
-    pub(super) fn id(&self) -> u32 {
-        self.meta.id
-    }
-
     pub(super) fn run(&self) -> u64 {
         self.meta.run.unwrap_or(0)
     }

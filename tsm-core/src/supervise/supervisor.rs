@@ -6,23 +6,23 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
+use super::answers::Waiter;
+use super::connections::Connection;
 use super::fdstore::{FdStore, Heard, Keeper};
-use super::machine::{Action, Event, Phase, Report};
+use super::machine::{Event, Phase, Stage};
 use super::mover::OpenLogs;
-use super::requests::{Connection, Waiter};
 use super::service::Service;
 use super::syncer::Syncer;
 use super::worklog::WorkLog;
-use super::{EXIT_OTHER_SUPERVISOR, READY, fail};
+use super::{EXIT_OTHER_SUPERVISOR, READY};
 use crate::error::{Error, IoContext as _, Result};
-use crate::events::EventKind;
 use crate::home::Home;
 use crate::logs::Stream;
 use crate::store::Writer;
 use crate::sys::limits::Limit;
 use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
-use crate::sys::{self, Signal, WaitStatus, clock};
+use crate::sys::{self, Signal, clock};
 
 /// How a supervisor runs.
 #[derive(Clone, Debug)]
@@ -34,15 +34,6 @@ pub struct Options {
     /// The environment of this process, in which the keeper of descriptors is named.
     pub environment: Vec<(OsString, OsString)>,
 }
-
-/// How long changes gather before `status.json` is written.
-const STATUS_DELAY: Duration = Duration::from_millis(300);
-/// How long after a write failed for want of room it is tried again.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// How many launches are made before other events get their turn.
-const LAUNCHES_AT_ONCE: usize = 16;
-/// How long exits gather before `/proc` is read to look for what they left behind.
-const SWEEP_DELAY: Duration = Duration::from_millis(4);
 
 /// What a watched descriptor is. The upper byte of a token; the rest is an id or a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -117,8 +108,8 @@ pub(super) struct Supervisor {
     /// Who belongs to which service, as long as one round of the loop lasts.
     pub(super) remembered: Option<HashMap<u32, Vec<sys::Identity>>>,
     signals: SignalSource,
-    status_at: Option<Duration>,
-    retry_at: Option<Duration>,
+    pub(super) status_at: Option<Duration>,
+    pub(super) retry_at: Option<Duration>,
 }
 
 /// Runs a supervisor until it ends; this process must have been made for it, or be in the foreground.
@@ -311,7 +302,7 @@ impl Supervisor {
         let connections = self
             .connections
             .values()
-            .filter_map(|connection| connection.deadline())
+            .filter_map(Connection::deadline)
             .min();
         let first = [
             self.deadlines.first().map(|(at, _)| *at),
@@ -427,233 +418,6 @@ impl Supervisor {
         }
     }
 
-    /// Feeds the state machine of a process, executes what comes out, and puts the new state on record.
-    pub(super) fn step(&mut self, id: u32, event: Event) {
-        let now = clock::monotonic();
-        let jitter = self.draw();
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let (machine, actions) = service.machine.step(event, now, jitter);
-        service.machine = machine;
-        // The record follows before anything is done, so that a successor knows what was being done.
-        if service.sync_meta(now, clock::unix_ms()) {
-            service.dirty = true;
-        }
-        let launches_next = actions.contains(&Action::Launch);
-        if let Some(armed) = service.armed.take() {
-            self.deadlines.remove(&(armed, id));
-        }
-        if let Some(deadline) = machine.deadline() {
-            service.armed = Some(deadline);
-            self.deadlines.insert((deadline, id));
-        }
-        if !matches!(machine.phase, Phase::Ending { .. }) {
-            self.end_of_run(id);
-        }
-        // A launch writes the record itself, with its run.
-        if !launches_next && !actions.contains(&Action::Sweep) {
-            self.save(id);
-        }
-        for action in actions {
-            fail::point("action");
-            self.execute(id, action);
-        }
-    }
-
-    fn execute(&mut self, id: u32, action: Action) {
-        match action {
-            Action::Launch => self.launches.push_back(id),
-            Action::Remember => self.remember(id),
-            Action::SignalGroup(force) => self.signal_group(id, force),
-            Action::SignalRest(force) => self.signal_rest(id, force),
-            Action::Sweep => {
-                self.sweeps.push(id);
-                if self.sweep_at.is_none() {
-                    self.sweep_at = Some(clock::monotonic());
-                }
-            }
-            Action::Remove => self.remove(id),
-            Action::Report(report) => self.report(id, report),
-        }
-    }
-
-    fn report(&mut self, id: u32, report: Report) {
-        let Some(service) = self.services.get(&id) else {
-            self.answer(id, report);
-            return;
-        };
-        let failures = service.machine.failures;
-        let name = service.name.clone();
-        match report {
-            Report::Started => {
-                let event = EventKind::Started {
-                    run: service.run(),
-                    pid: service.live_pid().unwrap_or(0),
-                };
-                self.note(id, event);
-            }
-            Report::Backoff { delay, slow } => {
-                self.note(
-                    id,
-                    EventKind::Backoff {
-                        delay_ms: delay.as_millis() as u64,
-                        failures,
-                        slow,
-                    },
-                );
-                if slow && failures == super::machine::SLOW_AFTER + 1 {
-                    self.log.say(format_args!(
-                        "'{name}' crashes again and again; from now on it is tried every 5 min"
-                    ));
-                }
-            }
-            Report::GaveUp => {
-                self.note(id, EventKind::GaveUp { failures });
-                self.log.say(format_args!(
-                    "'{name}' is given up after {failures} restarts in a row"
-                ));
-            }
-            Report::Stopped => self.note(id, EventKind::Stopped),
-            Report::Resists => {
-                let members = self.members_in_words(id);
-                self.log
-                    .say(format_args!("'{name}' resists SIGKILL: {members}"));
-                self.note(id, EventKind::Resists { members });
-            }
-            Report::StartFailed | Report::Ended | Report::Removed => {}
-        }
-        self.answer(id, report);
-    }
-
-    /// Appends to the history of a process.
-    pub(super) fn note(&mut self, id: u32, kind: EventKind) {
-        let Some(service) = self.services.get(&id) else {
-            return;
-        };
-        if let Err(error) = self
-            .writer
-            .append_event(&service.name, &crate::events::Event::now(kind))
-        {
-            self.log.say(error);
-        }
-    }
-
-    /// Writes the record of a process, if it changed.
-    pub(super) fn save(&mut self, id: u32) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        if !service.dirty {
-            return;
-        }
-        match self.writer.write_meta(&service.name, &service.meta) {
-            Ok(()) => {
-                service.dirty = false;
-                self.unsaved.remove(&id);
-            }
-            Err(error) => {
-                // Supervision goes on in memory; the record is written when there is room.
-                if self.unsaved.insert(id) {
-                    self.log
-                        .say(format_args!("{error}; going on without, and trying again"));
-                }
-                self.retry_at = Some(clock::monotonic() + RETRY_DELAY);
-            }
-        }
-        self.status_changed();
-    }
-
-    pub(super) fn status_changed(&mut self) {
-        if self.status_at.is_none() {
-            self.status_at = Some(clock::monotonic() + STATUS_DELAY);
-        }
-    }
-
-    fn write_status_if_due(&mut self) {
-        let now = clock::monotonic();
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = None;
-            let ids: Vec<u32> = self.unsaved.iter().copied().collect();
-            for id in ids {
-                self.save(id);
-            }
-            self.unblock_logs();
-        }
-        if self.status_at.is_some_and(|at| at <= now) {
-            self.status_at = None;
-            self.write_status();
-        }
-    }
-
-    /// Lets blocked logs be tried again in a while.
-    pub(super) fn retry_later(&mut self) {
-        if self.retry_at.is_none() {
-            self.retry_at = Some(clock::monotonic() + RETRY_DELAY);
-        }
-    }
-
-    pub(super) fn write_status(&mut self) {
-        let path = self.writer.home().status();
-        let views = self
-            .services
-            .values()
-            .map(|s| crate::view::ProcessView::from_meta(&s.name, &s.meta, self.started_ms));
-        if let Err(error) = crate::view::write_status(&path, views) {
-            self.log.say(error);
-        }
-    }
-
-    fn fire_deadlines(&mut self) {
-        let now = clock::monotonic();
-        while let Some(&(at, id)) = self.deadlines.first() {
-            if at > now {
-                break;
-            }
-            self.deadlines.pop_first();
-            if let Some(service) = self.services.get_mut(&id) {
-                service.armed = None;
-            }
-            self.on_deadline(id);
-        }
-        let overdue: Vec<u32> = self
-            .awaited
-            .iter()
-            .filter(|(_, at)| **at <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in overdue {
-            self.leader_ended(id, WaitStatus::Unknown);
-        }
-        self.drop_slow_connections(now);
-    }
-
-    fn launch_some(&mut self) {
-        for _ in 0..LAUNCHES_AT_ONCE {
-            let Some(id) = self.launches.pop_front() else {
-                return;
-            };
-            self.launch(id);
-        }
-    }
-
-    fn sweep_if_due(&mut self) {
-        let Some(at) = self.sweep_at else { return };
-        if self.sweeps.is_empty() {
-            self.sweep_at = None;
-        } else if self.sweep_without_reading() {
-            self.sweep_at = None;
-        } else if clock::monotonic() >= at + SWEEP_DELAY || self.sweeps.len() == 1 {
-            self.sweep_at = None;
-            self.sweep_all();
-        } else {
-            self.sweep_at = Some(at);
-        }
-        if !self.sweeps.is_empty() && self.sweep_at.is_none() {
-            self.sweep_at = Some(clock::monotonic());
-        }
-    }
-
     fn is_over(&mut self) -> bool {
         match self.ending {
             Ending::No => false,
@@ -663,7 +427,7 @@ impl Supervisor {
                         || matches!(
                             s.machine.phase,
                             Phase::Ending {
-                                stage: super::machine::Stage::Resisting,
+                                stage: Stage::Resisting,
                                 ..
                             }
                         )
@@ -694,7 +458,8 @@ impl Supervisor {
         if self.ending != Ending::HandedOver {
             // The guardian holds both a moment longer; the next supervisor need not wait for it. First the lock, then the
             // socket: who finds no socket starts a supervisor, and that must get the lock.
-            let released = sys::lock::release(self.writer.lock()).at("unlock", self.writer.home().lock());
+            let released =
+                sys::lock::release(self.writer.lock()).at("unlock", self.writer.home().lock());
             let path = self.writer.home().socket();
             let removed = std::fs::remove_file(&path).at("remove", &path);
             for failed in [released.err(), removed.err()].into_iter().flatten() {
@@ -702,14 +467,6 @@ impl Supervisor {
             }
         }
         self.log.say("supervisor ended");
-    }
-
-    /// A number from 0 to 1 for jitter: xorshift, which is as random as jitter needs.
-    fn draw(&mut self) -> f64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     pub(super) fn cookie(&self, id: u32, run: u64) -> String {

@@ -208,8 +208,8 @@ pub fn any_ended_child() -> Option<u32> {
         );
         (done, info)
     };
-    // SAFETY: waitid succeeded, so the union holds the fields of SIGCHLD (or zero where no child has ended).
     let pid = if done == 0 {
+        // SAFETY: waitid succeeded, so the union holds the fields of SIGCHLD, or zeroes where no child has ended.
         unsafe { info.si_pid() }
     } else {
         0

@@ -1,0 +1,519 @@
+//! One test's world: a directory, a home in it, an environment of its own, and nothing left of it at the end.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::processes::{self, Seen};
+use crate::wait::{DEADLINE, wait_for, wait_until, within};
+
+/// The program under test.
+pub(crate) const TSM: &str = env!("CARGO_BIN_EXE_tsm");
+
+pub(crate) struct Bed {
+    directory: tempfile::TempDir,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Output {
+    line: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) status: i32,
+}
+
+impl Output {
+    /// Requires an exit status.
+    #[track_caller]
+    pub(crate) fn exits(self, status: i32) -> Self {
+        assert_eq!(
+            self.status, status,
+            "`{}` exited {} instead of {status}\nstdout: {}\nstderr: {}",
+            self.line, self.status, self.stdout, self.stderr
+        );
+        self
+    }
+
+    /// Requires exit status 0.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Self {
+        self.exits(0)
+    }
+
+    /// The message: exactly one line on standard error, and nothing on standard output.
+    #[track_caller]
+    pub(crate) fn message(&self) -> &str {
+        assert_eq!(self.stdout, "", "`{}` prints to stdout", self.line);
+        self.stderr_line()
+    }
+
+    /// The one line on standard error.
+    #[track_caller]
+    pub(crate) fn stderr_line(&self) -> &str {
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        assert_eq!(lines.len(), 1, "`{}` says: {}", self.line, self.stderr);
+        lines[0].strip_prefix("tsm: ").unwrap_or(lines[0])
+    }
+}
+
+impl Bed {
+    pub(crate) fn new() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("tsm-e2e-")
+            .tempdir()
+            .unwrap();
+        let bed = Self { directory };
+        for name in ["person", "tmp", "work"] {
+            fs::create_dir(bed.root().join(name)).unwrap();
+        }
+        bed
+    }
+
+    /// The directory that holds all of this bed. Its path has no symbolic links.
+    pub(crate) fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// TSM's home; nobody has made it yet.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.root().join("tsm")
+    }
+
+    /// Where commands are typed.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.root().join("work")
+    }
+
+    /// A path below the directory where commands are typed.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.work().join(name)
+    }
+
+    /// Lets other users of the machine reach the working directory, but not the home.
+    pub(crate) fn open_to_others(&self) {
+        for directory in [self.root().to_owned(), self.work()] {
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    /// Writes a file below the working directory.
+    #[track_caller]
+    pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Writes a script that may be executed. The file is closed by a child process, so that no sibling thread's fork
+    /// holds it open for writing when it is executed (`ETXTBSY`).
+    #[track_caller]
+    pub(crate) fn script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+            .arg(&path)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+        path
+    }
+
+    /// A program that sleeps for ever under a name of this bed, so that it is found even with another's environment.
+    pub(crate) fn sleeper(&self) -> PathBuf {
+        let path = self.root().join("sleep");
+        if !path.exists() {
+            std::os::unix::fs::symlink("/bin/sleep", &path).unwrap();
+        }
+        path
+    }
+
+    /// A program with the bed's environment and working directory.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.root().join("person"))
+            .env("TMPDIR", self.root().join("tmp"))
+            .env("TSM_HOME", self.home())
+            .env("TZ", "UTC")
+            .env("COLUMNS", "100")
+            .env("NO_COLOR", "1")
+            .env("LANG", "C.UTF-8")
+            .current_dir(self.work())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// `tsm ARGS`, ready to run.
+    pub(crate) fn tsm_command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = self.command(TSM);
+        command.args(args);
+        command
+    }
+
+    /// `tsm ARGS` with its outcome.
+    #[track_caller]
+    pub(crate) fn tsm<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
+        run(self.tsm_command(args))
+    }
+
+    /// A line of shell with its outcome; `$0` is `tsm`.
+    #[track_caller]
+    pub(crate) fn shell(&self, line: &str) -> Output {
+        let mut command = self.command("/bin/sh");
+        command.args(["-c", line, TSM]);
+        run(command)
+    }
+
+    /// Starts a service of this name that does nothing, and returns its pid.
+    #[track_caller]
+    pub(crate) fn start_idle(&self, name: &str) -> u32 {
+        self.tsm(["start", "--name", name, "--", "sleep", "100000"])
+            .ok();
+        self.pid(name)
+    }
+
+    /// `list --json`.
+    #[track_caller]
+    pub(crate) fn list(&self) -> Vec<Value> {
+        let listed = self.tsm(["list", "--json", "--fast"]).ok();
+        match serde_json::from_str(&listed.stdout) {
+            Ok(Value::Array(views)) => views,
+            other => panic!("list --json printed {other:?}: {}", listed.stdout),
+        }
+    }
+
+    /// What `list --json` says of one process.
+    #[track_caller]
+    pub(crate) fn view(&self, name: &str) -> Value {
+        let found = self.list().into_iter().find(|view| view["name"] == name);
+        found.unwrap_or_else(|| panic!("'{name}' is not listed"))
+    }
+
+    /// The names that are listed, in their order.
+    #[track_caller]
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.list();
+        names
+            .iter()
+            .map(|view| view["name"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// `info --json` of one process.
+    #[track_caller]
+    pub(crate) fn info(&self, name: &str) -> Value {
+        let told = self.tsm(["info", name, "--json"]).ok();
+        serde_json::from_str(&told.stdout).unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn state(&self, name: &str) -> String {
+        self.view(name)["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The pid of a process that runs.
+    #[track_caller]
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        let view = self.view(name);
+        match view["pid"].as_u64() {
+            Some(pid) => pid as u32,
+            None => panic!("'{name}' has no pid: {view}"),
+        }
+    }
+
+    /// Waits until a process is in this state, and returns what is listed then.
+    #[track_caller]
+    pub(crate) fn wait_state(&self, name: &str, state: &str) -> Value {
+        wait_for(&format!("'{name}' is {state}"), || {
+            Some(self.view(name)).filter(|view| view["state"] == state)
+        })
+    }
+
+    /// Waits until another process runs under this name than `before`, and returns its pid.
+    #[track_caller]
+    pub(crate) fn wait_new_pid(&self, name: &str, before: u32) -> u32 {
+        wait_for(&format!("'{name}' runs again"), || {
+            let view = self.view(name);
+            let pid = view["pid"].as_u64()? as u32;
+            (view["state"] == "running" && pid != before).then_some(pid)
+        })
+    }
+
+    /// Kills the main process of a service, as a crash would.
+    #[track_caller]
+    pub(crate) fn crash(&self, name: &str) -> u32 {
+        let pid = self.pid(name);
+        Seen::now(pid).signal(Signal::KILL);
+        pid
+    }
+
+    fn supervisor(&self) -> Value {
+        let told = run(self.tsm_command(["supervisor", "status", "--json"]));
+        serde_json::from_str(&told.stdout).unwrap_or(Value::Null)
+    }
+
+    /// The pid of the supervisor, if one runs.
+    pub(crate) fn supervisor_pid(&self) -> Option<u32> {
+        self.supervisor()["pid"].as_u64().map(|pid| pid as u32)
+    }
+
+    /// The pid of the guardian, if one runs.
+    pub(crate) fn guardian_pid(&self) -> Option<u32> {
+        self.supervisor()["guardian"].as_u64().map(|pid| pid as u32)
+    }
+
+    /// Files of TSM's home by their path in it, directories with a `/` behind them.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut directories = vec![self.home()];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let name = path.strip_prefix(self.home()).unwrap().to_string_lossy();
+                if path.is_dir() {
+                    found.push(format!("{name}/"));
+                    directories.push(path);
+                } else {
+                    found.push(name.into_owned());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The files that belong to processes.
+    pub(crate) fn process_files(&self) -> Vec<String> {
+        let of_a_process = |name: &String| {
+            ["processes/", "pids/", "logs/"]
+                .iter()
+                .any(|directory| name.len() > directory.len() && name.starts_with(directory))
+                && name != "logs/tsm.log"
+        };
+        self.files().into_iter().filter(of_a_process).collect()
+    }
+
+    /// Waits until a file of the working directory holds this.
+    #[track_caller]
+    pub(crate) fn wait_file(&self, name: &str, holds: impl Fn(&str) -> bool) -> String {
+        let path = self.path(name);
+        wait_for(&format!("{} holds what it should", path.display()), || {
+            fs::read_to_string(&path).ok().filter(|text| holds(text))
+        })
+    }
+
+    /// Waits until scripts have written so many pids into a file, and returns the processes.
+    #[track_caller]
+    pub(crate) fn wait_pids(&self, file: &str, number: usize) -> Vec<Seen> {
+        let text = self.wait_file(file, |text| {
+            text.ends_with('\n') && text.lines().count() >= number
+        });
+        text.lines()
+            .map(|line| Seen::now(line.trim().parse().unwrap()))
+            .collect()
+    }
+
+    /// Waits until a log file has this text, and returns all of it.
+    #[track_caller]
+    pub(crate) fn wait_log(&self, file: &str, text: &str) -> String {
+        let path = self.home().join("logs").join(file);
+        wait_for(&format!("{file} has {text:?}"), || {
+            let bytes = fs::read(&path).ok()?;
+            let log = String::from_utf8_lossy(&bytes).into_owned();
+            log.contains(text).then_some(log)
+        })
+    }
+
+    /// Ends all processes, the supervisor and the guardian, and says what is left then.
+    fn end(&self) -> Result<(), String> {
+        if self.home().is_dir() {
+            // A test may have left records that cannot be read: what matters is what is left.
+            let home = self.home();
+            run(self.tsm_command(["kill", "--all"]).arg("--home").arg(&home));
+            let status = self.supervisor();
+            let keepers: Vec<Seen> = ["pid", "guardian"]
+                .iter()
+                .filter_map(|key| status[*key].as_u64())
+                .filter(|&pid| processes::stat(pid as u32).is_some())
+                .map(|pid| Seen::now(pid as u32))
+                .collect();
+            run(self
+                .tsm_command(["supervisor", "stop"])
+                .arg("--home")
+                .arg(&home));
+            if within(DEADLINE, || {
+                keepers.iter().all(|k| !k.is_alive()).then_some(())
+            })
+            .is_none()
+            {
+                return Err(format!("supervisor or guardian did not end: {keepers:?}"));
+            }
+        }
+        let left = || processes::belonging_to(&self.home(), self.root());
+        // What a test itself has just ended may need a moment.
+        if within(Duration::from_secs(5), || left().is_empty().then_some(())).is_some() {
+            return Ok(());
+        }
+        Err(format!("processes are left: {:#?}", left()))
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()))
+            .unwrap_or_else(|_| Err("the end of the bed failed".to_owned()));
+        let Err(left) = ended else { return };
+        for (process, _) in processes::belonging_to(&self.home(), self.root()) {
+            process.signal(Signal::KILL);
+        }
+        if std::thread::panicking() {
+            eprintln!("{left}");
+        } else {
+            panic!("{left}");
+        }
+    }
+}
+
+/// Runs a command to its end. Both the end of the process and the end of its output have to come in time: a descriptor
+/// that a supervisor or service inherited is found here.
+#[track_caller]
+pub(crate) fn run(mut command: Command) -> Output {
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    finish(child, &words(&command))
+}
+
+/// What was typed, for messages.
+pub(crate) fn words(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(OsStr::to_string_lossy).collect();
+    let mut line = words.join(" ").replacen(TSM, "tsm", 1);
+    line.truncate(line.floor_char_boundary(300));
+    line
+}
+
+/// Waits for a child whose output was piped.
+#[track_caller]
+pub(crate) fn finish(child: Child, line: &str) -> Output {
+    let process = Seen::now(child.id());
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        // Nobody listens any more where the time was over.
+        let _ = done.send(child.wait_with_output());
+    });
+    let output = match ended.recv_timeout(2 * DEADLINE) {
+        Ok(output) => output.unwrap(),
+        Err(_) if process.is_alive() => {
+            process.signal(Signal::KILL);
+            panic!("`{line}` did not end");
+        }
+        Err(_) => panic!("`{line}` ended, and somebody still holds its output"),
+    };
+    use std::os::unix::process::ExitStatusExt as _;
+    let status = output.status.code();
+    Output {
+        line: line.to_owned(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        bytes: output.stdout,
+        status: status.unwrap_or_else(|| -output.status.signal().unwrap_or(0)),
+    }
+}
+
+/// A command that goes on, such as `logs -f`, and what it has printed so far. It ends with the value.
+pub(crate) struct Going {
+    child: Child,
+    heard: mpsc::Receiver<Vec<u8>>,
+    pub(crate) text: String,
+}
+
+impl Going {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = child.stdout.take().unwrap();
+        let (say, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(length) = stdout.read(&mut bytes)
+                && length > 0
+                && say.send(bytes[..length].to_vec()).is_ok()
+            {}
+        });
+        Self {
+            child,
+            heard,
+            text: String::new(),
+        }
+    }
+
+    /// Waits until it has printed this.
+    #[track_caller]
+    pub(crate) fn wait_text(&mut self, text: &str) {
+        while !self.text.contains(text) {
+            match self.heard.recv_timeout(DEADLINE) {
+                Ok(bytes) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("{text:?} was never printed; so far: {:?}", self.text),
+            }
+        }
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        // It is our own child and not waited for yet, so that it is still the same process.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port of this machine that nobody has: below those that the kernel gives to clients, and another for each test.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Several test programs may run at once.
+    let first = 12_000 + (std::process::id() % 190) as u16 * 100;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        if is_free(port) {
+            return port;
+        }
+    }
+}
+
+/// Whether nobody listens on a port.
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Waits until nobody listens on a port.
+#[track_caller]
+pub(crate) fn wait_free(port: u16) {
+    wait_until(&format!("port {port} is free"), || is_free(port));
+}
+
+/// Whether these tests run as root.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,162 @@
+//! Answers: which command waits for which process, and what it is told when that is settled.
+
+use super::machine::{Phase, Report};
+use super::service::Service;
+use super::supervisor::Supervisor;
+use crate::control::{Outcome, Reply, ReportedError, Verb};
+use crate::error::Error;
+
+/// A command that waits for a process to be settled.
+#[derive(Clone, Copy)]
+pub(super) struct Waiter {
+    pub(super) connection: u32,
+    verb: Verb,
+    note: Option<&'static str>,
+}
+
+impl Supervisor {
+    pub(super) fn add_waiter(
+        &mut self,
+        connection: u32,
+        id: u32,
+        verb: Verb,
+        note: Option<&'static str>,
+    ) {
+        self.waiters.entry(id).or_default().push(Waiter {
+            connection,
+            verb,
+            note,
+        });
+    }
+
+    /// Lets a connection wait for a process that is being started.
+    pub(super) fn attach(&mut self, number: u32, id: u32, verb: Verb) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        let name = service.name.clone();
+        let running = matches!(service.machine.phase, Phase::Running { .. });
+        self.say(number, &Reply::Accepted { names: vec![name] });
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.pending = 1;
+        }
+        if running {
+            self.settle(number, id, None, None);
+        } else {
+            self.add_waiter(number, id, verb, None);
+        }
+    }
+
+    /// Tells the commands that wait for a process what became of it.
+    pub(super) fn answer(&mut self, id: u32, report: Report) {
+        let Some(waiters) = self.waiters.remove(&id) else {
+            return;
+        };
+        let mut still = Vec::new();
+        for waiter in waiters {
+            let up = matches!(waiter.verb, Verb::Start | Verb::Restart);
+            match report {
+                Report::Started if up => self.settle(waiter.connection, id, None, None),
+                Report::StartFailed | Report::Ended | Report::GaveUp | Report::Backoff { .. }
+                    if up =>
+                {
+                    let error = self.start_error(id);
+                    self.settle(waiter.connection, id, None, Some(error));
+                }
+                Report::Stopped if waiter.verb == Verb::Stop => {
+                    self.settle(waiter.connection, id, waiter.note, None);
+                }
+                Report::Removed => {
+                    let error =
+                        (waiter.verb != Verb::Delete).then(|| self.overtaken(id, "deleted"));
+                    self.settle(waiter.connection, id, None, error);
+                }
+                Report::Stopped if up => {
+                    let error = self.overtaken(id, "stopped");
+                    self.settle(waiter.connection, id, None, Some(error));
+                }
+                Report::Started if waiter.verb == Verb::Stop => {
+                    let error = self.overtaken(id, "started");
+                    self.settle(waiter.connection, id, None, Some(error));
+                }
+                Report::Resists => {
+                    let error = Error::Resists {
+                        name: self.name_of(id),
+                        members: self.members_in_words(id),
+                    };
+                    self.settle(waiter.connection, id, None, Some((&error).into()));
+                }
+                _ => still.push(waiter),
+            }
+        }
+        if !still.is_empty() {
+            self.waiters.entry(id).or_default().extend(still);
+        }
+        if report == Report::StartFailed
+            && self.services.get(&id).is_some_and(|service| service.fresh)
+        {
+            self.remove(id);
+        }
+    }
+
+    pub(super) fn name_of(&self, id: u32) -> String {
+        self.services
+            .get(&id)
+            .map_or_else(|| id.to_string(), |service| service.name.to_string())
+    }
+
+    pub(super) fn overtaken(&self, id: u32, event: &'static str) -> ReportedError {
+        (&Error::Overtaken {
+            name: self.name_of(id),
+            event,
+        })
+            .into()
+    }
+
+    pub(super) fn start_error(&self, id: u32) -> ReportedError {
+        let reason = self
+            .services
+            .get(&id)
+            .and_then(|service| service.launch_error.as_deref());
+        let reason = reason
+            .unwrap_or("it ended before it ran; see 'tsm logs'")
+            .to_owned();
+        (&Error::LaunchFailed {
+            name: self.name_of(id),
+            reason,
+        })
+            .into()
+    }
+
+    /// One outcome for one connection; with the last one it is done.
+    pub(super) fn settle(
+        &mut self,
+        number: u32,
+        id: u32,
+        note: Option<&str>,
+        error: Option<ReportedError>,
+    ) {
+        let name = self
+            .services
+            .get(&id)
+            .map(|service| service.name.clone())
+            .or_else(|| self.removed_names.get(&id).cloned());
+        let Some(name) = name else { return };
+        let pid = self.services.get(&id).and_then(Service::live_pid);
+        let outcome = Outcome {
+            id,
+            name,
+            pid,
+            note: note.map(str::to_owned),
+            error,
+        };
+        self.say(number, &Reply::Outcome(outcome));
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        connection.pending = connection.pending.saturating_sub(1);
+        if connection.pending == 0 {
+            self.done(number);
+        }
+    }
+}

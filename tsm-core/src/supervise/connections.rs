@@ -1,0 +1,291 @@
+//! Connections: reading requests without trusting them, and writing answers without waiting for anybody.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::fdstore::Keeper;
+use super::supervisor::{Ending, Kind, Supervisor, token};
+use crate::control::{Body, FrameBuffer, PROTOCOL, Reply, Request, SupervisorStatus, encode};
+use crate::error::Error;
+use crate::sys::poll::{Interest, Ready};
+use crate::sys::{self, clock};
+
+/// How long a client may take to say what it wants, and to hear an answer that waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many connections may be open at once.
+const MOST_CONNECTIONS: usize = 1024;
+
+pub(super) struct Connection {
+    socket: File,
+    peer_pid: u32,
+    incoming: FrameBuffer,
+    outgoing: Vec<u8>,
+    /// Outcomes that are still to come.
+    pub(super) pending: u32,
+    /// Since when it keeps us waiting: for its request, or for taking what we say.
+    waiting_since: Option<Duration>,
+    done: bool,
+}
+
+impl Connection {
+    /// When it is dropped for being slow.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.waiting_since.map(|since| since + PATIENCE)
+    }
+}
+
+impl Supervisor {
+    pub(super) fn accept_all(&mut self) {
+        while let Ok(Some(socket)) = sys::socket::accept(&self.listener) {
+            if let Err(error) = self.accept(socket) {
+                self.log.say(format_args!("refused a connection: {error}"));
+            }
+        }
+    }
+
+    pub(super) fn accept(&mut self, socket: OwnedFd) -> io::Result<()> {
+        let (uid, peer_pid) = sys::socket::peer(&socket)?;
+        if uid != 0 && uid != sys::account::effective_uid() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("from user {uid}"),
+            ));
+        }
+        if self.connections.len() >= MOST_CONNECTIONS {
+            return Err(io::Error::other("too many at once"));
+        }
+        let mut number = self.next_connection;
+        while self.connections.contains_key(&number) {
+            number = number.wrapping_add(1);
+        }
+        self.next_connection = number.wrapping_add(1);
+        self.poll
+            .add(&socket, token(Kind::Connection, number), Interest::Read)?;
+        let connection = Connection {
+            socket: socket.into(),
+            peer_pid,
+            incoming: FrameBuffer::default(),
+            outgoing: Vec::new(),
+            pending: 0,
+            waiting_since: Some(clock::monotonic()),
+            done: false,
+        };
+        self.connections.insert(number, connection);
+        Ok(())
+    }
+
+    pub(super) fn on_connection(&mut self, number: u32, event: Ready) {
+        if event.writable {
+            self.flush_connection(number);
+        }
+        if !event.readable {
+            return;
+        }
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            let Some(connection) = self.connections.get_mut(&number) else {
+                return;
+            };
+            match connection.socket.read(&mut bytes) {
+                // The command went away (Ctrl-C): what it asked for goes on.
+                Ok(0) => return self.drop_connection(number),
+                Ok(length) => connection.incoming.push(&bytes[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return self.drop_connection(number),
+            }
+            self.understand(number);
+        }
+    }
+
+    pub(super) fn understand(&mut self, number: u32) {
+        loop {
+            let Some(connection) = self.connections.get_mut(&number) else {
+                return;
+            };
+            let frame = match connection.incoming.take_frame() {
+                Ok(None) => return,
+                Ok(Some((json, blob))) => serde_json::from_slice::<Request>(json)
+                    .map(|request| (request, blob.to_vec()))
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            };
+            connection.waiting_since = None;
+            match frame {
+                Ok((request, blob)) => self.obey(number, request, &blob),
+                Err(reason) => {
+                    let error =
+                        Error::bad_value("request", format!("it cannot be understood: {reason}"));
+                    self.fail(number, &error);
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn obey(&mut self, number: u32, request: Request, blob: &[u8]) {
+        if request.version > PROTOCOL {
+            let reason = format!(
+                "the supervisor is tsm {} and older than this command; 'tsm supervisor stop', and the next command starts a new one",
+                env!("CARGO_PKG_VERSION")
+            );
+            return self.fail(number, &Error::bad_value("supervisor", reason));
+        }
+        let done = match request.body {
+            Body::Start(start) => self.start_new(number, *start, blob, &request.token, &request.by),
+            Body::Act(act) => self.act(number, &act, &request.token, &request.by),
+            Body::Status => {
+                let status = self.status();
+                self.say(number, &Reply::Status(status));
+                self.finish_connection(number);
+                Ok(())
+            }
+            Body::Shutdown => {
+                self.log.say(format_args!(
+                    "told to end by {}; the services stay up",
+                    request.by
+                ));
+                self.ending = Ending::LeaveServices;
+                // The end of the connection is the answer: it comes when this supervisor has ended.
+                self.say(number, &Reply::Accepted { names: Vec::new() });
+                Ok(())
+            }
+            Body::Handover => {
+                self.hand_over(number);
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            self.fail(number, &error);
+        }
+    }
+
+    pub(super) fn status(&self) -> SupervisorStatus {
+        SupervisorStatus {
+            pid: std::process::id(),
+            guardian: self
+                .guardian
+                .filter(|_| self.store.keeper() == Keeper::Guardian),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: self.started_ms,
+            processes: self.services.len() as u32,
+            running: self
+                .services
+                .values()
+                .filter(|service| service.live_pid().is_some())
+                .count() as u32,
+            foreground: self.options.foreground,
+        }
+    }
+
+    pub(super) fn done(&mut self, number: u32) {
+        let notices = std::mem::take(&mut self.notices);
+        self.say(number, &Reply::Done { notices });
+        self.finish_connection(number);
+    }
+
+    pub(super) fn fail(&mut self, number: u32, error: &Error) {
+        self.say(number, &Reply::Failed(error.into()));
+        self.finish_connection(number);
+    }
+
+    pub(super) fn finish_connection(&mut self, number: u32) {
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.done = true;
+        }
+        self.flush_connection(number);
+    }
+
+    pub(super) fn say(&mut self, number: u32, reply: &Reply) {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        match encode(reply, &[]) {
+            Ok(frame) => connection.outgoing.extend_from_slice(&frame),
+            Err(error) => self.log.say(format_args!("cannot answer: {error}")),
+        }
+        self.flush_connection(number);
+    }
+
+    pub(super) fn flush_connection(&mut self, number: u32) {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        while !connection.outgoing.is_empty() {
+            match connection.socket.write(&connection.outgoing) {
+                Ok(written) => drop(connection.outgoing.drain(..written)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection
+                        .waiting_since
+                        .get_or_insert_with(clock::monotonic);
+                    let _ = self.poll.modify(
+                        &connection.socket,
+                        token(Kind::Connection, number),
+                        Interest::ReadWrite,
+                    );
+                    return;
+                }
+                Err(_) => return self.drop_connection(number),
+            }
+        }
+        if connection.done {
+            return self.drop_connection(number);
+        }
+        if connection.waiting_since.is_some()
+            && !connection.incoming.is_partial()
+            && connection.pending > 0
+        {
+            connection.waiting_since = None;
+            let _ = self.poll.modify(
+                &connection.socket,
+                token(Kind::Connection, number),
+                Interest::Read,
+            );
+        }
+    }
+
+    pub(super) fn drop_connection(&mut self, number: u32) {
+        if let Some(connection) = self.connections.remove(&number) {
+            let _ = self.poll.remove(&connection.socket);
+        }
+        for waiters in self.waiters.values_mut() {
+            waiters.retain(|waiter| waiter.connection != number);
+        }
+        self.waiters.retain(|_, waiters| !waiters.is_empty());
+    }
+
+    /// Drops those who stall.
+    pub(super) fn drop_slow_connections(&mut self, now: Duration) {
+        let slow: Vec<(u32, u32)> = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.deadline().is_some_and(|at| at <= now))
+            .map(|(number, connection)| (*number, connection.peer_pid))
+            .collect();
+        for (number, pid) in slow {
+            self.log.say(format_args!(
+                "dropped the connection of process {pid}: it stalled for {} s",
+                PATIENCE.as_secs()
+            ));
+            self.drop_connection(number);
+        }
+    }
+
+    /// This supervisor ends: what was said and not taken yet is said as far as it is taken at once.
+    pub(super) fn flush_connections(&mut self) {
+        let numbers: Vec<u32> = self.connections.keys().copied().collect();
+        for number in numbers {
+            self.flush_connection(number);
+        }
+    }
+
+    /// The socket of a connection, for a handover.
+    pub(super) fn take_connection(&mut self, number: u32) -> Option<OwnedFd> {
+        let connection = self.connections.remove(&number)?;
+        let _ = self.poll.remove(&connection.socket);
+        Some(connection.socket.into())
+    }
+}

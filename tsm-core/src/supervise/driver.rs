@@ -1,0 +1,122 @@
+//! Driving the state machines: feeding them events, doing what comes out, and their deadlines.
+
+use std::time::Duration;
+
+use super::fail;
+use super::machine::{Action, Event, Phase};
+use super::supervisor::Supervisor;
+use crate::sys::{WaitStatus, clock};
+
+/// How many launches are made before other events get their turn.
+const LAUNCHES_AT_ONCE: usize = 16;
+/// How long exits gather before `/proc` is read to look for what they left behind.
+const SWEEP_DELAY: Duration = Duration::from_millis(4);
+
+impl Supervisor {
+    /// Feeds the state machine of a process, executes what comes out, and puts the new state on record.
+    pub(super) fn step(&mut self, id: u32, event: Event) {
+        let now = clock::monotonic();
+        let jitter = self.draw();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let (machine, actions) = service.machine.step(event, now, jitter);
+        service.machine = machine;
+        // The record follows before anything is done, so that a successor knows what was being done.
+        if service.sync_meta(now, clock::unix_ms()) {
+            service.dirty = true;
+        }
+        let launches_next = actions.contains(&Action::Launch);
+        if let Some(armed) = service.armed.take() {
+            self.deadlines.remove(&(armed, id));
+        }
+        if let Some(deadline) = machine.deadline() {
+            service.armed = Some(deadline);
+            self.deadlines.insert((deadline, id));
+        }
+        if !matches!(machine.phase, Phase::Ending { .. }) {
+            self.end_of_run(id);
+        }
+        // A launch writes the record itself, with its run.
+        if !launches_next && !actions.contains(&Action::Sweep) {
+            self.save(id);
+        }
+        for action in actions {
+            fail::point("action");
+            self.execute(id, action);
+        }
+    }
+
+    pub(super) fn execute(&mut self, id: u32, action: Action) {
+        match action {
+            Action::Launch => self.launches.push_back(id),
+            Action::Remember => self.remember(id),
+            Action::SignalGroup(force) => self.signal_group(id, force),
+            Action::SignalRest(force) => self.signal_rest(id, force),
+            Action::Sweep => {
+                self.sweeps.push(id);
+                if self.sweep_at.is_none() {
+                    self.sweep_at = Some(clock::monotonic());
+                }
+            }
+            Action::Remove => self.remove(id),
+            Action::Report(report) => self.report(id, report),
+        }
+    }
+
+    pub(super) fn fire_deadlines(&mut self) {
+        let now = clock::monotonic();
+        while let Some(&(at, id)) = self.deadlines.first() {
+            if at > now {
+                break;
+            }
+            self.deadlines.pop_first();
+            if let Some(service) = self.services.get_mut(&id) {
+                service.armed = None;
+            }
+            self.on_deadline(id);
+        }
+        let overdue: Vec<u32> = self
+            .awaited
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in overdue {
+            self.leader_ended(id, WaitStatus::Unknown);
+        }
+        self.drop_slow_connections(now);
+    }
+
+    pub(super) fn launch_some(&mut self) {
+        for _ in 0..LAUNCHES_AT_ONCE {
+            let Some(id) = self.launches.pop_front() else {
+                return;
+            };
+            self.launch(id);
+        }
+    }
+
+    pub(super) fn sweep_if_due(&mut self) {
+        let Some(at) = self.sweep_at else { return };
+        if self.sweeps.is_empty() || self.sweep_without_reading() {
+            self.sweep_at = None;
+        } else if clock::monotonic() >= at + SWEEP_DELAY || self.sweeps.len() == 1 {
+            self.sweep_at = None;
+            self.sweep_all();
+        } else {
+            self.sweep_at = Some(at);
+        }
+        if !self.sweeps.is_empty() && self.sweep_at.is_none() {
+            self.sweep_at = Some(clock::monotonic());
+        }
+    }
+
+    /// A number from 0 to 1 for jitter: xorshift, which is as random as jitter needs.
+    pub(super) fn draw(&mut self) -> f64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}

@@ -1,0 +1,138 @@
+//! Records: what the state machine says goes on disk and into the history.
+
+use std::time::Duration;
+
+use super::machine::{self, Report};
+use super::supervisor::Supervisor;
+use crate::events::{Event, EventKind};
+use crate::sys::clock;
+use crate::view::{self, ProcessView};
+
+/// How long changes gather before `status.json` is written.
+const STATUS_DELAY: Duration = Duration::from_millis(300);
+/// How long after a write failed for want of room it is tried again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+impl Supervisor {
+    pub(super) fn report(&mut self, id: u32, report: Report) {
+        let Some(service) = self.services.get(&id) else {
+            self.answer(id, report);
+            return;
+        };
+        let failures = service.machine.failures;
+        let name = service.name.clone();
+        match report {
+            Report::Started => {
+                let event = EventKind::Started {
+                    run: service.run(),
+                    pid: service.live_pid().unwrap_or(0),
+                };
+                self.note(id, event);
+            }
+            Report::Backoff { delay, slow } => {
+                self.note(
+                    id,
+                    EventKind::Backoff {
+                        delay_ms: delay.as_millis() as u64,
+                        failures,
+                        slow,
+                    },
+                );
+                if slow && failures == machine::SLOW_AFTER + 1 {
+                    self.log.say(format_args!(
+                        "'{name}' crashes again and again; from now on it is tried every 5 min"
+                    ));
+                }
+            }
+            Report::GaveUp => {
+                self.note(id, EventKind::GaveUp { failures });
+                self.log.say(format_args!(
+                    "'{name}' is given up after {failures} restarts in a row"
+                ));
+            }
+            Report::Stopped => self.note(id, EventKind::Stopped),
+            Report::Resists => {
+                let members = self.members_in_words(id);
+                self.log
+                    .say(format_args!("'{name}' resists SIGKILL: {members}"));
+                self.note(id, EventKind::Resists { members });
+            }
+            Report::StartFailed | Report::Ended | Report::Removed => {}
+        }
+        self.answer(id, report);
+    }
+
+    /// Appends to the history of a process.
+    pub(super) fn note(&mut self, id: u32, kind: EventKind) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        if let Err(error) = self.writer.append_event(&service.name, &Event::now(kind)) {
+            self.log.say(error);
+        }
+    }
+
+    /// Writes the record of a process, if it changed.
+    pub(super) fn save(&mut self, id: u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        if !service.dirty {
+            return;
+        }
+        match self.writer.write_meta(&service.name, &service.meta) {
+            Ok(()) => {
+                service.dirty = false;
+                self.unsaved.remove(&id);
+            }
+            Err(error) => {
+                // Supervision goes on in memory; the record is written when there is room.
+                if self.unsaved.insert(id) {
+                    self.log
+                        .say(format_args!("{error}; going on without, and trying again"));
+                }
+                self.retry_at = Some(clock::monotonic() + RETRY_DELAY);
+            }
+        }
+        self.status_changed();
+    }
+
+    pub(super) fn status_changed(&mut self) {
+        if self.status_at.is_none() {
+            self.status_at = Some(clock::monotonic() + STATUS_DELAY);
+        }
+    }
+
+    pub(super) fn write_status_if_due(&mut self) {
+        let now = clock::monotonic();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            let ids: Vec<u32> = self.unsaved.iter().copied().collect();
+            for id in ids {
+                self.save(id);
+            }
+            self.unblock_logs();
+        }
+        if self.status_at.is_some_and(|at| at <= now) {
+            self.status_at = None;
+            self.write_status();
+        }
+    }
+
+    /// Lets blocked logs be tried again in a while.
+    pub(super) fn retry_later(&mut self) {
+        if self.retry_at.is_none() {
+            self.retry_at = Some(clock::monotonic() + RETRY_DELAY);
+        }
+    }
+
+    pub(super) fn write_status(&mut self) {
+        let path = self.writer.home().status();
+        let views = self
+            .services
+            .values()
+            .map(|s| ProcessView::from_meta(&s.name, &s.meta, self.started_ms));
+        if let Err(error) = view::write_status(&path, views) {
+            self.log.say(error);
+        }
+    }
+}
