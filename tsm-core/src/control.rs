@@ -11,6 +11,6 @@ pub use client::{Client, Launcher};
 pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};
 pub(crate) use protocol::HANDOVER_RECORD;
 pub use protocol::{
-    ActOptions, ActRequest, Body, Outcome, PROTOCOL, Reply, ReportedError, Request, StartRequest,
-    SupervisorStatus, Verb,
+    ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, ReportedError, Request,
+    StartRequest, SupervisorStatus, Verb,
 };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::frame::{FrameBuffer, encode};
 use super::protocol::{
-    ActOptions, ActRequest, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
+    ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
     SupervisorStatus, Verb,
 };
 use crate::env::Environment;
@@ -169,8 +169,11 @@ impl Client {
     fn request(&self, body: Body) -> Request {
         Request {
             version: PROTOCOL,
-            token: token(),
-            by: self.by.clone(),
+            asked: Asked {
+                token: token(),
+                by: self.by.clone(),
+                resumed: false,
+            },
             body,
         }
     }
@@ -189,14 +192,18 @@ impl Client {
         blob: &[u8],
         mut on_reply: impl FnMut(Reply),
     ) -> Result<Vec<String>> {
-        let request = self.request(body.clone());
+        let mut request = self.request(body.clone());
         for _ in 0..ATTEMPTS {
             let socket = self.connect_or_start()?;
-            if let Attempt::Settled(notices) =
-                self.converse(socket, &request, blob, &mut on_reply)?
-            {
+            let mut accepted = false;
+            let heard = self.converse(socket, &request, blob, |reply| {
+                accepted |= matches!(reply, Reply::Accepted { .. });
+                on_reply(reply);
+            })?;
+            if let Attempt::Settled(notices) = heard {
                 return Ok(notices);
             }
+            request.asked.resumed |= accepted;
         }
         Err(self.unreachable("dies again and again; see logs/tsm.log in it"))
     }

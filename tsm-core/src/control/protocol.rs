@@ -17,12 +17,22 @@ pub(crate) const HANDOVER_RECORD: usize = 64;
 pub struct Request {
     /// [`PROTOCOL`].
     pub version: u32,
-    /// Drawn once for each command: a command that repeats its request to a new supervisor does not act twice.
-    pub token: String,
-    /// Who asks, for the history: the command, its user and terminal.
-    pub by: String,
+    /// Who asks.
+    pub asked: Asked,
     /// What.
     pub body: Body,
+}
+
+/// Who asks, and whether for the first time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// Drawn once for each command: a command that repeats its request to a new supervisor does not act twice.
+    pub token: String,
+    /// For the history: the command, its user and terminal.
+    pub by: String,
+    /// A supervisor that has died since had accepted this very request: what it had done of it is done.
+    #[serde(default)]
+    pub resumed: bool,
 }
 
 /// The requests.

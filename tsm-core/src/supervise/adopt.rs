@@ -124,6 +124,8 @@ impl Supervisor {
             Some("gone") => Desired::Gone,
             _ => Desired::Down,
         };
+        let first_start =
+            meta.run.unwrap_or(0) <= 1 && meta.exit.is_none() && meta.request.is_some();
         let state = meta.state.clone().unwrap_or_default();
         let run = meta.run.unwrap_or(0);
         let this_boot = meta.boot.as_deref() == Some(self.boot.as_str());
@@ -161,7 +163,8 @@ impl Supervisor {
             (None, _) if rebooted => Phase::Resting(Rest::Stopped),
             (None, "starting" | "stopping") if this_boot => {
                 let next = match desired {
-                    Desired::Up => Next::Launch { asked: false },
+                    // Its very first start: a command waits for it, and where it fails, no record stays.
+                    Desired::Up => Next::Launch { asked: first_start },
                     Desired::Down => Next::Rest(Rest::Stopped),
                     Desired::Gone => Next::Remove,
                 };
@@ -189,6 +192,7 @@ impl Supervisor {
         machine.restarts = meta.restarts.unwrap_or(0);
         let mut service = Service::new(name, meta, machine, stop_signal);
         service.dirty = false;
+        service.fresh = first_start && state == "starting" && leader.is_none();
         service.provisional = state == "starting" && leader.is_some();
         let pid = leader.as_ref().map(|leader| leader.identity.pid);
         service.leader = leader;

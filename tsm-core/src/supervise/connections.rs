@@ -134,8 +134,8 @@ impl Supervisor {
             return self.fail(number, &Error::bad_value("supervisor", reason));
         }
         let done = match request.body {
-            Body::Start(start) => self.start_new(number, *start, blob, &request.token, &request.by),
-            Body::Act(act) => self.act(number, &act, &request.token, &request.by),
+            Body::Start(start) => self.start_new(number, *start, blob, &request.asked),
+            Body::Act(act) => self.act(number, &act, &request.asked),
             Body::Status => {
                 let status = self.status();
                 self.say(number, &Reply::Status(status));
@@ -145,7 +145,7 @@ impl Supervisor {
             Body::Shutdown => {
                 self.log.say(format_args!(
                     "told to end by {}; the services stay up",
-                    request.by
+                    request.asked.by
                 ));
                 self.ending = Ending::LeaveServices;
                 // The end of the connection is the answer: it comes when this supervisor has ended.

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::supervisor::{Ending, Supervisor};
-use crate::control::{Body, HANDOVER_RECORD, PROTOCOL, Request, encode};
+use crate::control::{Asked, Body, HANDOVER_RECORD, PROTOCOL, Request, encode};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::logs::Stream;
@@ -34,8 +34,11 @@ pub(super) fn take_over(home: &Home) -> Result<HashMap<String, OwnedFd>> {
     let socket = sys::socket::connect(&home.socket()).at("connect to", home.socket())?;
     let request = Request {
         version: PROTOCOL,
-        token: String::new(),
-        by: format!("pid {}", std::process::id()),
+        asked: Asked {
+            token: String::new(),
+            by: format!("pid {}", std::process::id()),
+            resumed: false,
+        },
         body: Body::Handover,
     };
     let frame = encode(&request, &[]).doing("write a request")?;

@@ -1,11 +1,12 @@
 //! Requests: starting something new, and acting on processes that exist.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
-use crate::control::{ActRequest, Reply, StartRequest, Verb};
+use crate::control::{ActRequest, Asked, Reply, StartRequest, Verb};
 use crate::env::Environment;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
@@ -22,8 +23,7 @@ impl Supervisor {
         number: u32,
         start: StartRequest,
         blob: &[u8],
-        asked: &str,
-        by: &str,
+        asked: &Asked,
     ) -> Result<()> {
         if self.ending != Ending::No {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
@@ -70,9 +70,14 @@ impl Supervisor {
             return Ok(());
         };
         service.apply_spec(&start.spec);
-        service.meta.request = Some(asked.to_owned());
+        service.meta.request = Some(asked.token.clone());
         self.prepared.insert(id, (start.spec, environment));
-        self.note(id, EventKind::StartRequested { by: by.to_owned() });
+        self.note(
+            id,
+            EventKind::StartRequested {
+                by: asked.by.clone(),
+            },
+        );
         self.attach(number, id, Verb::Start);
         self.step(id, Event::Start);
         Ok(())
@@ -142,10 +147,10 @@ impl Supervisor {
             .map(|(id, _)| *id)
     }
 
-    fn id_of_request(&self, asked: &str) -> Option<u32> {
+    fn id_of_request(&self, asked: &Asked) -> Option<u32> {
         self.services
             .iter()
-            .find(|(_, service)| service.meta.request.as_deref() == Some(asked))
+            .find(|(_, service)| service.meta.request.as_deref() == Some(asked.token.as_str()))
             .map(|(id, _)| *id)
     }
 
@@ -200,32 +205,28 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn act(
-        &mut self,
-        number: u32,
-        act: &ActRequest,
-        asked: &str,
-        by: &str,
-    ) -> Result<()> {
+    pub(super) fn act(&mut self, number: u32, act: &ActRequest, asked: &Asked) -> Result<()> {
         let mut ids = Vec::new();
+        let mut seen = HashSet::new();
         for text in &act.selectors {
             let selector: Selector = text.parse()?;
             let selected = self.select(&selector);
             if selected.is_empty() && !selector.may_be_empty() {
-                if act.verb == Verb::Delete && self.deleted_by(asked) {
+                // A supervisor that died had found it, and the next one has gone on with deleting it.
+                if act.verb == Verb::Delete && asked.resumed {
                     continue;
                 }
                 return Err(self.no_such_process(text));
             }
             for id in selected {
-                if !ids.contains(&id) {
-                    ids.push(id);
+                if seen.insert(id) {
+                    ids.push((id, selector.is_wide()));
                 }
             }
         }
         let names = ids
             .iter()
-            .filter_map(|id| self.services.get(id))
+            .filter_map(|(id, _)| self.services.get(id))
             .map(|service| service.name.clone())
             .collect();
         self.say(number, &Reply::Accepted { names });
@@ -235,32 +236,36 @@ impl Supervisor {
         if ids.is_empty() {
             self.done(number);
         }
-        for id in ids {
-            self.act_on(number, id, act, asked, by);
+        for (id, by_the_way) in ids {
+            self.act_on(number, id, act, asked, by_the_way);
         }
         Ok(())
     }
 
-    fn act_on(&mut self, number: u32, id: u32, act: &ActRequest, asked: &str, by: &str) {
+    /// `by_the_way`: it was selected among others, so that what runs already is no mistake.
+    fn act_on(&mut self, number: u32, id: u32, act: &ActRequest, asked: &Asked, by_the_way: bool) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        let by = by.to_owned();
+        let by = asked.by.clone();
         let resting = matches!(service.machine.phase, Phase::Resting(_));
         let (event, kind, note) = match act.verb {
             Verb::Start
                 if service.live_pid().is_some()
                     && !matches!(service.machine.phase, Phase::Ending { .. }) =>
             {
+                if by_the_way {
+                    return self.settle(number, id, Some("was running"), None);
+                }
                 // Asked again after a supervisor died: then this is what was asked for.
-                if service.meta.request.as_deref() != Some(asked) {
+                if service.meta.request.as_deref() != Some(asked.token.as_str()) {
                     let error = self.already_there(id);
                     return self.settle(number, id, None, Some((&error).into()));
                 }
                 return self.settle(number, id, None, None);
             }
             Verb::Start => (Event::Start, EventKind::StartRequested { by }, None),
-            Verb::Restart if service.meta.request.as_deref() == Some(asked) => {
+            Verb::Restart if service.meta.request.as_deref() == Some(asked.token.as_str()) => {
                 if service.live_pid().is_some()
                     && matches!(service.machine.phase, Phase::Running { .. })
                 {
@@ -298,7 +303,7 @@ impl Supervisor {
             }
         };
         if matches!(act.verb, Verb::Start | Verb::Restart | Verb::Delete) {
-            service.meta.request = Some(asked.to_owned());
+            service.meta.request = Some(asked.token.clone());
             service.dirty = true;
         }
         let home = self.writer.home();
@@ -328,21 +333,8 @@ impl Supervisor {
         if let Err(error) = self.writer.remove(&service.name, service.keep_logs) {
             self.log.say(error);
         }
-        if let Some(asked) = &service.meta.request {
-            self.deleted
-                .push_back((asked.clone(), id, service.name.clone()));
-            if self.deleted.len() > 64 {
-                self.deleted.pop_front();
-            }
-        }
         // Waiting commands are told the name that it had.
         self.removed_names.insert(id, service.name.clone());
         self.status_changed();
-    }
-
-    fn deleted_by(&self, asked: &str) -> bool {
-        // A new supervisor does not know what its predecessor deleted; then nothing is left of it, which is what was
-        // asked for, and a command that asks again says so by its token's attempt.
-        self.deleted.iter().any(|(request, _, _)| request == asked)
     }
 }

@@ -101,8 +101,6 @@ pub(super) struct Supervisor {
     pub(super) awaited: BTreeMap<u32, Duration>,
     /// The highest id that any record ever had here.
     pub(super) highest_id: u32,
-    /// Requests whose processes were deleted, for commands that ask again.
-    pub(super) deleted: VecDeque<(String, u32, crate::name::ProcessName)>,
     /// The names that deleted processes had, until their commands were told.
     pub(super) removed_names: HashMap<u32, crate::name::ProcessName>,
     /// Who belongs to which service, as long as one round of the loop lasts.
@@ -237,7 +235,6 @@ impl Supervisor {
             random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
             awaited: BTreeMap::new(),
             highest_id: 0,
-            deleted: VecDeque::new(),
             removed_names: HashMap::new(),
             remembered: None,
             signals,

@@ -290,6 +290,9 @@ pub fn parse_report(bytes: &[u8]) -> Option<LaunchFailure> {
 /// The most bytes that a report has.
 pub const REPORT_BYTES: usize = REPORT_MAX;
 
+/// How many bytes of names one variable holds.
+const NAMES_IN_ONE: usize = 100 << 10;
+
 /// What the guardian executes to have a supervisor. Nothing is allocated when it is used.
 #[derive(Debug)]
 pub struct SupervisorImage {
@@ -319,9 +322,16 @@ impl SupervisorImage {
         // `LISTEN_PID` is only known to the child, which writes its digits here.
         let mut listen_pid = *b"LISTEN_PID=0000000000\0";
         let mut own: Vec<Vec<u8>> = Vec::new();
-        own.try_reserve_exact(3)?;
+        own.try_reserve(4)?;
         own.push(format!("LISTEN_FDS={count}\0").into_bytes());
-        own.push([b"LISTEN_FDNAMES=", names, b"\0"].concat());
+        // One string may have 128 KiB (`execve(2)`, MAX_ARG_STRLEN): many names are given in several.
+        for (number, piece) in names.chunks(NAMES_IN_ONE).enumerate() {
+            let variable = match number {
+                0 => "LISTEN_FDNAMES=".to_owned(),
+                _ => format!("LISTEN_FDNAMES_{number}="),
+            };
+            own.push([variable.as_bytes(), piece, b"\0"].concat());
+        }
         own.push(format!("TSM_STORE_FD={}\0", 3 + count).into_bytes());
         let mut environment = pointers(&self.environment);
         environment.pop();
@@ -415,7 +425,13 @@ pub fn take_listen_fds(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String
     let count = text("LISTEN_FDS")
         .and_then(|n| n.parse::<RawFd>().ok())
         .unwrap_or(0);
-    let names = text("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = text("LISTEN_FDNAMES").unwrap_or_default();
+    for number in 1.. {
+        match text(&format!("LISTEN_FDNAMES_{number}")) {
+            Some(more) => names.push_str(&more),
+            None => break,
+        }
+    }
     let mut names = names.split(':');
     (3..3 + count)
         .filter_map(|number| {
