@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -15,7 +16,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::processes::{self, Seen};
-use crate::wait::{DEADLINE, wait_for, wait_until, within};
+use crate::wait::{DEADLINE, wait_for, within};
 
 /// The program under test.
 pub(crate) const TSM: &str = env!("CARGO_BIN_EXE_tsm");
@@ -164,7 +165,10 @@ impl Bed {
     }
 
     /// `tsm ARGS`, ready to run.
-    pub(crate) fn tsm_command<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+    pub(crate) fn tsm_command<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+    ) -> Command {
         let mut command = self.command(TSM);
         command.args(args);
         command
@@ -349,7 +353,13 @@ impl Bed {
         if self.home().is_dir() {
             // A test may have left records that cannot be read: what matters is what is left.
             let home = self.home();
-            run(self.tsm_command(["kill", "--all"]).arg("--home").arg(&home));
+            let home = home.as_os_str();
+            let option = OsStr::new("--home");
+            let tsm = |words: [&'static str; 2]| {
+                let words = words.map(OsStr::new);
+                run(self.tsm_command([option, home].into_iter().chain(words)))
+            };
+            tsm(["kill", "--all"]);
             let status = self.supervisor();
             let keepers: Vec<Seen> = ["pid", "guardian"]
                 .iter()
@@ -357,10 +367,7 @@ impl Bed {
                 .filter(|&pid| processes::stat(pid as u32).is_some())
                 .map(|pid| Seen::now(pid as u32))
                 .collect();
-            run(self
-                .tsm_command(["supervisor", "stop"])
-                .arg("--home")
-                .arg(&home));
+            tsm(["supervisor", "stop"]);
             if within(DEADLINE, || {
                 keepers.iter().all(|k| !k.is_alive()).then_some(())
             })
@@ -426,13 +433,12 @@ pub(crate) fn finish(child: Child, line: &str) -> Output {
     });
     let output = match ended.recv_timeout(2 * DEADLINE) {
         Ok(output) => output.unwrap(),
-        Err(_) if process.is_alive() => {
+        Err(error) if process.is_alive() => {
             process.signal(Signal::KILL);
-            panic!("`{line}` did not end");
+            panic!("`{line}` did not end: {error}");
         }
-        Err(_) => panic!("`{line}` ended, and somebody still holds its output"),
+        Err(error) => panic!("`{line}` ended, and somebody still holds its output: {error}"),
     };
-    use std::os::unix::process::ExitStatusExt as _;
     let status = output.status.code();
     Output {
         line: line.to_owned(),
@@ -475,7 +481,7 @@ impl Going {
         while !self.text.contains(text) {
             match self.heard.recv_timeout(DEADLINE) {
                 Ok(bytes) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(_) => panic!("{text:?} was never printed; so far: {:?}", self.text),
+                Err(error) => panic!("no {text:?}, {error}; so far: {:?}", self.text),
             }
         }
     }
@@ -505,12 +511,6 @@ pub(crate) fn free_port() -> u16 {
 /// Whether nobody listens on a port.
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-}
-
-/// Waits until nobody listens on a port.
-#[track_caller]
-pub(crate) fn wait_free(port: u16) {
-    wait_until(&format!("port {port} is free"), || is_free(port));
 }
 
 /// Whether these tests run as root.

@@ -41,7 +41,11 @@ fn of_forty_starts_of_one_name_one_wins() {
 fn of_forty_starts_of_one_script_one_wins() {
     let bed = Bed::new();
     bed.script("api.sh", "#!/bin/sh\necho ran >> runs\nexec sleep 100000\n");
-    let outcomes = outcomes((0..40).map(|_| spawn(&bed, &["start", "./api.sh"])).collect());
+    let outcomes = outcomes(
+        (0..40)
+            .map(|_| spawn(&bed, &["start", "./api.sh"]))
+            .collect(),
+    );
     let won = outcomes.iter().filter(|output| output.status == 0).count();
     let there = outcomes.iter().filter(|output| output.status == 4).count();
     assert_eq!((won, there), (1, 39), "{outcomes:#?}");
@@ -101,11 +105,13 @@ fn commands_that_contradict_each_other_leave_something_sensible() {
 fn a_list_is_whole_at_every_moment() {
     let bed = Bed::new();
     bed.start_idle("a");
+    let status = bed.home().join("status.json");
+    crate::wait::wait_until("status.json is written", || status.exists());
     let changes: Vec<_> = (0..10).map(|_| spawn(&bed, &["restart", "a"])).collect();
     for _ in 0..20 {
         let views = bed.list();
         assert_eq!(views.len(), 1);
-        let text = std::fs::read_to_string(bed.home().join("status.json")).unwrap();
+        let text = std::fs::read_to_string(&status).unwrap();
         let status: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(status.as_array().unwrap().len(), 1);
     }

@@ -108,7 +108,10 @@ fn variables_survive_restart_crash_stop_and_another_shell() {
 
     bed.tsm(["stop", "a"]).ok();
     let mut other = bed.tsm_command(["start", "a"]);
-    other.env("OTHER", "shell").env("EMPTY", "no").env_remove("COLUMNS");
+    other
+        .env("OTHER", "shell")
+        .env("EMPTY", "no")
+        .env_remove("COLUMNS");
     run(other).ok();
     assert_environment(bed.pid("a"), &expected, "after stop and start");
 
@@ -136,8 +139,10 @@ fn restart_from_another_shell_keeps_the_environment() {
 fn tsm_says_who_a_process_is() {
     let bed = Bed::new();
     bed.start_idle("before");
-    bed.tsm(["start", "--name", "api", "--port", "4001", "--", "sleep", "100000"])
-        .ok();
+    bed.tsm([
+        "start", "--name", "api", "--port", "4001", "--", "sleep", "100000",
+    ])
+    .ok();
     let pid = bed.pid("api");
     let variable = |name| processes::variable(pid, name).map(|v| v.into_string().unwrap());
     assert_eq!(variable("TSM_ID").as_deref(), Some("2"));
@@ -210,9 +215,14 @@ fn a_service_may_start_another_one_that_lives_on_its_own() {
 #[test]
 fn variables_are_set_and_the_last_one_counts() {
     let bed = Bed::new();
-    let args = ["--env", "A=1", "--env", "B=x=y z", "--env", "A=2", "--env", "EMPTY="];
+    let args = [
+        "--env", "A=1", "--env", "B=x=y z", "--env", "A=2", "--env", "EMPTY=",
+    ];
     let mut command = bed.tsm_command(["start", "--name", "a"]);
-    command.args(args).args(["--", "sleep", "100000"]).env("A", "0");
+    command
+        .args(args)
+        .args(["--", "sleep", "100000"])
+        .env("A", "0");
     run(command).ok();
     let pid = bed.pid("a");
     assert_eq!(processes::variable(pid, "A").unwrap(), "2");
@@ -247,7 +257,11 @@ fn bash_reads_the_snapshot_without_a_word() {
     let found: Vec<&[u8]> = output.bytes.split(|&b| b == 0).collect();
     for (name, value) in plain {
         let entry = [&name[..], b"=", &value].concat();
-        assert!(found.contains(&&*entry), "{}", String::from_utf8_lossy(&name));
+        assert!(
+            found.contains(&&*entry),
+            "{}",
+            String::from_utf8_lossy(&name)
+        );
     }
     assert!(!output.stdout.contains("\0INJECTED="));
 }

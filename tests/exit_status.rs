@@ -25,7 +25,10 @@ fn what_was_done_exits_0() {
     ] {
         let output = bed.tsm(args).ok();
         assert_eq!(output.stderr, "", "{args:?}");
-        assert!(!output.stdout.is_empty() || args == ["logs", "api"], "{args:?}");
+        assert!(
+            !output.stdout.is_empty() || args == ["logs", "api"],
+            "{args:?}"
+        );
     }
 }
 
@@ -39,7 +42,12 @@ fn quiet_says_nothing_but_errors() {
     bed.tsm(["stop", "api"]).ok();
     let stopped = bed.tsm(["stop", "api", "--quiet"]).ok();
     assert_eq!(stopped.stdout + &stopped.stderr, "");
-    assert!(bed.tsm(["-q", "stop", "b"]).exits(3).message().contains("'b'"));
+    assert!(
+        bed.tsm(["-q", "stop", "b"])
+            .exits(3)
+            .message()
+            .contains("'b'")
+    );
 }
 
 #[test]
@@ -104,7 +112,15 @@ fn wrong_usage_exits_2_in_at_most_four_lines_and_changes_nothing() {
 #[test]
 fn the_same_port_twice_is_no_mistake_and_the_option_wins_over_the_shell() {
     let bed = Bed::new();
-    let start = ["start", "--name", "a", "--env", "PORT=4001", "--port", "4001"];
+    let start = [
+        "start",
+        "--name",
+        "a",
+        "--env",
+        "PORT=4001",
+        "--port",
+        "4001",
+    ];
     bed.tsm(start.iter().chain(&["--", "sleep", "100000"])).ok();
     let port = crate::processes::variable(bed.pid("a"), "PORT");
     assert_eq!(port.unwrap(), "4001");
@@ -147,7 +163,12 @@ fn what_is_there_already_exits_4() {
     let pid = bed.start_idle("api");
     let again = ["start", "--name", "api", "--", "sleep", "5"];
     assert!(bed.tsm(again).exits(4).message().contains("'api'"));
-    assert!(bed.tsm(["start", "api"]).exits(4).message().contains("'api'"));
+    assert!(
+        bed.tsm(["start", "api"])
+            .exits(4)
+            .message()
+            .contains("'api'")
+    );
     assert_eq!(bed.pid("api"), pid);
     bed.tsm(["stop", "api"]).ok();
     // A name that is given is for something new, also where what has it rests.

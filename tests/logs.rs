@@ -80,10 +80,13 @@ fn bytes_come_out_unchanged() {
     let bed = Bed::new();
     let mut bytes: Vec<u8> = (0..=255).collect();
     bytes.extend_from_slice(b"\r\n\n\x1b[31mred\x1b[0m\n");
-    bytes.extend_from_slice(&[b'x'; 200_000]);
+    bytes.resize(bytes.len() + 200_000, b'x');
     bytes.extend_from_slice(b"\nno newline at the end");
     bed.file("bytes", &bytes);
-    bed.script("cat.sh", "#!/bin/sh\ncat bytes\ncat bytes >&2\nexec sleep 100000\n");
+    bed.script(
+        "cat.sh",
+        "#!/bin/sh\ncat bytes\ncat bytes >&2\nexec sleep 100000\n",
+    );
     bed.tsm(["start", "./cat.sh"]).ok();
     bed.wait_log("cat.err", "at the end");
     assert!(fs::read(bed.home().join("logs/cat.out")).unwrap() == bytes);
@@ -97,14 +100,20 @@ fn bytes_come_out_unchanged() {
 #[test]
 fn what_a_process_said_last_is_in_its_log() {
     let bed = Bed::new();
-    bed.script("last.sh", "#!/bin/sh\necho begin; echo 'the end' >&2; printf unfinished; exit 3\n");
+    bed.script(
+        "last.sh",
+        "#!/bin/sh\necho begin; echo 'the end' >&2; printf unfinished; exit 3\n",
+    );
     bed.tsm(["start", "./last.sh", "--restart", "no"]).ok();
     bed.wait_state("last", "failed");
     let log = |name: &str| fs::read_to_string(bed.home().join("logs").join(name)).unwrap();
     assert_eq!(log("last.out"), "begin\nunfinished");
     assert_eq!(log("last.err"), "the end\n");
     bed.tsm(["stop", "last"]).ok();
-    assert_eq!(bed.tsm(["logs", "last", "--out"]).ok().stdout, "begin\nunfinished");
+    assert_eq!(
+        bed.tsm(["logs", "last", "--out"]).ok().stdout,
+        "begin\nunfinished"
+    );
 }
 
 #[test]
@@ -153,12 +162,15 @@ fn several_processes_stand_before_their_lines() {
 fn delete_keeps_the_logs_only_where_told() {
     let bed = Bed::new();
     bed.script("a.sh", "#!/bin/sh\necho hello\nexec sleep 100000\n");
-    for (option, left) in [(None, &[""; 0][..]), (Some("--keep-logs"), &["logs/a.err", "logs/a.out"])] {
+    for (option, left) in [
+        (None, &[""; 0][..]),
+        (Some("--keep-logs"), &["logs/a.err", "logs/a.out"]),
+    ] {
         bed.tsm(["start", "./a.sh"]).ok();
         bed.wait_log("a.out", "hello\n");
         bed.tsm(["delete", "a"].into_iter().chain(option)).ok();
         let mut files = bed.process_files();
-        files.retain(|name| !name.ends_with(".idx"));
+        files.retain(|name| !name.contains(".idx"));
         assert_eq!(files, left);
     }
 }

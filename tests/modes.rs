@@ -26,7 +26,10 @@ fn everything_is_private(bed: &Bed) {
 fn every_file_is_private_whatever_the_umask() {
     for umask in ["000", "077", "277"] {
         let bed = Bed::new();
-        bed.script("talk.sh", "#!/bin/sh\necho x; echo y >&2; exec sleep 100000\n");
+        bed.script(
+            "talk.sh",
+            "#!/bin/sh\necho x; echo y >&2; exec sleep 100000\n",
+        );
         let tsm = |words: &str| bed.shell(&format!("umask {umask}; \"$0\" {words}")).ok();
         tsm("start ./talk.sh");
         tsm("start --name b -- sleep 100000");
@@ -43,8 +46,18 @@ fn every_file_is_private_whatever_the_umask() {
         everything_is_private(&bed);
         tsm("delete b");
         everything_is_private(&bed);
-        for expected in ["next_id", "layout", "status.json", "supervisor.sock", ".lock", "logs/tsm.log"] {
-            assert!(bed.files().iter().any(|name| name == expected), "{expected}");
+        for expected in [
+            "next_id",
+            "layout",
+            "status.json",
+            "supervisor.sock",
+            ".lock",
+            "logs/tsm.log",
+        ] {
+            assert!(
+                bed.files().iter().any(|name| name == expected),
+                "{expected}"
+            );
         }
     }
 }
@@ -72,12 +85,17 @@ fn root_does_not_use_another_user_s_home_unasked() {
     fs::set_permissions(bed.home(), fs::Permissions::from_mode(0o700)).unwrap();
     chown(bed.home(), Some(NOBODY), Some(NOBODY)).unwrap();
     let home = bed.home();
-    let output = bed.tsm(["start", "--name", "a", "--", "sleep", "1"]).exits(1);
+    let output = bed
+        .tsm(["start", "--name", "a", "--", "sleep", "1"])
+        .exits(1);
     assert!(output.message().contains("owned by nobody"), "{output:?}");
     assert!(output.message().contains("--home"), "{output:?}");
     for args in [&["list"][..], &["info", "a"], &["stop", "all"]] {
         let output = bed.tsm(args).exits(1);
-        assert!(output.message().contains("owned by nobody"), "{args:?}: {output:?}");
+        assert!(
+            output.message().contains("owned by nobody"),
+            "{args:?}: {output:?}"
+        );
     }
     assert_eq!(bed.files(), [""; 0]);
     bed.tsm(["list", "--home", home.to_str().unwrap()]).ok();
@@ -96,7 +114,13 @@ fn another_user_is_told_whose_home_it_is() {
     let mut copy = bed.command("cp");
     copy.arg(TSM).arg(&program);
     run(copy).ok();
-    for args in [&["list"][..], &["list", "--json"], &["info", "a"], &["stop", "a"], &["logs", "a"]] {
+    for args in [
+        &["list"][..],
+        &["list", "--json"],
+        &["info", "a"],
+        &["stop", "a"],
+        &["logs", "a"],
+    ] {
         let mut command = bed.command(&program);
         command.args(args).uid(NOBODY).gid(NOBODY);
         let output = run(command).exits(1);

@@ -13,7 +13,11 @@ fn leaves_no_trace(bed: &Bed) {
     let first = bed.start_idle("first");
     let second = bed.start_idle("second");
     assert_ne!(first, second);
-    let ids: Vec<u64> = bed.list().iter().map(|v| v["id"].as_u64().unwrap()).collect();
+    let ids: Vec<u64> = bed
+        .list()
+        .iter()
+        .map(|v| v["id"].as_u64().unwrap())
+        .collect();
     assert!(ids[0] >= 1 && ids[1] > ids[0], "{ids:?}");
 }
 
@@ -22,7 +26,10 @@ fn refused(bed: &Bed, args: &[&str], words: &[&str]) {
     let output = bed.tsm([&["start"], args].concat()).exits(1);
     let message = output.message();
     for word in words {
-        assert!(message.contains(word), "{args:?} misses {word:?}: {message}");
+        assert!(
+            message.contains(word),
+            "{args:?} misses {word:?}: {message}"
+        );
     }
 }
 
@@ -31,7 +38,11 @@ fn a_missing_interpreter_is_named_with_its_path() {
     let bed = Bed::new();
     bed.script("a.sh", "#!/no/such/interpreter -x\n");
     refused(&bed, &["./a.sh"], &["/no/such/interpreter"]);
-    refused(&bed, &["./a.sh", "--name", "named"], &["'named'", "/no/such/interpreter"]);
+    refused(
+        &bed,
+        &["./a.sh", "--name", "named"],
+        &["'named'", "/no/such/interpreter"],
+    );
     bed.script("b", "#!/usr/bin/env\r\n");
     refused(&bed, &["./b"], &["/usr/bin/env", "carriage return"]);
     leaves_no_trace(&bed);
@@ -41,7 +52,11 @@ fn a_missing_interpreter_is_named_with_its_path() {
 fn a_file_that_says_nothing_of_how_to_run_it_is_refused() {
     let bed = Bed::new();
     bed.file("data.bin", "x");
-    refused(&bed, &["./data.bin"], &["data.bin", "chmod +x", "--interpreter"]);
+    refused(
+        &bed,
+        &["./data.bin"],
+        &["data.bin", "chmod +x", "--interpreter"],
+    );
     bed.file("noextension", "x");
     refused(&bed, &["noextension"], &["noextension", "not executable"]);
     fs::create_dir(bed.path("directory.sh")).unwrap();
@@ -58,7 +73,11 @@ fn a_program_that_cannot_be_executed_is_refused() {
     bed.script("broken.sh", "#!/bin/sh\n");
     let broken = bed.path("broken.sh");
     fs::set_permissions(&broken, fs::Permissions::from_mode(0o644)).unwrap();
-    refused(&bed, &["./broken.sh", "--interpreter", "none"], &["broken.sh", "Permission denied"]);
+    refused(
+        &bed,
+        &["./broken.sh", "--interpreter", "none"],
+        &["broken.sh", "Permission denied"],
+    );
     // An ELF header and nothing behind it.
     bed.script("torn", "\x7fELF");
     refused(&bed, &["./torn"], &["torn"]);
@@ -69,7 +88,9 @@ fn a_program_that_cannot_be_executed_is_refused() {
 fn a_working_directory_that_is_none_is_refused() {
     let bed = Bed::new();
     bed.file("file", "");
-    let output = bed.tsm(["start", "--cwd", "nowhere", "sleep", "1"]).exits(1);
+    let output = bed
+        .tsm(["start", "--cwd", "nowhere", "sleep", "1"])
+        .exits(1);
     assert!(output.message().contains("nowhere"), "{output:?}");
     let output = bed.tsm(["start", "--cwd", "file", "sleep", "1"]);
     assert!(matches!(output.status, 1 | 2), "{output:?}");
@@ -94,8 +115,14 @@ fn another_user_s_locked_directory_is_named() {
     bed.script("mine.sh", "#!/bin/sh\n");
     let mine = bed.path("mine.sh");
     fs::set_permissions(&mine, fs::Permissions::from_mode(0o700)).unwrap();
-    refused(&bed, &["--user", "nobody", "./mine.sh"], &["mine.sh", "Permission denied"]);
-    let output = bed.tsm(["start", "--user", "no-such-user", "sleep", "1"]).exits(2);
+    refused(
+        &bed,
+        &["--user", "nobody", "./mine.sh"],
+        &["mine.sh", "Permission denied"],
+    );
+    let output = bed
+        .tsm(["start", "--user", "no-such-user", "sleep", "1"])
+        .exits(2);
     assert!(output.message().contains("no-such-user"));
     leaves_no_trace(&bed);
 }
@@ -106,7 +133,10 @@ fn an_environment_that_is_too_large_is_named() {
     // Together more than the kernel takes for a program, each of them less than it takes for a string.
     let mut command = bed.tsm_command(["start", "--name", "a"]);
     for number in 0..16 {
-        command.args(["--env", &format!("LARGE_{number}={}", "x".repeat(120 << 10))]);
+        command.args([
+            "--env",
+            &format!("LARGE_{number}={}", "x".repeat(120 << 10)),
+        ]);
     }
     command.args(["--", "sleep", "100000"]);
     let started = crate::bed::run(command);
@@ -128,7 +158,10 @@ fn a_known_process_whose_script_is_gone_keeps_its_record() {
     assert!(output.message().contains("a.sh"), "{output:?}");
     let view = bed.view("a");
     assert_eq!(view["state"], "failed");
-    assert!(view["exit"]["reason"].as_str().unwrap().contains("a.sh"), "{view}");
+    assert!(
+        view["exit"]["reason"].as_str().unwrap().contains("a.sh"),
+        "{view}"
+    );
     bed.script("a.sh", "#!/bin/sh\nexec sleep 100000\n");
     bed.tsm(["start", "a"]).ok();
     assert_eq!(bed.view("a")["id"], 1);

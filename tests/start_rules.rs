@@ -23,7 +23,10 @@ fn command_line(pid: u32) -> Vec<String> {
 #[test]
 fn a_script_is_executed_by_its_shebang() {
     let bed = Bed::new();
-    bed.script("bin/server.sh", "#!/bin/sh -u\necho \"$0 $1\"; exec sleep 100000\n");
+    bed.script(
+        "bin/server.sh",
+        "#!/bin/sh -u\necho \"$0 $1\"; exec sleep 100000\n",
+    );
     let started = bed.tsm(["start", "bin/server.sh", "a b"]).ok();
     assert!(started.stdout.starts_with("Starting process: server\n"));
     let path = bed.path("bin/server.sh");
@@ -41,19 +44,28 @@ fn a_script_is_executed_by_its_shebang() {
 fn without_an_x_bit_the_extension_says_what_executes_it() {
     let bed = Bed::new();
     bed.file("one.sh", "echo \"sh $1\"; exec sleep 100000\n");
-    bed.file("two.py", "import sys, time\nprint('py', sys.argv[1], flush=True)\ntime.sleep(100000)\n");
+    bed.file(
+        "two.py",
+        "import sys, time\nprint('py', sys.argv[1], flush=True)\ntime.sleep(100000)\n",
+    );
     for name in ["one.sh", "two.py"] {
         bed.tsm(["start", name, "x"]).ok();
     }
     assert_eq!(bed.wait_log("one.out", "\n"), "sh x\n");
     assert_eq!(bed.wait_log("two.out", "\n"), "py x\n");
     if crate::programs::has("node") {
-        bed.file("three.js", "console.log('js', process.argv[2]); setInterval(() => {}, 1e6)\n");
+        bed.file(
+            "three.js",
+            "console.log('js', process.argv[2]); setInterval(() => {}, 1e6)\n",
+        );
         bed.tsm(["start", "three.js", "x"]).ok();
         assert_eq!(bed.wait_log("three.out", "\n"), "js x\n");
     }
     // An x bit without a first line that the kernel knows: the extension counts too, and without one the shell.
-    bed.script("four.py", "import time\nprint('py', flush=True)\ntime.sleep(100000)\n");
+    bed.script(
+        "four.py",
+        "import time\nprint('py', flush=True)\ntime.sleep(100000)\n",
+    );
     bed.script("five", "echo sh; exec sleep 100000\n");
     for name in ["./four.py", "./five"] {
         bed.tsm(["start", name]).ok();
@@ -66,9 +78,13 @@ fn without_an_x_bit_the_extension_says_what_executes_it() {
 fn an_interpreter_that_is_named_wins() {
     let bed = Bed::new();
     bed.file("data.txt", "echo \"$0 $-\"; exec sleep 100000\n");
-    bed.tsm(["start", "data.txt", "--interpreter", "sh -u"]).ok();
+    bed.tsm(["start", "data.txt", "--interpreter", "sh -u"])
+        .ok();
     let said = bed.wait_log("data.out", "\n");
-    assert!(said.starts_with(bed.path("data.txt").to_str().unwrap()), "{said}");
+    assert!(
+        said.starts_with(bed.path("data.txt").to_str().unwrap()),
+        "{said}"
+    );
     assert!(said.trim_end().contains('u'), "{said}");
     assert_eq!(bed.info("data")["name"], "data");
 }
@@ -89,9 +105,17 @@ fn a_program_on_path_gets_the_words_behind_it() {
 #[test]
 fn a_command_line_is_split_and_only_shell_syntax_needs_a_shell() {
     let bed = Bed::new();
-    bed.script("say.sh", "#!/bin/sh\nprintf '<%s>' \"$@\"; echo; exec sleep 100000\n");
-    bed.tsm(["start", "./say.sh 'a b' \"c\" --d=e '$HOME' f\\ g", "--name", "words"])
-        .ok();
+    bed.script(
+        "say.sh",
+        "#!/bin/sh\nprintf '<%s>' \"$@\"; echo; exec sleep 100000\n",
+    );
+    bed.tsm([
+        "start",
+        "./say.sh 'a b' \"c\" --d=e '$HOME' f\\ g",
+        "--name",
+        "words",
+    ])
+    .ok();
     assert_eq!(
         bed.wait_log("words.out", "\n"),
         "<a b><c><--d=e><$HOME><f g>\n"
@@ -130,7 +154,12 @@ fn the_same_program_again_is_the_same_process() {
     bed.script("server.sh", IDLE);
     bed.script("other/server.sh", IDLE);
     bed.tsm(["start", "./server.sh"]).ok();
-    assert!(bed.tsm(["start", "server.sh"]).exits(4).message().contains("'server'"));
+    assert!(
+        bed.tsm(["start", "server.sh"])
+            .exits(4)
+            .message()
+            .contains("'server'")
+    );
     // Other arguments, another directory, another file: another process.
     bed.tsm(["start", "./server.sh", "x"]).ok();
     bed.tsm(["start", "./server.sh", "--cwd", "other"]).ok();
@@ -141,10 +170,17 @@ fn the_same_program_again_is_the_same_process() {
     command.env("NOW", "later");
     let started = crate::bed::run(command).ok();
     assert!(started.stdout.starts_with("Starting process: server\n"));
-    assert!(started.stdout.ends_with("TSM ID: 1\n"), "{}", started.stdout);
+    assert!(
+        started.stdout.ends_with("TSM ID: 1\n"),
+        "{}",
+        started.stdout
+    );
     assert_eq!(bed.names().len(), 4);
     // It has the environment of now.
-    assert_eq!(processes::variable(bed.pid("server"), "NOW").unwrap(), "later");
+    assert_eq!(
+        processes::variable(bed.pid("server"), "NOW").unwrap(),
+        "later"
+    );
 }
 
 #[test]

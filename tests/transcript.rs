@@ -10,12 +10,12 @@ use crate::bed::Bed;
 #[test]
 fn start_and_info_say_the_fixed_words() {
     let bed = Bed::new();
-    bed.script(
-        "entrypoints/devpages.sh",
-        "#!/bin/sh\nexec sleep 100000\n",
-    );
+    bed.script("entrypoints/devpages.sh", "#!/bin/sh\nexec sleep 100000\n");
     // In the transcript, 59 processes came before.
-    fs::DirBuilder::new().mode(0o700).create(bed.home()).unwrap();
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(bed.home())
+        .unwrap();
     let mut next_id = fs::OpenOptions::new();
     next_id.write(true).create(true).mode(0o600);
     std::io::Write::write_all(
@@ -48,17 +48,17 @@ fn start_and_info_say_the_fixed_words() {
     let assert = Assert::new().redact_with(redactions);
     assert.eq(
         started.stdout,
-        str![[r#"
+        str![[r"
 Starting process: devpages-dev
 Process started with PID: [PID], TSM ID: 60
 
-"#]],
+"]],
     );
     assert_eq!(started.stderr, "");
     let told = bed.tsm(["info", "devpages-dev"]).ok();
     assert.eq(
         told.stdout,
-        str![[r#"
+        str![[r"
 Process: devpages-dev (ID: 60)
 Status: ✓ Running (PID: [PID])
 Script: entrypoints/devpages.sh
@@ -66,7 +66,7 @@ Port: 4001
 Started: [DATE]
 Working Dir: [CWD]
 ...
-"#]],
+"]],
     );
     assert_eq!(told.stderr, "");
 }
@@ -122,7 +122,10 @@ fn a_table_is_as_wide_as_the_screen() {
             table.lines().all(|line| line.chars().count() <= width),
             "wider than {width}:\n{table}"
         );
-        assert!(table.contains("api") && table.contains("running"), "{table}");
+        assert!(
+            table.contains("api") && table.contains("running"),
+            "{table}"
+        );
         assert!(!table.contains('\x1b'), "colours without a terminal");
     }
 }

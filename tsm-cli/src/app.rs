@@ -185,6 +185,9 @@ fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
         Some(home) => Home::at(home),
         None => Home::resolve(|name| std::env::var_os(name))?,
     };
+    if home.exists() {
+        home.check_owner()?;
+    }
     Ok(Context {
         home,
         output: Output::new(global),

@@ -123,12 +123,7 @@ pub(crate) struct StartArgs {
     #[arg(long, hide = true)]
     pub(crate) literal_target: bool,
     /// A script, a program on PATH, or a quoted command line, and its arguments; or names of known processes
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "TARGET [ARG]"
-    )]
+    #[arg(required = true, value_name = "TARGET [ARG]")]
     pub(crate) words: Vec<OsString>,
 }
 

@@ -90,6 +90,12 @@ impl Home {
             }
             if directory == self.root {
                 self.check_owner()?;
+                // One that others may read is closed.
+                let open = fs::metadata(&directory)
+                    .is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
+                if open {
+                    set_mode(&directory, 0o700)?;
+                }
             }
         }
         self.check_layout()?;
@@ -100,7 +106,7 @@ impl Home {
         Ok(())
     }
 
-    /// Refuses a home that another user owns or may write to. Directories of ours that are open to others are closed.
+    /// Refuses a home that another user owns or may write to.
     ///
     /// # Errors
     /// [`Error::UnsafeHome`], [`Error::Io`].
@@ -136,9 +142,6 @@ impl Home {
                 "others may write to it (mode {mode:03o}); chmod 700 {}",
                 self.root.display()
             ));
-        }
-        if mode != 0o700 && meta.uid() == own {
-            set_mode(&self.root, 0o700)?;
         }
         Ok(())
     }

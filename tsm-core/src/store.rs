@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::env::{self, Environment};
@@ -16,43 +16,66 @@ use crate::sys;
 
 /// Replaces `path` by `bytes` so that a reader sees the old file or the new one, never a part. Mode 0600.
 ///
-/// The bytes are not synced: after a power cut the file is the old one, the new one, or (on some file systems) empty;
-/// see "Durability" in `files.md` for what is synced, and by whom.
+/// The bytes are written into a spare file beside it (its name with a dot before), which then changes places with it:
+/// the file before stays as the next spare. That costs neither a new inode nor, on file systems that write a file out
+/// when another is renamed over it, a wait for the disk. Nothing is synced; see "Durability" in `files.md` for what is,
+/// and by whom.
 ///
 /// # Errors
-/// [`Error::Io`]; what stood there is kept and the temporary file is removed.
+/// [`Error::Io`]; what stood there is kept.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = temporary(path);
-    let written = new_file(&temporary).and_then(|mut file| file.write_all(bytes));
-    let renamed = match written {
-        Ok(()) => fs::rename(&temporary, path),
-        Err(error) => Err(error),
+    let spare = spare(path);
+    let written = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&spare)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.set_len(bytes.len() as u64)
+        });
+    written
+        .and_then(|()| sys::exchange(&spare, path))
+        .at("write", path)
+}
+
+/// Replaces `path` by `bytes` for good: they are on the disk before they take its place, or, where nothing was there,
+/// soon after.
+fn replace_intent(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = with_suffix(path, ".tmp");
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        file.write_all(bytes)?;
+        if path.exists() {
+            file.sync_data()?;
+        }
+        fs::rename(&temporary, path)
     };
-    if renamed.is_err() {
+    let written = write();
+    if written.is_err() {
         // The first error is the one to tell; where nothing was made, there is nothing to remove.
         let _ = fs::remove_file(&temporary);
     }
-    renamed.at("write", path)
+    written.at("write", path)
 }
 
-/// The name beside `path` under which its successor is written.
-fn temporary(path: &Path) -> PathBuf {
-    with_suffix(path, &format!(".{}.tmp", std::process::id()))
+/// The spare file of a file: its name with a dot before, which no name of a process begins with.
+pub(crate) fn spare(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    path.with_file_name(name)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
-}
-
-fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
 }
 
 /// One file of the home that does not hold what it should.
@@ -110,7 +133,7 @@ impl ProcessStore {
     /// [`Error::Damaged`] where it cannot be parsed, [`Error::Io`] where it cannot be read.
     pub fn meta(&self, name: &ProcessName) -> Result<Meta> {
         let path = self.home.meta(name);
-        let bytes = fs::read(&path).at("read", &path)?;
+        let bytes = read_whole(&path).at("read", &path)?;
         Meta::parse(&bytes).map_err(|error| Error::Damaged {
             path,
             reason: error.to_string(),
@@ -274,7 +297,13 @@ impl Writer {
         let path = self.home().pid(name);
         match pid {
             Some(pid) => replace_file(&path, format!("{pid}\n").as_bytes()),
-            None => remove_file(&path),
+            // Its inode serves the next run.
+            None => match fs::rename(&path, spare(&path)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(error).at("remove", &path)
+                }
+                _ => Ok(()),
+            },
         }
     }
 
@@ -286,7 +315,7 @@ impl Writer {
         // Numbers and strings: serializing them does not fail.
         let mut json = serde_json::to_vec_pretty(saved).unwrap_or_default();
         json.push(b'\n');
-        replace_file(&self.home().spec(&saved.name), &json)
+        replace_intent(&self.home().spec(&saved.name), &json)
     }
 
     /// Writes the environment snapshot.
@@ -294,7 +323,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`].
     pub fn write_environment(&self, name: &ProcessName, environment: &Environment) -> Result<()> {
-        replace_file(&self.home().env(name), &env::file::format(environment))
+        replace_intent(&self.home().env(name), &env::file::format(environment))
     }
 
     /// Appends to the history.
@@ -330,6 +359,8 @@ impl Writer {
             home.shell(name),
             home.spec(name),
             home.events(name),
+            spare(&home.pid(name)),
+            spare(&home.meta(name)),
             home.meta(name),
         ] {
             remove_file(&path)?;
@@ -378,6 +409,19 @@ fn remove_log(log: &Path) -> Result<()> {
     }
     remove_file(&crate::logs::index::index_path(log))?;
     remove_file(log)
+}
+
+/// Reads a file that [`replace_file`] may be replacing: what was read counts if it still is the file when it was read.
+fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
+    loop {
+        let mut bytes = Vec::with_capacity(512);
+        let mut file = File::open(path)?;
+        io::Read::read_to_end(&mut file, &mut bytes)?;
+        let (read, now) = (file.metadata()?, fs::metadata(path)?);
+        if (read.ino(), read.dev()) == (now.ino(), now.dev()) {
+            return Ok(bytes);
+        }
+    }
 }
 
 /// Removes a file; that it is not there is what was wanted.

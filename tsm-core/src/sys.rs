@@ -60,3 +60,16 @@ pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(stat.f_bavail * stat.f_frsize)
 }
+
+/// Lets two files of one file system change places in one step (`renameat2(2)`, `RENAME_EXCHANGE`). Where `target` is not
+/// there, or the file system cannot do it, `source` is renamed to `target`.
+pub fn exchange(source: &std::path::Path, target: &std::path::Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, source, CWD, target, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            std::fs::rename(source, target)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}

@@ -1,6 +1,6 @@
 //! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -116,6 +116,12 @@ impl ProcessView {
                 reason,
             })
         });
+        // A record that says of no state (the original TSM wrote none) tells nothing of a process that is there now.
+        let is_up = matches!(
+            meta.state.as_deref(),
+            Some("starting" | "running" | "stopping")
+        );
+        let pid = meta.pid.filter(|_| is_up);
         let started_ms = meta
             .started_ms
             .or((meta.start_time > 0).then_some(meta.start_time * 1000));
@@ -132,12 +138,11 @@ impl ProcessView {
                 .clone()
                 .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
             state: meta.state.clone().unwrap_or_else(|| "stopped".to_owned()),
-            pid: meta.pid,
+            pid,
             port: meta.port,
             restarts: meta.restarts.unwrap_or(0),
             started_at: started_ms.map(rfc3339),
-            uptime_ms: meta
-                .pid
+            uptime_ms: pid
                 .and(started_ms)
                 .map(|started| now_ms.saturating_sub(started)),
             cpu_percent: None,
@@ -271,7 +276,7 @@ fn judge_unsupervised(
 /// # Errors
 /// [`crate::error::Error::Io`].
 pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Result<()> {
-    let temporary = path.with_extension("json.tmp");
+    let spare = crate::store::spare(path);
     // It is written as it is made: with many processes it is large, and the supervisor is to stay small.
     let write = || -> std::io::Result<()> {
         let file = OpenOptions::new()
@@ -279,7 +284,7 @@ pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Re
             .create(true)
             .truncate(true)
             .mode(0o600)
-            .open(&temporary)?;
+            .open(&spare)?;
         let mut file = BufWriter::new(file);
         file.write_all(b"[")?;
         for (number, view) in views.enumerate() {
@@ -288,11 +293,7 @@ pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Re
         }
         file.write_all(b"\n]\n")?;
         file.flush()?;
-        fs::rename(&temporary, path)
+        crate::sys::exchange(&spare, path)
     };
-    let written = write();
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.at("write", path)
+    write().at("write", path)
 }

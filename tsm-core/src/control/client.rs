@@ -18,8 +18,8 @@ use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::sys;
 
-/// How long a supervisor may take until it says that it understood.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a supervisor may take until it says that it understood: longer than a guardian's longest pause between two.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a new supervisor may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a request is repeated to a new supervisor when the one before died with it.

@@ -192,7 +192,8 @@ impl Supervisor {
         machine.restarts = meta.restarts.unwrap_or(0);
         let mut service = Service::new(name, meta, machine, stop_signal);
         service.dirty = false;
-        service.fresh = first_start && state == "starting" && leader.is_none();
+        // A child that waits, or has executed: if it turns out that it never did, it is a first start still.
+        service.fresh = first_start && state == "starting";
         service.provisional = state == "starting" && leader.is_some();
         let pid = leader.as_ref().map(|leader| leader.identity.pid);
         service.leader = leader;
@@ -302,13 +303,13 @@ impl Supervisor {
                 self.step(id, Event::Restart);
             }
             (Phase::Running { .. }, Desired::Down) => self.step(id, Event::Stop { force: false }),
-            (_, Desired::Gone) => {
-                service.machine.desired = Desired::Down;
-                self.step(id, Event::Delete);
-            }
             (Phase::Ending { .. }, _) => {
                 self.sweeps.push(id);
                 self.sweep_at = Some(clock::monotonic());
+            }
+            (_, Desired::Gone) => {
+                service.machine.desired = Desired::Down;
+                self.step(id, Event::Delete);
             }
             (Phase::Waiting { until, .. }, _) => {
                 service.armed = Some(until);

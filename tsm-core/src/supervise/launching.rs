@@ -11,7 +11,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsFd as _;
 
-use super::machine::Event;
+use super::machine::{Event, Phase};
 use super::service::{Leader, LogEnd};
 use super::supervisor::{Kind, Supervisor, token};
 use super::{fail, service};
@@ -35,12 +35,14 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return;
         };
-        if !matches!(
-            service.machine.phase,
-            super::machine::Phase::Launching { .. }
-        ) {
-            // It was stopped while it waited for its turn.
-            return;
+        let waits = service.leader.is_none();
+        match service.machine.phase {
+            Phase::Launching { .. } if waits => {}
+            // It was stopped while it waited for its turn: there is nothing that would end by itself.
+            Phase::Ending { leader: true, .. } if waits => {
+                return self.step(id, Event::LaunchFailed);
+            }
+            _ => return,
         }
         if let Err(error) = self.try_launch(id) {
             let reason = match error {
@@ -94,12 +96,9 @@ impl Supervisor {
         service.dirty = true;
         let fresh = service.fresh;
         self.save(id);
-        if fresh && self.unsaved.contains(&id) {
-            self.unsaved.remove(&id);
-            return Err(failed(
-                "its record cannot be written; see the supervisor's log".to_owned(),
-                &name,
-            ));
+        if fresh && self.unsaved.remove(&id) {
+            // Something new is not started without a record; its words are the system's.
+            self.writer.write_meta(&name, &self.services[&id].meta)?;
         }
         fail::point("start-1-recorded");
 
@@ -400,6 +399,7 @@ impl Supervisor {
         meta.pid = None;
         meta.ticks = None;
         if !never {
+            service.fresh = false;
             meta.exit = Some(status.to_string());
             meta.exit_ms = Some(now_ms);
             meta.reason = Some(status.in_words().into_bytes());

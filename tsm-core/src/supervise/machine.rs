@@ -160,7 +160,7 @@ pub enum Event {
     Launched,
     /// The program could not be executed.
     LaunchFailed,
-    /// The leader ended before it executed anything, because its supervisor had died.
+    /// The leader ended before it executed anything, because its supervisor had died: what was asked for still is.
     NeverExecuted,
     /// The leader ended.
     Exited {
@@ -293,7 +293,8 @@ impl Machine {
             Event::LaunchFailed => self.launch_failed(now, jitter),
             Event::NeverExecuted => match self.phase {
                 Phase::Launching { asked } => self.launch(asked),
-                Phase::Running { .. } => self.launch(false),
+                // A person waits for a first start; a restart goes by the rules of restarts.
+                Phase::Running { .. } => self.launch(self.restarts == 0),
                 _ => self.leader_ended(),
             },
             Event::Exited { success } => match self.phase {

@@ -1,7 +1,9 @@
 //! Requests: starting something new, and acting on processes that exist.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, PathBuf};
 
 use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
@@ -157,10 +159,19 @@ impl Supervisor {
     /// The process whose script, arguments and working directory are these.
     fn id_of_program(&self, start: &StartRequest) -> Option<u32> {
         let args = (!start.spec.args.is_empty()).then(|| service::quoted_args(&start.spec));
+        let cwd = start.spec.cwd.as_path();
+        let path = |script: &[u8]| -> PathBuf {
+            // `server.sh`, `./server.sh` and the whole path are the same script.
+            let path = cwd.join(OsStr::from_bytes(script));
+            path.components()
+                .filter(|part| *part != Component::CurDir)
+                .collect()
+        };
+        let wanted = path(start.spec.script.as_bytes());
         let same = |meta: &Meta| {
-            meta.script == start.spec.script.as_bytes()
-                && meta.cwd == start.spec.cwd.as_bytes()
+            meta.cwd == start.spec.cwd.as_bytes()
                 && meta.args == args
+                && path(&meta.script) == wanted
         };
         self.services
             .iter()
@@ -277,7 +288,9 @@ impl Supervisor {
             Verb::Restart => (Event::Restart, EventKind::RestartRequested { by }, None),
             Verb::Stop if service.machine.phase == Phase::Resting(Rest::Stopped) => {
                 if service.machine.desired == Desired::Down {
-                    return self.settle(number, id, Some("was not running"), None);
+                    // Where a supervisor that died had accepted it, this is what became of it.
+                    let note = (!asked.resumed).then_some("was not running");
+                    return self.settle(number, id, note, None);
                 }
                 (
                     Event::Stop {

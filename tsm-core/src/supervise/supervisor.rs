@@ -495,6 +495,8 @@ fn listen(home: &Home) -> Result<OwnedFd> {
     // It may be left from an attempt that was interrupted.
     let _ = std::fs::remove_file(&temporary);
     let listener = sys::socket::listen(&temporary).at("listen at", &path)?;
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&temporary, private).at("set the mode of", &path)?;
     std::fs::rename(&temporary, &path).at("listen at", &path)?;
     Ok(listener)
 }

@@ -1,0 +1,119 @@
+//! The guardian is killed, alone or together with the supervisor.
+
+use rustix::process::Signal;
+
+use crate::bed::Bed;
+use crate::fault_kit::{is_gone, kill};
+use crate::processes::Seen;
+use crate::wait::wait_until;
+
+#[test]
+fn the_supervisor_goes_on_without_it_and_says_so() {
+    let bed = Bed::new();
+    let script = bed.lonely("a");
+    bed.tsm(["start", "--name", "a", "--", &script]).ok();
+    bed.start_numbers("ticks", "0.001");
+    bed.wait_runs("a", 1);
+    let supervisor = bed.supervisor_seen();
+    kill(bed.guardian_seen());
+    wait_until("the supervisor knows", || bed.guardian_pid().is_none());
+    assert_eq!(bed.supervisor_seen(), supervisor);
+    let told = bed.tsm(["supervisor", "status"]).ok().stdout;
+    assert!(told.contains("Guardian: gone; 'tsm supervisor stop'"), "{told}");
+
+    for runs in 2..4 {
+        bed.crash("a");
+        bed.wait_runs("a", runs);
+    }
+    bed.start_idle("b");
+    bed.tsm(["restart", "b"]).ok();
+    bed.tsm(["stop", "b"]).ok();
+
+    // The next clean restart puts a new one in place.
+    let before = [bed.pid("a"), bed.pid("ticks")];
+    bed.tsm(["supervisor", "stop"]).ok();
+    bed.tsm(["start", "b"]).ok();
+    assert!(bed.guardian_pid().is_some());
+    assert_eq!([bed.pid("a"), bed.pid("ticks")], before);
+    bed.runs_of("a");
+    bed.check_numbers("ticks");
+}
+
+#[test]
+fn orphans_of_a_service_are_ended_without_it() {
+    let bed = Bed::new();
+    let script = bed.script(
+        "family.sh",
+        "#!/bin/sh\nsetsid sleep 100000 &\necho $! > child\nwait\n",
+    );
+    bed.tsm(["start", "--name", "a", "--", script.to_str().unwrap()])
+        .ok();
+    let child = bed.wait_pids("child", 1)[0];
+    kill(bed.guardian_seen());
+    wait_until("the supervisor knows", || bed.guardian_pid().is_none());
+    bed.tsm(["stop", "a"]).ok();
+    assert!(!child.is_alive());
+}
+
+#[test]
+fn without_both_services_run_on_and_the_next_command_adopts_them() {
+    let bed = Bed::new();
+    let script = bed.lonely("a");
+    bed.tsm(["start", "--name", "a", "--", &script]).ok();
+    bed.start_numbers("ticks", "0.001");
+    bed.wait_runs("a", 1);
+    let before = [bed.pid("a"), bed.pid("ticks")];
+    bed.kill_both();
+    for name in ["a", "ticks"] {
+        assert_eq!(bed.state(name), "unsupervised");
+    }
+    let listed = bed.tsm(["list"]).ok();
+    assert!(listed.stdout.contains("unsupervised"), "{}", listed.stdout);
+    assert!(listed.stderr.contains("no supervisor looks after"), "{}", listed.stderr);
+    assert_eq!(bed.supervisor_pid(), None, "looking starts none");
+
+    bed.start_idle("b");
+    for name in ["a", "ticks"] {
+        assert_eq!(bed.state(name), "running");
+    }
+    assert_eq!([bed.pid("a"), bed.pid("ticks")], before);
+    bed.runs_of("a");
+    assert!(bed.check_numbers("ticks") > 0);
+    bed.crash("a");
+    bed.wait_runs("a", 2);
+    // What is adopted twice in a row is still known.
+    bed.kill_both();
+    bed.tsm(["restart", "b"]).ok();
+    bed.wait_runs("a", 2);
+}
+
+#[test]
+fn an_end_that_nobody_watched_is_a_failure() {
+    let bed = Bed::new();
+    for (name, policy) in [("a", "on-failure"), ("b", "no"), ("c", "always")] {
+        let script = bed.lonely(name);
+        bed.tsm(["start", "--restart", policy, "--name", name, "--", &script])
+            .ok();
+        bed.wait_runs(name, 1);
+    }
+    bed.start_idle("stopped");
+    bed.tsm(["stop", "stopped"]).ok();
+    let pids = ["a", "b", "c"].map(|name| bed.pid(name));
+    bed.kill_both();
+    for pid in pids {
+        Seen::now(pid).signal(Signal::KILL);
+    }
+    wait_until("they are gone", || pids.iter().all(|&pid| is_gone(pid)));
+    for name in ["a", "b", "c"] {
+        let view = bed.view(name);
+        assert_eq!(view["state"], "failed", "{view}");
+        assert!(view["pid"].is_null());
+    }
+    bed.tsm(["stop", "stopped"]).ok();
+    bed.wait_runs("a", 2);
+    bed.wait_runs("c", 2);
+    let view = bed.wait_state("b", "failed");
+    assert!(!view["exit"]["reason"].as_str().unwrap().is_empty(), "{view}");
+    assert_eq!(bed.runs_of("b").len(), 1);
+    assert_eq!(bed.state("stopped"), "stopped");
+}
