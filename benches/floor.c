@@ -1,7 +1,8 @@
 /* The program under test, and the bare baseline that `benches/run` compares TSM with. Compiled by it with cc.
  *
  *   serve STAMPS                the service: appends "pid monotonic-ns" (one line of 32 bytes) to STAMPS, then sleeps for ever
- *   flood MIB RESULT            the writer: MIB MiB of lines to standard output; wall and CPU time to RESULT; sleeps for ever
+ *   flood MIB RESULT            the writer: MIB MiB of numbered lines to standard output; wall and CPU time to RESULT; sleeps for ever
+ *   pour MIB RESULT             the same with one piece of memory again and again: what only copies, and makes nothing
  *   nothing                     returns: what any command costs at least
  *   spawn N DIR -- PROGRAM...   N times fork, setsid, standard output and error into files in DIR, exec; says the pids;
  *                               then waits for its standard input to end, and for the processes to be reaped
@@ -48,17 +49,29 @@ static void serve(const char *stamps) {
         pause();
 }
 
-static void flood(long mib, const char *result) {
+static void flood(long mib, const char *result, int makes_lines) {
     static char piece[PIECE + LINE];
     char text[128];
-    for (int i = 0; i < PIECE + LINE; i++)
-        piece[i] = i % LINE == LINE - 1 ? '\n' : 'a' + i % 26;
-    long long left = mib << 20, at = 0, wall = ns(CLOCK_MONOTONIC), cpu = ns(CLOCK_PROCESS_CPUTIME_ID);
+    long long left = (long long)mib << 20, number = 0;
+    long long wall = ns(CLOCK_MONOTONIC), cpu = ns(CLOCK_PROCESS_CPUTIME_ID);
+    size_t filled = 0;
     while (left > 0) {
-        ssize_t done = write(1, piece + at, left < PIECE ? left : PIECE);
-        check(done, "write");
-        left -= done;
-        at = (at + done) % LINE;
+        for (; filled < PIECE && (makes_lines || filled == 0 || number < 0); filled += LINE) {
+            int length = snprintf(piece + filled, LINE, "%012lld %lld.%06d request ", number++, left, (int)(filled % 1000000));
+            memset(piece + filled + length, 'x', LINE - length);
+            piece[filled + LINE - 1] = '\n';
+        }
+        size_t size = left < PIECE ? left : PIECE;
+        for (size_t done = 0; done < size;) {
+            ssize_t more = write(1, piece + done, size - done);
+            check(more, "write");
+            done += more;
+        }
+        left -= size;
+        if (makes_lines) {
+            filled -= size;
+            memmove(piece, piece + size, filled);
+        }
     }
     wall = ns(CLOCK_MONOTONIC) - wall;
     cpu = ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
@@ -139,7 +152,9 @@ int main(int count, char **words) {
     if (!strcmp(mode, "serve") && count == 3)
         serve(words[2]);
     else if (!strcmp(mode, "flood") && count == 4)
-        flood(atol(words[2]), words[3]);
+        flood(atol(words[2]), words[3], 1);
+    else if (!strcmp(mode, "pour") && count == 4)
+        flood(atol(words[2]), words[3], 0);
     else if (!strcmp(mode, "spawn") && count > 5)
         spawn(atoi(words[2]), words[3], words + 5);
     else if (!strcmp(mode, "keep") && count > 4)

@@ -248,19 +248,28 @@ impl Bed {
     /// Waits until a process is in this state, and returns what is listed then.
     #[track_caller]
     pub(crate) fn wait_state(&self, name: &str, state: &str) -> Value {
-        wait_for(&format!("'{name}' is {state}"), || {
-            Some(self.view(name)).filter(|view| view["state"] == state)
-        })
+        let mut view = Value::Null;
+        let reached = within(DEADLINE, || {
+            view = self.view(name);
+            (view["state"] == state).then_some(())
+        });
+        assert!(reached.is_some(), "'{name}' is never {state}: {view}");
+        view
     }
 
     /// Waits until another process runs under this name than `before`, and returns its pid.
     #[track_caller]
     pub(crate) fn wait_new_pid(&self, name: &str, before: u32) -> u32 {
-        wait_for(&format!("'{name}' runs again"), || {
-            let view = self.view(name);
+        let mut view = Value::Null;
+        let pid = within(DEADLINE, || {
+            view = self.view(name);
             let pid = view["pid"].as_u64()? as u32;
             (view["state"] == "running" && pid != before).then_some(pid)
-        })
+        });
+        match pid {
+            Some(pid) => pid,
+            None => panic!("'{name}' ({before}) does not run again: {view}"),
+        }
     }
 
     /// Kills the main process of a service, as a crash would.
@@ -348,6 +357,27 @@ impl Bed {
         })
     }
 
+    /// Prints what TSM itself noted, for a test that failed.
+    fn tell(&self) {
+        for directory in ["logs", "processes"] {
+            let entries = fs::read_dir(self.home().join(directory));
+            for path in entries
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+            {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name == "tsm.log" || name.ends_with(".events.jsonl") {
+                    let text = fs::read_to_string(&path).unwrap_or_default();
+                    let lines: Vec<&str> = text.lines().collect();
+                    let last = lines[lines.len().saturating_sub(30)..].join("\n");
+                    eprintln!("{name}:\n{last}");
+                }
+            }
+        }
+    }
+
     /// Ends all processes, the supervisor and the guardian, and says what is left then.
     fn end(&self) -> Result<(), String> {
         if self.home().is_dir() {
@@ -389,6 +419,9 @@ impl Drop for Bed {
     fn drop(&mut self) {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.end()))
             .unwrap_or_else(|_| Err("the end of the bed failed".to_owned()));
+        if std::thread::panicking() {
+            self.tell();
+        }
         let Err(left) = ended else { return };
         for (process, _) in processes::belonging_to(&self.home(), self.root()) {
             process.signal(Signal::KILL);

@@ -105,8 +105,8 @@ fn an_end_that_nobody_watched_is_a_failure() {
     }
     wait_until("they are gone", || pids.iter().all(|&pid| is_gone(pid)));
     for name in ["a", "b", "c"] {
-        let view = bed.view(name);
-        assert_eq!(view["state"], "failed", "{view}");
+        // As soon as init has taken note of it.
+        let view = bed.wait_state(name, "failed");
         assert!(view["pid"].is_null());
     }
     bed.tsm(["stop", "stopped"]).ok();

@@ -147,8 +147,10 @@ impl Bed {
     /// a last line then. With `pause` 0 it prints as fast as it can.
     #[track_caller]
     pub(crate) fn start_numbers(&self, name: &str, pause: &str) {
-        self.script("numbers.pl", NUMBERS);
-        self.tsm(["start", "--name", name, "--", "perl", "numbers.pl", name, pause])
+        // A script of its own: one that runs is not written again.
+        let script = format!("{name}.pl");
+        self.script(&script, NUMBERS);
+        self.tsm(["start", "--name", name, "--", "perl", &script, name, pause])
             .ok();
     }
 

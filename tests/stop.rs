@@ -159,6 +159,15 @@ fn daemons_that_forked_twice_are_ended() {
     stop_ends(&bed, &processes);
 }
 
+/// A process that is seen in the group and then makes a session of its own is out of reach of the group's signals.
+#[test]
+fn a_child_that_leaves_the_group_when_it_is_asked_is_ended() {
+    let bed = Bed::new();
+    let script = "(trap 'SLEEP 0.3; exec setsid SLEEP 100000' TERM; echo $$ > /dev/null; SLEEP 100000 & wait; wait) & echo $! >> pids\ntrap 'exit 0' TERM\necho $$ >> pids\nwait\n";
+    let processes = start(&bed, script, &["--stop-timeout", "1s"], 2);
+    stop_ends(&bed, &processes);
+}
+
 #[test]
 fn stopped_processes_are_continued_and_ended() {
     let bed = Bed::new();

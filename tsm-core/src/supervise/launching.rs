@@ -8,7 +8,7 @@
 //! A child that reads the end of the pipe instead of the byte ends without executing anything: its supervisor died. So
 //! a program that runs is always on record, and none is ever started twice.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
 use super::machine::{Event, Phase};
@@ -126,7 +126,7 @@ impl Supervisor {
             }
         }
         let held = sys::spawn::fork_held(
-            &prepared,
+            prepared,
             self.null.as_fd(),
             out.writer.as_fd(),
             err.writer.as_fd(),
@@ -231,36 +231,25 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        let Some(report) = service.report.take() else {
+        let Some(report) = &mut service.report else {
             return;
         };
-        let mut bytes = [0; sys::spawn::REPORT_BYTES];
-        let mut file = std::fs::File::from(report);
-        let length = match file.read(&mut bytes) {
-            Ok(length) => length,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted
-                ) =>
-            {
-                service.report = Some(file.into());
-                return;
+        let outcome = match report.poll() {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => return,
+            Err(error) => {
+                // What runs is found out by its end.
+                self.log
+                    .say(format_args!("cannot read how a launch came out: {error}"));
+                None
             }
-            Err(_) => 0,
         };
         // It is ours alone, so that closing it ends the watch.
-        drop(file);
-        match sys::spawn::parse_report(&bytes[..length]) {
+        service.report = None;
+        match outcome {
             None => {
-                let never_executed = service
-                    .leader
-                    .as_ref()
-                    .is_some_and(|leader| leader.ended.is_some());
-                if !never_executed {
-                    service.fresh = false;
-                    self.step(id, Event::Launched);
-                }
+                service.fresh = false;
+                self.step(id, Event::Launched);
             }
             Some(failure) => {
                 let reason = match self.spec_for_message(id) {

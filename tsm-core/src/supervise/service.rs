@@ -14,6 +14,7 @@ use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::spec::{DEFAULT_NAMESPACE, ProcessSpec};
+use crate::sys::spawn::LaunchReport;
 use crate::sys::{Identity, Pidfd, Signal, WaitStatus};
 use crate::text::Text;
 
@@ -76,7 +77,7 @@ pub(super) struct Service {
     pub(super) out: LogEnd,
     pub(super) err: LogEnd,
     /// Where the child of a launch reports that it could not execute.
-    pub(super) report: Option<OwnedFd>,
+    pub(super) report: Option<LaunchReport>,
     pub(super) leftovers: Option<Box<Leftovers>>,
     /// The deadline that stands in the supervisor's list.
     pub(super) armed: Option<Duration>,

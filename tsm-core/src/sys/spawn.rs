@@ -4,13 +4,17 @@
 //! Between `fork` and `execve` only async-signal-safe calls are made (`signal-safety(7)`): everything that needs memory
 //! is prepared before.
 
-use std::ffi::{CString, OsString};
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod raw;
+mod supervisor;
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
+
+pub use supervisor::{SupervisorImage, detached, take_listen_fds};
 
 use super::limits::Limit;
 use super::{account::Account, fd, signal};
@@ -65,6 +69,8 @@ pub struct LaunchFailure {
 
 const HEAD_MAX: usize = 256;
 const REPORT_MAX: usize = 8 + HEAD_MAX;
+/// The stack that a child runs on until it executes its program.
+const STACK_BYTES: usize = 32 << 10;
 
 /// A child that waits for one byte before it executes its program.
 #[derive(Debug)]
@@ -73,13 +79,76 @@ pub struct HeldChild {
     pub pid: u32,
     /// One byte written here releases it; closed without, it ends itself without executing anything.
     pub go: OwnedFd,
-    /// Here comes a report (see [`parse_report`]), or the end of file: the program was executed.
-    pub report: OwnedFd,
+    /// How the launch came out.
+    pub report: LaunchReport,
 }
 
-/// Forks a child that makes its session, takes its descriptors and waits (steps 2 to 4 of a start).
+/// What comes of a launch: nothing, which means that the program was executed, or why it was not.
+#[derive(Debug)]
+pub struct LaunchReport {
+    pipe: File,
+    bytes: Vec<u8>,
+    memory: Option<LaunchMemory>,
+}
+
+/// The memory that a child shares with its supervisor until it executes its program, or has ended. It is only given back
+/// by [`LaunchReport::poll`], which knows when that is; dropped before, it is leaked.
+struct LaunchMemory {
+    child: ManuallyDrop<Box<ChildSetUp>>,
+    stack: ManuallyDrop<Box<[u128]>>,
+}
+
+impl std::fmt::Debug for LaunchMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LaunchMemory").finish_non_exhaustive()
+    }
+}
+
+impl AsFd for LaunchReport {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+}
+
+impl LaunchReport {
+    /// Reads what there is, without waiting. `Some` when the launch is decided: with `None` inside, the program was
+    /// executed.
+    ///
+    /// # Errors
+    /// Where the pipe cannot be read; then nothing is known.
+    pub fn poll(&mut self) -> io::Result<Option<Option<LaunchFailure>>> {
+        let mut bytes = [0; REPORT_MAX];
+        loop {
+            match self.pipe.read(&mut bytes) {
+                // The only writer was the child's descriptor, which the kernel closes when the program is executed or the
+                // child ends; both after it has left the memory.
+                Ok(0) => {
+                    if let Some(mut memory) = self.memory.take() {
+                        // SAFETY: the child runs on it no more (see above), and it is dropped once.
+                        unsafe {
+                            ManuallyDrop::drop(&mut memory.child);
+                            ManuallyDrop::drop(&mut memory.stack);
+                        }
+                    }
+                    return Ok(Some(parse_report(&self.bytes)));
+                }
+                Ok(length) => self.bytes.extend_from_slice(&bytes[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Makes a child that makes its session, takes its descriptors and waits (steps 2 to 4 of a start).
+///
+/// The child shares the memory of this process (`CLONE_VM`) and runs on a stack of its own: copying the memory for each
+/// start, and every page again that is written afterwards, would be more than half of what a start costs. So the child
+/// touches nothing but its stack and what is prepared here, and it makes its system calls itself, since those of the C
+/// library would write into the `errno` of this process.
 pub fn fork_held(
-    launch: &Launch,
+    launch: Launch,
     stdin: BorrowedFd<'_>,
     stdout: BorrowedFd<'_>,
     stderr: BorrowedFd<'_>,
@@ -87,35 +156,52 @@ pub fn fork_held(
     let (go_reader, go) = fd::pipe(false)?;
     let (report, report_writer) = fd::pipe(true)?;
     let arguments = pointers(&launch.arguments);
-    let environment = pointers(&launch.environment);
     // For a file without a format: /bin/sh FILE ARGUMENTS…
-    let mut with_shell = vec![
-        c"/bin/sh".as_ptr(),
-        launch
-            .candidates
-            .first()
-            .map_or(ptr::null(), |c| c.as_ptr()),
-    ];
+    let file = launch
+        .candidates
+        .first()
+        .map_or(ptr::null(), |c| c.as_ptr());
+    let mut with_shell = vec![c"/bin/sh".as_ptr(), file];
     with_shell.extend_from_slice(&arguments[1.min(arguments.len() - 1)..]);
-    let child = ChildSetUp {
+    let child = Box::new(ChildSetUp {
+        environment: pointers(&launch.environment),
+        arguments,
+        with_shell,
         launch,
-        arguments: &arguments,
-        environment: &environment,
-        with_shell: &with_shell,
         stdio: [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()],
         go: go_reader.as_raw_fd(),
         report: report_writer.as_raw_fd(),
+    });
+    let stack = vec![0_u128; STACK_BYTES / size_of::<u128>()].into_boxed_slice();
+    let mut memory = LaunchMemory {
+        child: ManuallyDrop::new(child),
+        stack: ManuallyDrop::new(stack),
     };
-    // SAFETY: the child calls nothing but `ChildSetUp::run`, which keeps to async-signal-safe calls and never returns.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => child.run(),
-        pid => Ok(HeldChild {
-            pid: pid as u32,
-            go,
-            report,
-        }),
+    let argument: *const ChildSetUp = &raw const **memory.child;
+    let top = memory.stack.as_mut_ptr_range().end;
+    // SAFETY: the stack is ours and aligned to 16 bytes; it and what the child reads stay where they are until the child has
+    // left this memory (see `LaunchReport::poll`). The child never returns from `enter`.
+    let pid = unsafe {
+        libc::clone(
+            enter,
+            top.cast(),
+            libc::CLONE_VM | libc::SIGCHLD,
+            argument.cast_mut().cast(),
+        )
+    };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
     }
+    let report = LaunchReport {
+        pipe: report.into(),
+        bytes: Vec::new(),
+        memory: Some(memory),
+    };
+    Ok(HeldChild {
+        pid: pid as u32,
+        go,
+        report,
+    })
 }
 
 fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
@@ -126,152 +212,123 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
         .collect()
 }
 
-struct ChildSetUp<'a> {
-    launch: &'a Launch,
-    arguments: &'a [*const libc::c_char],
-    environment: &'a [*const libc::c_char],
-    with_shell: &'a [*const libc::c_char],
+/// Where the child begins.
+extern "C" fn enter(argument: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `fork_held` passes a `ChildSetUp` that outlives this child's use of it.
+    let child = unsafe { &*argument.cast::<ChildSetUp>() };
+    child.run()
+}
+
+struct ChildSetUp {
+    launch: Launch,
+    arguments: Vec<*const libc::c_char>,
+    environment: Vec<*const libc::c_char>,
+    with_shell: Vec<*const libc::c_char>,
     stdio: [RawFd; 3],
     go: RawFd,
     report: RawFd,
 }
 
-impl ChildSetUp<'_> {
+impl ChildSetUp {
+    /// Everything here is a system call or arithmetic on the stack: no allocation, no lock, no `errno`.
     fn run(&self) -> ! {
-        // SAFETY: async-signal-safe calls on descriptors and memory that were prepared before the fork.
-        unsafe {
-            // Nothing of other launches may be held while waiting: a sibling's go pipe would keep it waiting for ever.
-            let (low, high) = (self.go.min(self.report), self.go.max(self.report));
-            if libc::setsid() < 0 {
-                self.fail(LaunchStep::SetUp);
-            }
-            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-            let mut none: libc::sigset_t = std::mem::zeroed();
-            libc::sigemptyset(&raw mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-            for (number, source) in self.stdio.iter().enumerate() {
-                if libc::dup2(*source, number as RawFd) < 0 {
-                    self.fail(LaunchStep::SetUp);
-                }
-            }
-            if low > 3 {
-                fd::close_range(3, low - 1);
-            }
-            if high > low + 1 {
-                fd::close_range(low + 1, high - 1);
-            }
-            fd::close_range(high + 1, RawFd::MAX);
-
-            let mut byte = 0_u8;
-            loop {
-                match libc::read(self.go, (&raw mut byte).cast(), 1) {
-                    1 => break,
-                    -1 if *libc::__errno_location() == libc::EINTR => {}
-                    _ => {
-                        libc::kill(libc::getpid(), signal::NEVER_EXECUTED);
-                        libc::_exit(127);
-                    }
-                }
-            }
-            self.become_service();
-            self.execute()
+        let done = raw::setsid();
+        if done < 0 {
+            self.fail(LaunchStep::SetUp, done);
         }
+        raw::default_signal(libc::SIGPIPE);
+        raw::unblock_signals();
+        for (number, source) in self.stdio.iter().enumerate() {
+            let done = raw::dup2(*source, number as RawFd);
+            if done < 0 {
+                self.fail(LaunchStep::SetUp, done);
+            }
+        }
+        // Nothing of other launches may be held while waiting: a sibling's go pipe would keep it waiting for ever.
+        let (low, high) = (self.go.min(self.report), self.go.max(self.report));
+        if low > 3 {
+            raw::close_range(3, low - 1);
+        }
+        if high > low + 1 {
+            raw::close_range(low + 1, high - 1);
+        }
+        raw::close_range(high + 1, RawFd::MAX);
+
+        let mut byte = [0_u8; 1];
+        loop {
+            match raw::read(self.go, &mut byte) {
+                1 => break,
+                error if error == -libc::EINTR as isize => {}
+                _ => raw::end_by_signal(signal::NEVER_EXECUTED),
+            }
+        }
+        self.become_service();
+        self.execute()
     }
 
     /// Limits, user, mask and directory, in the order that needs the most rights first.
-    unsafe fn become_service(&self) {
-        // SAFETY: as in `run`.
-        unsafe {
-            for limit in &self.launch.limits {
-                let value = libc::rlimit {
-                    rlim_cur: limit.soft,
-                    rlim_max: limit.hard,
-                };
-                if libc::setrlimit(limit.resource as _, &raw const value) != 0 {
-                    self.fail(LaunchStep::Limits);
-                }
+    fn become_service(&self) {
+        for limit in &self.launch.limits {
+            let done = raw::set_limit(limit.resource, limit.soft, limit.hard);
+            if done < 0 {
+                self.fail(LaunchStep::Limits, done);
             }
-            if let Some(account) = &self.launch.account {
-                // The system calls themselves: glibc's wrappers would look for threads that are not in this child.
-                let groups = account.groups.as_ptr();
-                if libc::syscall(libc::SYS_setgroups, account.groups.len(), groups) != 0
-                    || libc::syscall(libc::SYS_setresgid, account.gid, account.gid, account.gid)
-                        != 0
-                    || libc::syscall(libc::SYS_setresuid, account.uid, account.uid, account.uid)
-                        != 0
-                {
-                    self.fail(LaunchStep::User);
-                }
+        }
+        if let Some(account) = &self.launch.account {
+            let done = raw::become_user(&account.groups, account.uid, account.gid);
+            if done < 0 {
+                self.fail(LaunchStep::User, done);
             }
-            libc::umask(self.launch.umask as libc::mode_t);
-            if libc::chdir(self.launch.directory.as_ptr()) != 0 {
-                self.fail(LaunchStep::Directory);
-            }
+        }
+        raw::umask(self.launch.umask);
+        let done = raw::chdir(&self.launch.directory);
+        if done < 0 {
+            self.fail(LaunchStep::Directory, done);
         }
     }
 
-    unsafe fn execute(&self) -> ! {
-        // SAFETY: as in `run`.
-        unsafe {
-            let mut reason = libc::ENOENT;
-            for candidate in &self.launch.candidates {
-                libc::execve(
-                    candidate.as_ptr(),
-                    self.arguments.as_ptr(),
-                    self.environment.as_ptr(),
-                );
-                let errno = *libc::__errno_location();
-                match errno {
-                    libc::ENOENT | libc::ENOTDIR if self.launch.candidates.len() > 1 => {}
-                    libc::EACCES if self.launch.candidates.len() > 1 => reason = errno,
-                    libc::ENOEXEC if self.launch.shell_fallback => {
-                        libc::execve(
-                            c"/bin/sh".as_ptr(),
-                            self.with_shell.as_ptr(),
-                            self.environment.as_ptr(),
-                        );
-                        reason = *libc::__errno_location();
-                        break;
-                    }
-                    _ => {
-                        reason = errno;
-                        break;
-                    }
+    fn execute(&self) -> ! {
+        let mut reason = -libc::ENOENT as isize;
+        let several = self.launch.candidates.len() > 1;
+        for candidate in &self.launch.candidates {
+            let error = raw::execute(candidate, &self.arguments, &self.environment);
+            match -error as i32 {
+                libc::ENOENT | libc::ENOTDIR if several => {}
+                libc::EACCES if several => reason = error,
+                libc::ENOEXEC if self.launch.shell_fallback => {
+                    reason = raw::execute(c"/bin/sh", &self.with_shell, &self.environment);
+                    break;
+                }
+                _ => {
+                    reason = error;
+                    break;
                 }
             }
-            *libc::__errno_location() = reason;
-            self.fail(LaunchStep::Execute)
         }
+        self.fail(LaunchStep::Execute, reason)
     }
 
-    unsafe fn fail(&self, step: LaunchStep) -> ! {
-        // SAFETY: as in `run`; the buffer is large enough for both numbers and the head.
-        unsafe {
-            let errno = *libc::__errno_location();
-            let mut report = [0_u8; REPORT_MAX];
-            report[..4].copy_from_slice(&(step as u32).to_ne_bytes());
-            report[4..8].copy_from_slice(&errno.to_ne_bytes());
-            let mut length = 8;
-            if step == LaunchStep::Execute
-                && errno == libc::ENOENT
-                && self.launch.candidates.len() == 1
-            {
-                let file = libc::open(
-                    self.launch.candidates[0].as_ptr(),
-                    libc::O_RDONLY | libc::O_CLOEXEC,
-                );
-                let read = libc::read(file, report[8..].as_mut_ptr().cast(), HEAD_MAX);
-                length += read.max(0) as usize;
-            }
-            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
-            libc::write(self.report, report.as_ptr().cast(), length);
-            libc::_exit(127)
+    /// Reports why it failed (`error` is a negative errno), and ends.
+    fn fail(&self, step: LaunchStep, error: isize) -> ! {
+        let errno = -error as i32;
+        let mut report = [0_u8; REPORT_MAX];
+        report[..4].copy_from_slice(&(step as u32).to_ne_bytes());
+        report[4..8].copy_from_slice(&errno.to_ne_bytes());
+        let mut length = 8;
+        if step == LaunchStep::Execute && errno == libc::ENOENT && self.launch.candidates.len() == 1
+        {
+            let file = raw::open_to_read(&self.launch.candidates[0]);
+            let read = raw::read(file as RawFd, &mut report[8..]);
+            length += read.max(0) as usize;
         }
+        raw::ignore_signal(libc::SIGPIPE);
+        raw::write(self.report, &report[..length]);
+        raw::exit(127)
     }
 }
 
-/// Reads what came over the report pipe of a [`HeldChild`]: nothing means that the program was executed.
-pub fn parse_report(bytes: &[u8]) -> Option<LaunchFailure> {
+/// Nothing means that the program was executed.
+fn parse_report(bytes: &[u8]) -> Option<LaunchFailure> {
     let step = match u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) {
         1 => LaunchStep::Directory,
         2 => LaunchStep::Limits,
@@ -285,158 +342,4 @@ pub fn parse_report(bytes: &[u8]) -> Option<LaunchFailure> {
         errno,
         head: bytes[8..].to_vec(),
     })
-}
-
-/// The most bytes that a report has.
-pub const REPORT_BYTES: usize = REPORT_MAX;
-
-/// How many bytes of names one variable holds.
-const NAMES_IN_ONE: usize = 100 << 10;
-
-/// What the guardian executes to have a supervisor. Nothing is allocated when it is used.
-#[derive(Debug)]
-pub struct SupervisorImage {
-    program: CString,
-    arguments: Vec<CString>,
-    environment: Vec<CString>,
-}
-
-impl SupervisorImage {
-    /// Prepares it; `environment` must not name `LISTEN_*` or `TSM_STORE_FD`.
-    pub fn new(program: CString, arguments: Vec<CString>, environment: Vec<CString>) -> Self {
-        Self {
-            program,
-            arguments,
-            environment,
-        }
-    }
-
-    /// Forks a supervisor that gets `fds` as descriptors 3, 4 … (the protocol of `sd_listen_fds(3)`, under `names`
-    /// joined by colons) and behind them `channel`, the way back to the store.
-    pub fn fork(&self, fds: &[RawFd], names: &[u8], channel: BorrowedFd<'_>) -> io::Result<u32> {
-        let count = fds.len();
-        let mut moved: Vec<RawFd> = Vec::new();
-        moved.try_reserve_exact(count + 1)?;
-        moved.extend_from_slice(fds);
-        moved.push(channel.as_raw_fd());
-        // `LISTEN_PID` is only known to the child, which writes its digits here.
-        let mut listen_pid = *b"LISTEN_PID=0000000000\0";
-        let mut own: Vec<Vec<u8>> = Vec::new();
-        own.try_reserve(4)?;
-        own.push(format!("LISTEN_FDS={count}\0").into_bytes());
-        // One string may have 128 KiB (`execve(2)`, MAX_ARG_STRLEN): many names are given in several.
-        for (number, piece) in names.chunks(NAMES_IN_ONE).enumerate() {
-            let variable = match number {
-                0 => "LISTEN_FDNAMES=".to_owned(),
-                _ => format!("LISTEN_FDNAMES_{number}="),
-            };
-            own.push([variable.as_bytes(), piece, b"\0"].concat());
-        }
-        own.push(format!("TSM_STORE_FD={}\0", 3 + count).into_bytes());
-        let mut environment = pointers(&self.environment);
-        environment.pop();
-        environment.push(listen_pid.as_ptr().cast());
-        environment.extend(
-            own.iter()
-                .map(|entry| entry.as_ptr().cast::<libc::c_char>()),
-        );
-        environment.push(ptr::null());
-        let arguments = pointers(&self.arguments);
-
-        // SAFETY: the child makes async-signal-safe calls on memory prepared above, and executes or ends.
-        unsafe {
-            match libc::fork() {
-                -1 => Err(io::Error::last_os_error()),
-                0 => {
-                    let first_free = 3 + moved.len() as RawFd;
-                    for slot in &mut moved {
-                        if *slot < first_free {
-                            *slot = libc::fcntl(*slot, libc::F_DUPFD_CLOEXEC, first_free);
-                        }
-                    }
-                    for (index, source) in moved.iter().enumerate() {
-                        libc::dup2(*source, 3 + index as RawFd);
-                    }
-                    fd::close_range(first_free, RawFd::MAX);
-                    let mut pid = libc::getpid() as u32;
-                    for digit in listen_pid[11..21].iter_mut().rev() {
-                        *digit = b'0' + (pid % 10) as u8;
-                        pid /= 10;
-                    }
-                    let mut none: libc::sigset_t = std::mem::zeroed();
-                    libc::sigemptyset(&raw mut none);
-                    libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-                    libc::execve(
-                        self.program.as_ptr(),
-                        arguments.as_ptr(),
-                        environment.as_ptr(),
-                    );
-                    libc::_exit(127)
-                }
-                pid => Ok(pid as u32),
-            }
-        }
-    }
-}
-
-/// Starts a program in a session of its own that holds nothing of this process: standard input and error as given,
-/// no other descriptor, directory `/`. Returns the reading end of its standard output.
-pub fn detached(
-    program: &Path,
-    arguments: &[OsString],
-    environment: &[(OsString, OsString)],
-    stderr: std::fs::File,
-) -> io::Result<(std::process::Child, OwnedFd)> {
-    let (reader, writer) = fd::pipe(false)?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env_clear()
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(writer))
-        .stderr(Stdio::from(stderr));
-    // SAFETY: setsid and close_range are async-signal-safe. The descriptors are marked and not closed, because the
-    // standard library's own pipe is among them until the program is executed.
-    unsafe {
-        command.pre_exec(|| {
-            libc::setsid();
-            libc::syscall(
-                libc::SYS_close_range,
-                3,
-                libc::c_uint::MAX,
-                libc::CLOSE_RANGE_CLOEXEC,
-            );
-            Ok(())
-        });
-    }
-    let child = command.spawn()?;
-    Ok((child, reader))
-}
-
-/// The descriptors that this process was started with by a store (`sd_listen_fds(3)`), each with its name, made
-/// close-on-exec; none where `LISTEN_PID` is not this process.
-pub fn take_listen_fds(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OwnedFd)> {
-    let text = |name: &str| lookup(name).and_then(|value| value.into_string().ok());
-    if text("LISTEN_PID").and_then(|pid| pid.parse::<u32>().ok()) != Some(std::process::id()) {
-        return Vec::new();
-    }
-    let count = text("LISTEN_FDS")
-        .and_then(|n| n.parse::<RawFd>().ok())
-        .unwrap_or(0);
-    let mut names = text("LISTEN_FDNAMES").unwrap_or_default();
-    for number in 1.. {
-        match text(&format!("LISTEN_FDNAMES_{number}")) {
-            Some(more) => names.push_str(&more),
-            None => break,
-        }
-    }
-    let mut names = names.split(':');
-    (3..3 + count)
-        .filter_map(|number| {
-            let name = names.next().unwrap_or_default().to_owned();
-            Some((name, fd::adopt(number)?))
-        })
-        .collect()
 }

@@ -1,0 +1,242 @@
+//! System calls made by a child that shares its supervisor's memory: none of these touches `errno` or any other memory
+//! than what it is given. They return what the kernel returns: a negative number is an errno.
+
+use std::arch::asm;
+use std::ffi::{CStr, c_char};
+use std::os::fd::RawFd;
+
+/// One system call.
+///
+/// # Safety
+/// Pointers among the arguments must be valid for what the call does with them.
+#[cfg(target_arch = "x86_64")]
+unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
+    let result: isize;
+    // SAFETY: the calling convention of the kernel (syscall(2), "Architecture calling conventions").
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") number as isize => result,
+            in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+            lateout("rcx") _, lateout("r11") _,
+            options(nostack)
+        );
+    }
+    result
+}
+
+/// One system call.
+///
+/// # Safety
+/// Pointers among the arguments must be valid for what the call does with them.
+#[cfg(target_arch = "aarch64")]
+unsafe fn call(number: libc::c_long, a: usize, b: usize, c: usize, d: usize) -> isize {
+    let result: isize;
+    // SAFETY: the calling convention of the kernel (syscall(2), "Architecture calling conventions").
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") a as isize => result,
+            in("x1") b, in("x2") c, in("x3") d,
+            options(nostack)
+        );
+    }
+    result
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+compile_error!("the kernel's calling convention of this architecture has to be added here");
+
+/// `struct sigaction` as the kernel takes it; all zeroes is the default disposition.
+#[repr(C)]
+struct KernelSigaction {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: u64,
+}
+
+fn set_signal(number: i32, handler: usize) {
+    let action = KernelSigaction {
+        handler,
+        flags: 0,
+        restorer: 0,
+        mask: 0,
+    };
+    // SAFETY: the kernel reads one sigaction; 8 is the size of its set of signals.
+    unsafe {
+        call(
+            libc::SYS_rt_sigaction,
+            number as usize,
+            (&raw const action).addr(),
+            0,
+            8,
+        )
+    };
+}
+
+pub(super) fn default_signal(number: i32) {
+    set_signal(number, libc::SIG_DFL);
+}
+
+pub(super) fn ignore_signal(number: i32) {
+    set_signal(number, libc::SIG_IGN);
+}
+
+pub(super) fn unblock_signals() {
+    let none = 0_u64;
+    // SAFETY: the kernel reads one set of 8 bytes.
+    unsafe {
+        call(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK as usize,
+            (&raw const none).addr(),
+            0,
+            8,
+        )
+    };
+}
+
+pub(super) fn setsid() -> isize {
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_setsid, 0, 0, 0, 0) }
+}
+
+pub(super) fn dup2(from: RawFd, to: RawFd) -> isize {
+    // dup3 refuses two equal numbers; the supervisor's own descriptors are never 0 to 2.
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_dup3, from as usize, to as usize, 0, 0) }
+}
+
+pub(super) fn close_range(from: RawFd, to: RawFd) {
+    // SAFETY: no pointers; this process's table of descriptors is its own (no CLONE_FILES).
+    unsafe { call(libc::SYS_close_range, from as usize, to as usize, 0, 0) };
+}
+
+pub(super) fn read(fd: RawFd, into: &mut [u8]) -> isize {
+    // SAFETY: the kernel writes at most the slice.
+    unsafe {
+        call(
+            libc::SYS_read,
+            fd as usize,
+            into.as_mut_ptr().addr(),
+            into.len(),
+            0,
+        )
+    }
+}
+
+pub(super) fn write(fd: RawFd, bytes: &[u8]) -> isize {
+    // SAFETY: the kernel reads at most the slice.
+    unsafe {
+        call(
+            libc::SYS_write,
+            fd as usize,
+            bytes.as_ptr().addr(),
+            bytes.len(),
+            0,
+        )
+    }
+}
+
+pub(super) fn open_to_read(path: &CStr) -> isize {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    // SAFETY: the path ends with a zero byte.
+    unsafe {
+        call(
+            libc::SYS_openat,
+            libc::AT_FDCWD as usize,
+            path.as_ptr().addr(),
+            flags as usize,
+            0,
+        )
+    }
+}
+
+pub(super) fn set_limit(resource: u32, soft: u64, hard: u64) -> isize {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    // SAFETY: the kernel reads one rlimit64.
+    unsafe {
+        call(
+            libc::SYS_prlimit64,
+            0,
+            resource as usize,
+            (&raw const limit).addr(),
+            0,
+        )
+    }
+}
+
+pub(super) fn become_user(groups: &[u32], uid: u32, gid: u32) -> isize {
+    let (uid, gid) = (uid as usize, gid as usize);
+    // SAFETY: the kernel reads as many groups as the slice has.
+    let done = unsafe {
+        call(
+            libc::SYS_setgroups,
+            groups.len(),
+            groups.as_ptr().addr(),
+            0,
+            0,
+        )
+    };
+    if done < 0 {
+        return done;
+    }
+    // SAFETY: no pointers.
+    let done = unsafe { call(libc::SYS_setresgid, gid, gid, gid, 0) };
+    if done < 0 {
+        return done;
+    }
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_setresuid, uid, uid, uid, 0) }
+}
+
+pub(super) fn umask(mask: u32) {
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_umask, mask as usize, 0, 0, 0) };
+}
+
+pub(super) fn chdir(path: &CStr) -> isize {
+    // SAFETY: the path ends with a zero byte.
+    unsafe { call(libc::SYS_chdir, path.as_ptr().addr(), 0, 0, 0) }
+}
+
+/// Returns only where it fails.
+pub(super) fn execute(
+    file: &CStr,
+    arguments: &[*const c_char],
+    environment: &[*const c_char],
+) -> isize {
+    let (arguments, environment) = (arguments.as_ptr().addr(), environment.as_ptr().addr());
+    // SAFETY: both arrays hold C strings and end with a null pointer.
+    unsafe {
+        call(
+            libc::SYS_execve,
+            file.as_ptr().addr(),
+            arguments,
+            environment,
+            0,
+        )
+    }
+}
+
+/// Ends this process by a signal that has its default disposition.
+pub(super) fn end_by_signal(number: i32) -> ! {
+    // SAFETY: no pointers.
+    unsafe {
+        let own = call(libc::SYS_getpid, 0, 0, 0, 0);
+        call(libc::SYS_kill, own as usize, number as usize, 0, 0);
+    }
+    exit(127)
+}
+
+pub(super) fn exit(status: i32) -> ! {
+    loop {
+        // SAFETY: no pointers; it does not return.
+        unsafe { call(libc::SYS_exit_group, status as usize, 0, 0, 0) };
+    }
+}
