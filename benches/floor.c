@@ -56,8 +56,8 @@ static void flood(long mib, const char *result, int makes_lines) {
     long long wall = ns(CLOCK_MONOTONIC), cpu = ns(CLOCK_PROCESS_CPUTIME_ID);
     size_t filled = 0;
     while (left > 0) {
-        for (; filled < PIECE && (makes_lines || filled == 0 || number < 0); filled += LINE) {
-            int length = snprintf(piece + filled, LINE, "%012lld %lld.%06d request ", number++, left, (int)(filled % 1000000));
+        for (; filled < PIECE; filled += LINE) {
+            int length = snprintf(piece + filled, LINE, "%012lld %012lld ", number++, left);
             memset(piece + filled + length, 'x', LINE - length);
             piece[filled + LINE - 1] = '\n';
         }

@@ -125,6 +125,9 @@ fn supervisor_environment() -> Vec<(OsString, OsString)> {
 }
 
 pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
+    if let Some(status) = commands::supervisor::machinery(&words) {
+        return status;
+    }
     let words = arrange::arrange(words, &Cli::command());
     let parsed = Cli::command()
         .try_get_matches_from(words)
@@ -168,11 +171,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Supervisor(SupervisorCommand::Stop) => {
             commands::supervisor::stop(&context("supervisor stop")?)
         }
-        Command::Supervisor(SupervisorCommand::Run { guarded }) => {
-            commands::supervisor::run(&context("supervisor run")?, guarded)
-        }
-        Command::Supervisor(SupervisorCommand::Guard) => {
-            commands::supervisor::guard(&context("supervisor guard")?)
+        Command::Supervisor(SupervisorCommand::Run) => {
+            commands::supervisor::run(&context("supervisor run")?)
         }
     }
 }

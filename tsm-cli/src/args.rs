@@ -256,12 +256,5 @@ pub(crate) enum SupervisorCommand {
     /// End it and leave the services up
     Stop,
     /// Be it, in the foreground; takes the place of one that is there
-    Run {
-        /// It was started by a guardian
-        #[arg(long, hide = true)]
-        guarded: bool,
-    },
-    /// Be the guardian that starts it and holds its descriptors
-    #[command(hide = true)]
-    Guard,
+    Run,
 }

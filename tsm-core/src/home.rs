@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::io::Write as _;
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext as _, Result};
@@ -99,11 +102,24 @@ impl Home {
             }
         }
         self.check_layout()?;
-        let layout = self.layout();
-        if !layout.exists() {
-            crate::store::replace_file(&layout, format!("{LAYOUT}\n").as_bytes())?;
+        self.mark_layout()
+    }
+
+    /// Writes down the layout of a home that says of none. Several commands may do so at once: the first one does.
+    fn mark_layout(&self) -> Result<()> {
+        let path = self.layout();
+        let made = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        match made {
+            Ok(mut file) => file
+                .write_all(format!("{LAYOUT}\n").as_bytes())
+                .at("write", &path),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error).at("create", &path),
         }
-        Ok(())
     }
 
     /// Refuses a home that another user owns or may write to.

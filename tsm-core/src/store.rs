@@ -382,11 +382,7 @@ impl Writer {
         ] {
             for entry in fs::read_dir(&directory).at("read", &directory)? {
                 let path = entry.at("read", &directory)?.path();
-                // A command may be making the layout file right now.
-                let of_command = path
-                    .file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("layout."));
-                if path.extension().is_some_and(|extension| extension == "tmp") && !of_command {
+                if path.extension().is_some_and(|extension| extension == "tmp") {
                     remove_file(&path)?;
                 }
             }

@@ -246,8 +246,9 @@ fn judge_unsupervised(
         .as_deref()
         .is_some_and(|recorded| Some(recorded) == boot);
     let alive = this_boot
-        && identity
-            .is_some_and(|identity| procfs::start_time(identity.pid) == Some(identity.start));
+        && identity.is_some_and(|identity| {
+            procfs::process(identity.pid).is_some_and(|p| p.identity == identity && !p.ended)
+        });
     view.next_start_at = None;
     view.next_ms = None;
     if alive {

@@ -1,15 +1,17 @@
 //! `tsm supervisor`.
 
 use std::ffi::OsString;
+use std::process::ExitCode;
 
 use serde::Serialize;
 use tsm_core::control::SupervisorStatus;
-use tsm_core::error::{Error, ErrorKind};
+use tsm_core::error::Error;
+use tsm_core::home::Home;
 use tsm_core::supervise::{self, Options};
 use tsm_core::sys::clock;
 use tsm_core::view::Overview;
 
-use crate::app::{Context, Failure, Outcome};
+use crate::app::{Context, Outcome};
 use crate::{output, words};
 
 #[derive(Serialize)]
@@ -97,43 +99,71 @@ pub(crate) fn stop(context: &Context) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn run(context: &Context, guarded: bool) -> Outcome {
-    let options = Options {
-        home: context.home.clone(),
-        foreground: !guarded,
-        environment: std::env::vars_os().collect(),
+/// The guardian and the supervisor below it, whose words are always the same: they are told here, so that the parser of
+/// the command line, which is most of this program, is never paged in by what runs all the time.
+pub(crate) fn machinery(words: &[OsString]) -> Option<ExitCode> {
+    let told: Vec<&str> = words
+        .iter()
+        .skip(1)
+        .take(3)
+        .filter_map(|word| word.to_str())
+        .collect();
+    let (&["supervisor", command, "--home"], [_, _, _, _, home]) = (told.as_slice(), words) else {
+        return None;
     };
-    let ended = supervise::run(options);
-    match ended {
-        Ok(0) => Ok(()),
-        Ok(_) if guarded => Err(Failure::Told(ErrorKind::NoSuchProcess)),
-        Ok(_) => Err(Error::bad_value(
-            "supervisor",
-            "another one has this home and did not hand over",
-        )
-        .into()),
+    let home = Home::at(home);
+    let ended = match command {
+        "guard" => guard(&home),
+        "run-guarded" => run_guarded(home),
+        _ => return None,
+    };
+    Some(match ended {
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
-            if guarded {
-                // The command that waits for this supervisor reads it from standard output.
-                output::Output::raw(format!("{error}\n").as_bytes())?;
-            }
-            Err(error.into())
+            output::complain(&error);
+            ExitCode::from(error.kind().exit_status())
         }
-    }
+    })
 }
 
-pub(crate) fn guard(context: &Context) -> Outcome {
+fn guard(home: &Home) -> Result<u8, Error> {
     // The kernel's own link still leads to this very program when its file was replaced.
     let program = std::path::Path::new("/proc/self/exe");
     let arguments: Vec<OsString> = vec![
         "supervisor".into(),
-        "run".into(),
-        "--guarded".into(),
+        "run-guarded".into(),
         "--home".into(),
-        context.home.root().into(),
+        home.root().into(),
     ];
-    match supervise::guard(program, &arguments, std::env::vars_os().collect())? {
+    supervise::guard(program, &arguments, std::env::vars_os().collect())
+}
+
+fn run_guarded(home: Home) -> Result<u8, Error> {
+    let ended = supervise::run(Options {
+        home,
+        foreground: false,
+        environment: std::env::vars_os().collect(),
+    });
+    if let Err(error) = &ended {
+        // The command that waits for this supervisor reads it from standard output; where none does, the log has it.
+        let _ = output::Output::raw(format!("{error}\n").as_bytes());
+    }
+    ended
+}
+
+/// `supervisor run`: in the foreground.
+pub(crate) fn run(context: &Context) -> Outcome {
+    let options = Options {
+        home: context.home.clone(),
+        foreground: true,
+        environment: std::env::vars_os().collect(),
+    };
+    match supervise::run(options)? {
         0 => Ok(()),
-        _ => Err(Failure::Told(ErrorKind::NoSuchProcess)),
+        _ => Err(Error::bad_value(
+            "supervisor",
+            "another one has this home and did not hand over",
+        )
+        .into()),
     }
 }

@@ -76,30 +76,40 @@ impl Supervisor {
                 };
                 super::service::describe(&mut meta, &saved.spec);
                 meta.desired = Some(if wanted { "up" } else { "down" }.to_owned());
-                // Where it runs, its handle in the store or its pid file says so.
-                let run = inherited
-                    .keys()
-                    .filter_map(|key| key.strip_prefix('p')?.split_once('.'))
-                    .find(|(id, _)| id.parse() == Ok(saved.id))
-                    .and_then(|(_, run)| run.parse().ok());
-                meta.run = run;
-                if run.is_some() {
-                    let pid = std::fs::read_to_string(self.writer.home().pid(name)).ok();
-                    meta.pid = pid.and_then(|text| text.trim().parse().ok());
-                    meta.ticks = meta.pid.and_then(sys::procfs::start_time);
+                if let Some((run, identity)) = self.find_run(name, saved.id) {
+                    meta.run = Some(run);
+                    meta.pid = Some(identity.pid);
+                    meta.ticks = Some(identity.start);
                     meta.boot = Some(self.boot.clone());
                     meta.state = Some("running".to_owned());
                 }
                 self.log.say(format_args!(
                     "the record of '{name}' is rebuilt from its spec"
                 ));
+                let id = meta.id;
                 self.adopt(name.clone(), meta, inherited);
+                if let Some(service) = self.services.get_mut(&id) {
+                    service.dirty = true;
+                    self.save(id);
+                }
             }
             Ok(_) => self.log.say(format_args!(
                 "'{name}' has no spec to rebuild its record from; it is left as it is"
             )),
             Err(error) => self.log.say(error),
         }
+    }
+
+    /// The run of a process whose record is lost: its pid file names a process that bears its cookie.
+    fn find_run(&self, name: &ProcessName, id: u32) -> Option<(u64, Identity)> {
+        let text = std::fs::read_to_string(self.writer.home().pid(name)).ok()?;
+        let pid: u32 = text.trim().parse().ok()?;
+        let start = sys::procfs::start_time(pid)?;
+        let cookie =
+            String::from_utf8(sys::procfs::environment_variable(pid, "TSM_COOKIE")?).ok()?;
+        let ours = format!("{}:{id}:", self.writer.home().root().display());
+        let run = cookie.strip_prefix(&ours)?.parse().ok()?;
+        Some((run, Identity { pid, start }))
     }
 
     /// Takes over one record. Returns whether it ran before a reboot and does not now.

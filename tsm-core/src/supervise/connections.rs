@@ -14,6 +14,10 @@ use crate::sys::{self, clock};
 
 /// How long a client may take to say what it wants, and to hear an answer that waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How many connections are accepted before other events get their turn.
+const ACCEPTED_AT_ONCE: usize = 32;
+/// How often the log says that connections are refused.
+const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How many connections may be open at once.
 const MOST_CONNECTIONS: usize = 1024;
 
@@ -38,9 +42,22 @@ impl Connection {
 
 impl Supervisor {
     pub(super) fn accept_all(&mut self) {
-        while let Ok(Some(socket)) = sys::socket::accept(&self.listener) {
+        // A few at a time: whoever connects in a flood takes turns with everything else.
+        for _ in 0..ACCEPTED_AT_ONCE {
+            let Ok(Some(socket)) = sys::socket::accept(&self.listener) else {
+                return;
+            };
             if let Err(error) = self.accept(socket) {
-                self.log.say(format_args!("refused a connection: {error}"));
+                self.refused += 1;
+                // One line in a while tells as much as a thousand.
+                let now = clock::monotonic();
+                if now >= self.refusal_told + REFUSALS_TOLD_EVERY {
+                    self.refusal_told = now;
+                    self.log.say(format_args!(
+                        "refused a connection, the {}th: {error}",
+                        self.refused
+                    ));
+                }
             }
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::fail;
 use super::machine::{Action, Event, Phase};
+use super::service::Service;
 use super::supervisor::Supervisor;
 use crate::sys::{WaitStatus, clock};
 
@@ -56,7 +57,7 @@ impl Supervisor {
             Action::Sweep => {
                 self.sweeps.push(id);
                 if self.sweep_at.is_none() {
-                    self.sweep_at = Some(clock::monotonic());
+                    self.sweep_at = Some(clock::monotonic() + SWEEP_DELAY);
                 }
             }
             Action::Remove => self.remove(id),
@@ -97,18 +98,17 @@ impl Supervisor {
         }
     }
 
+    /// Looks what of ended runs is left. Where that takes a look at all processes, ends that come together share one.
     pub(super) fn sweep_if_due(&mut self) {
-        let Some(at) = self.sweep_at else { return };
         if self.sweeps.is_empty() || self.sweep_without_reading() {
             self.sweep_at = None;
-        } else if clock::monotonic() >= at + SWEEP_DELAY || self.sweeps.len() == 1 {
+            return;
+        }
+        let ending = |service: &&Service| matches!(service.machine.phase, Phase::Ending { .. });
+        let all_are_here = || self.services.values().filter(ending).count() <= self.sweeps.len();
+        if self.sweep_at.is_some_and(|at| at <= clock::monotonic()) || all_are_here() {
             self.sweep_at = None;
             self.sweep_all();
-        } else {
-            self.sweep_at = Some(at);
-        }
-        if !self.sweeps.is_empty() && self.sweep_at.is_none() {
-            self.sweep_at = Some(clock::monotonic());
         }
     }
 

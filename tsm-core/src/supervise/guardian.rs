@@ -37,12 +37,34 @@ const STEADY: Duration = Duration::from_secs(10);
 const SIGNALS: u64 = 1;
 const CHANNEL: u64 = 2;
 
+/// A descriptor and its name, in one place: a name is looked for among thousands.
+struct Stored {
+    name: [u8; NAME_BYTES],
+    fd: OwnedFd,
+}
+
+/// The longest name that is kept apart from others: a letter, an id and a run have at most 32 bytes.
+const NAME_BYTES: usize = 40;
+
+fn fixed(name: &str) -> [u8; NAME_BYTES] {
+    let mut fixed = [0; NAME_BYTES];
+    let length = name.len().min(NAME_BYTES);
+    fixed[..length].copy_from_slice(&name.as_bytes()[..length]);
+    fixed
+}
+
+impl Stored {
+    fn name(&self) -> &[u8] {
+        self.name.split(|&b| b == 0).next().unwrap_or_default()
+    }
+}
+
 struct Guardian {
     image: SupervisorImage,
     log: WorkLog,
     poll: Poll,
     signals: SignalSource,
-    fds: Vec<(Box<str>, OwnedFd)>,
+    fds: Vec<Stored>,
     exits: VecDeque<(u32, WaitStatus)>,
     supervisor: Option<u32>,
     channel: Option<OwnedFd>,
@@ -210,15 +232,19 @@ impl Guardian {
     }
 
     fn start_supervisor(&mut self) {
-        let raw: Vec<RawFd> = self.fds.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
+        let raw: Vec<RawFd> = self
+            .fds
+            .iter()
+            .map(|stored| stored.fd.as_raw_fd())
+            .collect();
         let names = self
             .fds
             .iter()
-            .map(|(name, _)| &**name)
+            .map(Stored::name)
             .collect::<Vec<_>>()
-            .join(":");
+            .join(&b':');
         let started = sys::socket::message_pair().and_then(|(own, its)| {
-            let pid = self.image.fork(&raw, names.as_bytes(), its.as_fd())?;
+            let pid = self.image.fork(&raw, &names, its.as_fd())?;
             self.poll.add(&own, CHANNEL, Interest::Read)?;
             Ok((pid, own))
         });
@@ -269,14 +295,18 @@ impl Guardian {
         };
         let name = field(b"FDNAME=").unwrap_or("stored");
         if field(b"FDSTOREREMOVE=").is_some() {
-            self.fds.retain(|(stored, _)| &**stored != name);
+            let name = fixed(name);
+            while let Some(at) = self.fds.iter().position(|stored| stored.name == name) {
+                self.fds.swap_remove(at);
+            }
         } else if field(b"FDSTORE=").is_some() {
             if self.fds.capacity() - self.fds.len() < AHEAD / 2 {
                 // Where there is no memory for growth now, there still is room for a while.
                 let _ = self.fds.try_reserve(self.fds.len() + AHEAD);
             }
+            let name = fixed(name);
             self.fds
-                .extend(received.drain(..).map(|fd| (name.into(), fd)));
+                .extend(received.drain(..).map(|fd| Stored { name, fd }));
         } else if field(b"READY=").is_some() {
             self.flush_exits();
         }

@@ -410,13 +410,22 @@ impl Supervisor {
                 uptime_ms,
             },
         );
+        // Where its run is being ended, the record follows with what comes of that, within moments.
         self.step(
             id,
             Event::Exited {
                 success: status.is_success(),
             },
         );
-        self.save(id);
+        let follows = self.services.get(&id).is_some_and(|service| {
+            matches!(
+                service.machine.phase,
+                Phase::Ending { leader: false, .. } | Phase::Launching { .. }
+            )
+        });
+        if !follows {
+            self.save(id);
+        }
     }
 
     /// The deadline of a process's state machine has come.

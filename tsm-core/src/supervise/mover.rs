@@ -117,6 +117,9 @@ impl Supervisor {
             return Ok(Moved::Empty);
         };
         let waiting = fd::bytes_waiting(pipe) as usize;
+        if waiting == 0 {
+            return Ok(Moved::Empty);
+        }
         if waiting >= PIPE_BYTES && !end.widened {
             end.widened = true;
             // Where the user's share of pipe memory is used up, it stays as it is.

@@ -106,6 +106,10 @@ pub(super) struct Supervisor {
     /// Who belongs to which service, as long as one round of the loop lasts.
     pub(super) remembered: Option<HashMap<u32, Vec<sys::Identity>>>,
     signals: SignalSource,
+    /// Connections that were refused, and when the log last said so.
+    pub(super) refused: u64,
+    pub(super) refusal_told: Duration,
+    keeper_interest: Interest,
     pub(super) status_at: Option<Duration>,
     pub(super) retry_at: Option<Duration>,
 }
@@ -238,6 +242,9 @@ impl Supervisor {
             removed_names: HashMap::new(),
             remembered: None,
             signals,
+            refused: 0,
+            refusal_told: Duration::ZERO,
+            keeper_interest: Interest::Read,
             status_at: None,
             retry_at: None,
             options,
@@ -410,8 +417,11 @@ impl Supervisor {
             } else {
                 Interest::Read
             };
-            // Nothing to be done where it fails: the queue is flushed with the next message, too.
-            let _ = self.poll.modify(socket, token(Kind::Keeper, 0), interest);
+            if interest != self.keeper_interest {
+                self.keeper_interest = interest;
+                // Nothing to be done where it fails: the queue is flushed with the next message, too.
+                let _ = self.poll.modify(socket, token(Kind::Keeper, 0), interest);
+            }
         }
     }
 
