@@ -57,7 +57,7 @@ static void flood(long mib, const char *result, int makes_lines) {
     size_t filled = 0;
     while (left > 0) {
         for (; filled < PIECE; filled += LINE) {
-            int length = snprintf(piece + filled, LINE, "%012lld %012lld ", number++, left);
+            int length = snprintf(piece + filled, LINE, "%012lld ", number++);
             memset(piece + filled + length, 'x', LINE - length);
             piece[filled + LINE - 1] = '\n';
         }

@@ -87,7 +87,10 @@ fn killed_during_a_delete() {
         assert_eq!(bed.names(), ["first"], "{moment}");
         assert!(is_gone(bed.runs_of("a")[0]));
         let files = bed.process_files();
-        assert!(files.iter().all(|file| !file.contains("/a.")), "{moment}: {files:?}");
+        assert!(
+            files.iter().all(|file| !file.contains("/a.")),
+            "{moment}: {files:?}"
+        );
     }
 }
 
@@ -143,7 +146,10 @@ fn killed_at_any_moment_of_a_command() {
         bed.tsm(["start", "--name", "a", "--", &script]).ok();
         let mut runs = 1;
         bed.wait_runs("a", runs);
-        for (step, verb) in ["restart", "stop", "start", "delete", "new"].into_iter().enumerate() {
+        for (step, verb) in ["restart", "stop", "start", "delete", "new"]
+            .into_iter()
+            .enumerate()
+        {
             let mut command = match verb {
                 "new" => bed.tsm_command(["start", "--name", "a", "--", &script]),
                 verb => bed.tsm_command([verb, "a"]),

@@ -36,7 +36,7 @@ const START: &[u8] = br#"{"version":1,"token":"t","by":"a test","body":{"start":
 /// What a bad client says. It is written as far as the supervisor takes it; that it ends the connection is its right.
 fn nonsense(kind: usize) -> Vec<u8> {
     let mut huge = vec![0xff; 8];
-    huge.extend_from_slice(&[b'x'; 100_000]);
+    huge.extend_from_slice(&vec![b'x'; 100_000]);
     let mut large = Vec::new();
     large.extend_from_slice(&(4_u32 << 20).to_le_bytes());
     large.extend_from_slice(&(32_u32 << 20).to_le_bytes());
@@ -81,7 +81,10 @@ fn fifty_bad_clients_keep_nobody_waiting() {
     }
     eprintln!("beside 50 bad clients a restart and a look took {longest:?} at most");
     assert!(longest < Duration::from_secs(5), "{longest:?}");
-    assert_eq!((bed.supervisor_seen(), bed.guardian_seen()), (supervisor, guardian));
+    assert_eq!(
+        (bed.supervisor_seen(), bed.guardian_seen()),
+        (supervisor, guardian)
+    );
 
     // Those that stall are dropped in the end, and nothing is kept for them.
     let mut ended = 0;
@@ -118,7 +121,8 @@ fn a_flood_of_connections_and_requests_keeps_nobody_waiting() {
         let mut stream = connect(&bed);
         let _ = stream.write_all(&(4_u32 << 20).to_le_bytes());
         let _ = stream.write_all(&[0; 4]);
-        while stream.write_all(&[b' '; 65_536]).is_ok() {}
+        let blanks = vec![b' '; 65_536];
+        while stream.write_all(&blanks).is_ok() {}
     };
     let floods: [(&str, &(dyn Fn() + Sync)); 3] = [
         ("connections", &connections),
@@ -165,8 +169,16 @@ fn a_stop_goes_on_when_its_command_is_killed() {
             "#!/bin/sh\ntrap 'touch asked' TERM\necho $$ >> pids\nwhile :; do sleep 0.05; done\n",
         );
         let script = script.to_str().unwrap();
-        bed.tsm(["start", "--stop-timeout", "1500ms", "--name", "a", "--", script])
-            .ok();
+        bed.tsm([
+            "start",
+            "--stop-timeout",
+            "1500ms",
+            "--name",
+            "a",
+            "--",
+            script,
+        ])
+        .ok();
         let pid = bed.wait_pids("pids", 1)[0].pid;
         let begin = Instant::now();
         let mut command = bed.tsm_command([verb, "a"]);
@@ -176,7 +188,11 @@ fn a_stop_goes_on_when_its_command_is_killed() {
         child.wait().unwrap();
         assert!(!is_gone(pid), "it is deaf");
         wait_until("it was killed", || is_gone(pid));
-        assert!(begin.elapsed() >= Duration::from_millis(1400), "{:?}", begin.elapsed());
+        assert!(
+            begin.elapsed() >= Duration::from_millis(1400),
+            "{:?}",
+            begin.elapsed()
+        );
         match verb {
             "stop" => drop(bed.wait_state("a", "stopped")),
             "restart" => assert_ne!(bed.wait_new_pid("a", pid), pid),

@@ -96,10 +96,17 @@ fn what_runs_goes_on_and_no_line_is_lost() {
     let refused = bed
         .tsm(["start", "--name", "new", "--", "sleep", "100000"])
         .exits(1);
-    assert!(refused.message().contains("No space left on device"), "{}", refused.stderr);
+    assert!(
+        refused.message().contains("No space left on device"),
+        "{}",
+        refused.stderr
+    );
     assert_eq!(bed.names(), ["a", "ticks"]);
     let files = bed.process_files();
-    assert!(files.iter().all(|file| !file.contains("/new.")), "{files:?}");
+    assert!(
+        files.iter().all(|file| !file.contains("/new.")),
+        "{files:?}"
+    );
     assert!(files.iter().all(|file| !file.contains(".tmp")), "{files:?}");
 
     // A restart is not refused, by itself or asked for.
@@ -108,16 +115,25 @@ fn what_runs_goes_on_and_no_line_is_lost() {
     bed.tsm(["restart", "a"]).ok();
     bed.wait_file("a.runs", |text| text.lines().count() == 3);
     // It prints on: into its pipe, and waits there when that is full.
-    let size = || fs::metadata(bed.home().join("logs/ticks.out")).unwrap().len();
+    let size = || {
+        fs::metadata(bed.home().join("logs/ticks.out"))
+            .unwrap()
+            .len()
+    };
     let full = size();
-    holds_for(Duration::from_millis(1500), "nothing fits", || size() <= full + 4096);
+    holds_for(Duration::from_millis(1500), "nothing fits", || {
+        size() <= full + 4096
+    });
 
     // A supervisor that dies now has a successor that does no harm.
     let supervisor = bed.kill_supervisor();
     bed.wait_next_supervisor(supervisor);
     bed.tsm(["stop", "a"]).ok();
     let runs = bed.runs_of("a");
-    assert!(runs.iter().all(|&pid| crate::fault_kit::is_gone(pid)), "{runs:?}");
+    assert!(
+        runs.iter().all(|&pid| crate::fault_kit::is_gone(pid)),
+        "{runs:?}"
+    );
     assert_eq!(runs.len(), 3);
 
     disk.make_room();

@@ -19,7 +19,10 @@ fn the_supervisor_goes_on_without_it_and_says_so() {
     wait_until("the supervisor knows", || bed.guardian_pid().is_none());
     assert_eq!(bed.supervisor_seen(), supervisor);
     let told = bed.tsm(["supervisor", "status"]).ok().stdout;
-    assert!(told.contains("Guardian: gone; 'tsm supervisor stop'"), "{told}");
+    assert!(
+        told.contains("Guardian: gone; 'tsm supervisor stop'"),
+        "{told}"
+    );
 
     for runs in 2..4 {
         bed.crash("a");
@@ -69,7 +72,11 @@ fn without_both_services_run_on_and_the_next_command_adopts_them() {
     }
     let listed = bed.tsm(["list"]).ok();
     assert!(listed.stdout.contains("unsupervised"), "{}", listed.stdout);
-    assert!(listed.stderr.contains("no supervisor looks after"), "{}", listed.stderr);
+    assert!(
+        listed.stderr.contains("no supervisor looks after"),
+        "{}",
+        listed.stderr
+    );
     assert_eq!(bed.supervisor_pid(), None, "looking starts none");
 
     bed.start_idle("b");
@@ -113,7 +120,10 @@ fn an_end_that_nobody_watched_is_a_failure() {
     bed.wait_runs("a", 2);
     bed.wait_runs("c", 2);
     let view = bed.wait_state("b", "failed");
-    assert!(!view["exit"]["reason"].as_str().unwrap().is_empty(), "{view}");
+    assert!(
+        !view["exit"]["reason"].as_str().unwrap().is_empty(),
+        "{view}"
+    );
     assert_eq!(bed.runs_of("b").len(), 1);
     assert_eq!(bed.state("stopped"), "stopped");
 }

@@ -69,7 +69,9 @@ fn the_foreground_takes_over_and_takes_all_along_at_its_end() {
     bed.tsm(["stop", "down"]).ok();
     let old = [bed.supervisor_seen(), bed.guardian_seen()];
     let mut foreground = Foreground::run(&bed);
-    wait_until("the old ones are gone", || old.iter().all(|old| !old.is_alive()));
+    wait_until("the old ones are gone", || {
+        old.iter().all(|old| !old.is_alive())
+    });
     assert_eq!(bed.guardian_pid(), None);
     let told = bed.tsm(["supervisor", "status"]).ok().stdout;
     assert!(told.contains("in the foreground"), "{told}");
@@ -84,7 +86,12 @@ fn the_foreground_takes_over_and_takes_all_along_at_its_end() {
     bed.check_numbers("ticks");
     bed.check_numbers("flood");
 
-    let all = [bed.pid("a"), bed.pid("ticks"), bed.pid("flood"), bed.pid("new")];
+    let all = [
+        bed.pid("a"),
+        bed.pid("ticks"),
+        bed.pid("flood"),
+        bed.pid("new"),
+    ];
     foreground.seen.signal(Signal::TERM);
     assert_eq!(foreground.wait(), Some(0));
     assert!(all.iter().all(|&pid| is_gone(pid)), "services outlived it");

@@ -27,7 +27,10 @@ fn five_kills_in_three_seconds_touch_no_service_and_no_line() {
     }
     eprintln!("a new supervisor answered after {times:?}");
     // On a machine with nothing else to do it is 0.1 s.
-    assert!(times.iter().all(|time| *time < Duration::from_secs(5)), "{times:?}");
+    assert!(
+        times.iter().all(|time| *time < Duration::from_secs(5)),
+        "{times:?}"
+    );
     assert_eq!(pids(), before);
     for name in ["lonely", "ticks", "flood"] {
         assert_eq!(bed.view(name)["restarts"], 0);
@@ -47,7 +50,10 @@ fn it_comes_back_although_nobody_asks() {
     let pid = bed.crash("a");
     wait_until("'a' was restarted", || {
         let view = bed.view("a");
-        view["pid"].as_u64().is_some_and(|new| new != u64::from(pid)) && view["restarts"] == 1
+        view["pid"]
+            .as_u64()
+            .is_some_and(|new| new != u64::from(pid))
+            && view["restarts"] == 1
     });
     assert_eq!(bed.guardian_seen(), guardian);
 }
@@ -139,8 +145,16 @@ fn an_exit_at_the_moment_of_the_kill_is_known_to_the_next() {
 fn a_crash_loop_goes_on_where_it_was() {
     let bed = Bed::new();
     let script = bed.script("crash.sh", "#!/bin/sh\necho >> runs\nexit 3\n");
-    bed.tsm(["start", "--max-restarts", "4", "--name", "a", "--", script.to_str().unwrap()])
-        .ok();
+    bed.tsm([
+        "start",
+        "--max-restarts",
+        "4",
+        "--name",
+        "a",
+        "--",
+        script.to_str().unwrap(),
+    ])
+    .ok();
     wait_until("it has crashed twice", || {
         bed.view("a")["restarts"].as_u64() >= Some(2)
     });
@@ -161,8 +175,15 @@ fn a_stopped_guardian_delays_nobody() {
         let _guardian = Frozen::new(guardian);
         // More descriptors than its socket takes have to wait.
         for round in 0..40 {
-            bed.tsm(["start", "--name", &format!("b{round}"), "--", "sleep", "100000"])
-                .ok();
+            bed.tsm([
+                "start",
+                "--name",
+                &format!("b{round}"),
+                "--",
+                "sleep",
+                "100000",
+            ])
+            .ok();
         }
         bed.crash("a");
         bed.wait_runs("a", 2);

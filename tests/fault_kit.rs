@@ -133,7 +133,11 @@ impl Bed {
             text.ends_with('\n') && text.lines().count() >= number
         });
         let runs = self.runs_of(name);
-        assert_eq!(runs.len(), number, "'{name}' was executed too often: {runs:?}");
+        assert_eq!(
+            runs.len(),
+            number,
+            "'{name}' was executed too often: {runs:?}"
+        );
         let last = *runs.last().unwrap();
         wait_until(&format!("'{name}' is on record as {last}"), || {
             let view = self.view(name);

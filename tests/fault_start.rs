@@ -135,7 +135,11 @@ fn a_program_that_cannot_be_executed_is_told_although_the_supervisor_died() {
         let started = run(bed.rigged(["start", "--name", "a", "--", missing.to_str().unwrap()]));
         bed.fired(step);
         let started = started.exits(1);
-        assert!(started.stderr.contains("/nowhere/sh"), "{step}: {}", started.stderr);
+        assert!(
+            started.stderr.contains("/nowhere/sh"),
+            "{step}: {}",
+            started.stderr
+        );
         wait_until(&format!("{step}: nothing is on record"), || {
             bed.names().is_empty()
         });

@@ -41,7 +41,10 @@ fn two_hundred_services_and_five_kills() {
     wait_until("all are up", || up().is_some());
     let pids = |views: &[Value]| -> Vec<u64> {
         let of = |name: &String| views.iter().find(|view| view["name"] == **name).unwrap();
-        names.iter().map(|name| of(name)["pid"].as_u64().unwrap()).collect()
+        names
+            .iter()
+            .map(|name| of(name)["pid"].as_u64().unwrap())
+            .collect()
     };
     let before = pids(&up().unwrap());
 
@@ -76,15 +79,28 @@ fn two_hundred_services_and_five_kills() {
             within(Duration::from_millis(300), || None::<()>);
         }
     });
-    eprintln!("with {SERVICES} services a new supervisor answered after {times:?}; meanwhile {done:?} commands");
-    assert!(times.iter().all(|time| *time < Duration::from_secs(10)), "{times:?}");
+    eprintln!(
+        "with {SERVICES} services a new supervisor answered after {times:?}; meanwhile {done:?} commands"
+    );
+    assert!(
+        times.iter().all(|time| *time < Duration::from_secs(10)),
+        "{times:?}"
+    );
 
     wait_until("all are up", || up().is_some());
     let after = pids(&up().unwrap());
-    assert_eq!(before[RESTARTED..], after[RESTARTED..], "some were started anew");
+    assert_eq!(
+        before[RESTARTED..],
+        after[RESTARTED..],
+        "some were started anew"
+    );
     for (number, name) in names.iter().enumerate() {
         let runs = bed.runs_of(name);
-        assert_eq!(u64::from(*runs.last().unwrap()), after[number], "'{name}': {runs:?}");
+        assert_eq!(
+            u64::from(*runs.last().unwrap()),
+            after[number],
+            "'{name}': {runs:?}"
+        );
         assert!(number < RESTARTED || runs.len() == 1, "'{name}': {runs:?}");
     }
 
@@ -101,7 +117,11 @@ fn two_hundred_services_and_five_kills() {
         );
     }
     run(bed.tsm_command(["stop", "--all"])).ok();
-    assert!(bed.list().iter().all(|view| view["state"] == "stopped" && view["pid"].is_null()));
+    assert!(
+        bed.list()
+            .iter()
+            .all(|view| view["state"] == "stopped" && view["pid"].is_null())
+    );
     let left = processes::belonging_to(&bed.home(), bed.root());
     let keepers = [bed.supervisor_pid(), bed.guardian_pid()];
     let others: Vec<_> = left

@@ -161,6 +161,9 @@ impl ProcessView {
     }
 }
 
+/// With less room than this not even one record can be written.
+const SMALLEST_ROOM: u64 = 4096;
+
 /// All records of a home at one moment.
 #[derive(Debug)]
 pub struct Overview {
@@ -170,6 +173,8 @@ pub struct Overview {
     pub damaged: Vec<Damage>,
     /// Whether a supervisor has the home in hand.
     pub supervised: bool,
+    /// Whether the disk has no room left for records and logs.
+    pub disk_full: bool,
 }
 
 impl Overview {
@@ -219,10 +224,13 @@ impl Overview {
             }
         }
         processes.sort_by_key(|view| view.id);
+        let room = crate::sys::free_bytes(store.home().root());
+        let disk_full = room.is_ok_and(|bytes| bytes < SMALLEST_ROOM);
         Ok(Self {
             processes,
             damaged,
             supervised,
+            disk_full,
         })
     }
 }

@@ -9,7 +9,7 @@ use tsm_core::spec::ProcessSpec;
 use tsm_core::sys::clock;
 use tsm_core::view::{Overview, ProcessView};
 
-use super::list::select;
+use super::list::{disk_full, select};
 use crate::app::{Context, Outcome};
 use crate::args::InfoArgs;
 use crate::output::{Output, complain, json};
@@ -63,6 +63,9 @@ pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     }
     let text: Vec<String> = infos.iter().map(|info| in_words(context, info)).collect();
     Output::raw(text.join("\n").as_bytes())?;
+    if overview.disk_full {
+        context.output.remark(disk_full(context));
+    }
     Ok(())
 }
 

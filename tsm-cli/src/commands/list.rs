@@ -42,6 +42,14 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
     Ok(())
 }
 
+/// What an operator has to know and do.
+pub(crate) fn disk_full(context: &Context) -> String {
+    let home = context.home.root().display();
+    format!(
+        "disk full: {home} has no room; records wait in memory and what is printed in its pipe, until there is some"
+    )
+}
+
 /// Those that the selectors mean; one that means nothing is an error.
 pub(crate) fn select(
     views: Vec<ProcessView>,

@@ -10,6 +10,8 @@ use crate::sys::{WaitStatus, clock};
 
 /// How many launches are made before other events get their turn.
 const LAUNCHES_AT_ONCE: usize = 16;
+/// How many children may be about to execute their programs at once.
+const LAUNCHES_UNDER_WAY: usize = 24;
 /// How long exits gather before `/proc` is read to look for what they left behind.
 const SWEEP_DELAY: Duration = Duration::from_millis(4);
 
@@ -89,13 +91,30 @@ impl Supervisor {
         self.drop_slow_connections(now);
     }
 
+    /// Makes some of the launches that wait. Each child holds some memory of ours until it executes, so that only so many
+    /// are under way at once.
     pub(super) fn launch_some(&mut self) {
-        for _ in 0..LAUNCHES_AT_ONCE {
+        for _ in 0..self.launches_to_make() {
             let Some(id) = self.launches.pop_front() else {
                 return;
             };
             self.launch(id);
         }
+    }
+
+    /// How many launches can be made right now.
+    pub(super) fn launches_to_make(&self) -> usize {
+        if self.launches.is_empty() {
+            return 0;
+        }
+        let under_way = self
+            .services
+            .values()
+            .filter(|service| service.report.is_some())
+            .count();
+        LAUNCHES_UNDER_WAY
+            .saturating_sub(under_way)
+            .min(LAUNCHES_AT_ONCE)
     }
 
     /// Looks what of ended runs is left. Where that takes a look at all processes, ends that come together share one.

@@ -280,7 +280,7 @@ impl Supervisor {
     fn serve(&mut self) -> Result<u8> {
         let mut ready: Vec<Ready> = Vec::with_capacity(256);
         loop {
-            let wait = if self.launches.is_empty() {
+            let wait = if self.launches_to_make() == 0 {
                 self.time_to_next()
             } else {
                 Some(Duration::ZERO)

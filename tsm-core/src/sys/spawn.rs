@@ -70,7 +70,12 @@ pub struct LaunchFailure {
 const HEAD_MAX: usize = 256;
 const REPORT_MAX: usize = 8 + HEAD_MAX;
 /// The stack that a child runs on until it executes its program.
-const STACK_BYTES: usize = 32 << 10;
+/// Its frames take some hundred bytes; without optimization a few thousand.
+const STACK_BYTES: usize = if cfg!(debug_assertions) {
+    32 << 10
+} else {
+    8 << 10
+};
 
 /// A child that waits for one byte before it executes its program.
 #[derive(Debug)]
