@@ -115,7 +115,8 @@ impl Home {
             .open(&path);
         match made {
             Ok(mut file) => file
-                .write_all(format!("{LAYOUT}\n").as_bytes())
+                .set_permissions(fs::Permissions::from_mode(0o600))
+                .and_then(|()| file.write_all(format!("{LAYOUT}\n").as_bytes()))
                 .at("write", &path),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error).at("create", &path),

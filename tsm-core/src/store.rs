@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::env::{self, Environment};
@@ -18,26 +18,47 @@ use crate::sys;
 ///
 /// The bytes are written into a spare file beside it (its name with a dot before), which then changes places with it:
 /// the file before stays as the next spare. That costs neither a new inode nor, on file systems that write a file out
-/// when another is renamed over it, a wait for the disk. Nothing is synced; see "Durability" in `files.md` for what is,
-/// and by whom.
+/// when another is renamed over it, a wait for the disk. A spare that a reader still has open, from the time when it was
+/// the file, is left to that reader, and a new one is made. Nothing is synced; see "Durability" in `files.md` for what
+/// is, and by whom.
 ///
 /// # Errors
 /// [`Error::Io`]; what stood there is kept.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let spare = spare(path);
-    let written = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&spare)
-        .and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.set_len(bytes.len() as u64)
-        });
-    written
-        .and_then(|()| sys::exchange(&spare, path))
-        .at("write", path)
+    let write = || -> io::Result<()> {
+        let mut file = open_spare(&spare)?;
+        file.write_all(bytes)?;
+        file.set_len(bytes.len() as u64)?;
+        sys::exchange(&spare, path)
+    };
+    write().at("write", path)
+}
+
+/// Opens a file that only the caller has open; nobody reads it while it is written.
+pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(spare)
+    };
+    let file = match open() {
+        // Somebody put a directory where a file of ours was, and it changed places with the spare: it is kept, aside.
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            fs::rename(spare, with_suffix(spare, ".directory"))?;
+            open()?
+        }
+        file => file?,
+    };
+    if sys::is_alone_with(&file) {
+        return Ok(file);
+    }
+    drop(file);
+    fs::remove_file(spare)?;
+    open()
 }
 
 /// Replaces `path` by `bytes` for good: they are on the disk before they take its place, or, where nothing was there,
@@ -133,7 +154,7 @@ impl ProcessStore {
     /// [`Error::Damaged`] where it cannot be parsed, [`Error::Io`] where it cannot be read.
     pub fn meta(&self, name: &ProcessName) -> Result<Meta> {
         let path = self.home.meta(name);
-        let bytes = read_whole(&path).at("read", &path)?;
+        let bytes = fs::read(&path).at("read", &path)?;
         Meta::parse(&bytes).map_err(|error| Error::Damaged {
             path,
             reason: error.to_string(),
@@ -405,19 +426,6 @@ fn remove_log(log: &Path) -> Result<()> {
     }
     remove_file(&crate::logs::index::index_path(log))?;
     remove_file(log)
-}
-
-/// Reads a file that [`replace_file`] may be replacing: what was read counts if it still is the file when it was read.
-fn read_whole(path: &Path) -> io::Result<Vec<u8>> {
-    loop {
-        let mut bytes = Vec::with_capacity(512);
-        let mut file = File::open(path)?;
-        io::Read::read_to_end(&mut file, &mut bytes)?;
-        let (read, now) = (file.metadata()?, fs::metadata(path)?);
-        if (read.ino(), read.dev()) == (now.ino(), now.dev()) {
-            return Ok(bytes);
-        }
-    }
 }
 
 /// Removes a file; that it is not there is what was wanted.

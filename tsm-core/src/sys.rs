@@ -73,3 +73,13 @@ pub fn exchange(source: &std::path::Path, target: &std::path::Path) -> std::io::
         Err(errno) => Err(errno.into()),
     }
 }
+
+/// Whether nobody else has this file open, for sure: where that cannot be told, it counts as not alone.
+///
+/// It takes a write lease (`fcntl(2)`, "Leases"), which the kernel grants only then, and which holds until the file is
+/// closed: who opens the file meanwhile waits for that. The kernel says so by SIGIO, which the caller has to ignore.
+pub fn is_alone_with(file: impl std::os::fd::AsFd) -> bool {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: fcntl with F_SETLEASE takes a descriptor and a number.
+    unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
+}

@@ -1,8 +1,6 @@
 //! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
 
-use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -288,12 +286,8 @@ pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Re
     let spare = crate::store::spare(path);
     // It is written as it is made: with many processes it is large, and the supervisor is to stay small.
     let write = || -> std::io::Result<()> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&spare)?;
+        let file = crate::store::open_spare(&spare)?;
+        file.set_len(0)?;
         let mut file = BufWriter::new(file);
         file.write_all(b"[")?;
         for (number, view) in views.enumerate() {

@@ -100,6 +100,9 @@ pub(crate) fn act(
     options: ActOptions,
     json: bool,
 ) -> Outcome {
+    for text in selectors {
+        text.parse::<Selector>()?;
+    }
     // Without a supervisor, records and what runs of them are still there: one is started for them. But a home that was
     // never used has no processes, and none is made for finding that out.
     if !context.home.exists() && !selectors.iter().any(|s| s == "all") {

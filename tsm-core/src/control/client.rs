@@ -305,6 +305,10 @@ impl Client {
             .mode(0o600)
             .open(&log)
             .at("open", &log)?;
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        stderr
+            .set_permissions(private)
+            .at("set the mode of", &log)?;
         let Launcher {
             program,
             arguments,

@@ -49,6 +49,13 @@ impl Supervisor {
 
     /// Tells the commands that wait for a process what became of it.
     pub(super) fn answer(&mut self, id: u32, report: Report) {
+        let start_error = self.start_error(id);
+        if report == Report::StartFailed
+            && self.services.get(&id).is_some_and(|service| service.fresh)
+        {
+            // Before anybody hears of it, nothing of it is left.
+            self.remove(id);
+        }
         let Some(waiters) = self.waiters.remove(&id) else {
             return;
         };
@@ -60,8 +67,7 @@ impl Supervisor {
                 Report::StartFailed | Report::Ended | Report::GaveUp | Report::Backoff { .. }
                     if up =>
                 {
-                    let error = self.start_error(id);
-                    self.settle(waiter.connection, id, None, Some(error));
+                    self.settle(waiter.connection, id, None, Some(start_error.clone()));
                 }
                 Report::Stopped if waiter.verb == Verb::Stop => {
                     self.settle(waiter.connection, id, waiter.note, None);
@@ -91,11 +97,6 @@ impl Supervisor {
         }
         if !still.is_empty() {
             self.waiters.entry(id).or_default().extend(still);
-        }
-        if report == Report::StartFailed
-            && self.services.get(&id).is_some_and(|service| service.fresh)
-        {
-            self.remove(id);
         }
     }
 

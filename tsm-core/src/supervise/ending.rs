@@ -266,7 +266,11 @@ impl Supervisor {
                 .iter()
                 .position(|m| m.identity == process.identity && !m.ended)
             {
-                leftovers.left.push(before.swap_remove(at));
+                let mut member = before.swap_remove(at);
+                // One that left the group, or came into it, is asked anew.
+                member.asked &= member.in_group == member_of_group;
+                member.in_group = member_of_group;
+                leftovers.left.push(member);
                 continue;
             }
             match Pidfd::open(process.identity) {

@@ -62,7 +62,10 @@ impl Supervisor {
         service.launch_error = Some(reason.clone().into());
         service.dirty = true;
         let fresh = service.fresh;
-        if !fresh {
+        if fresh {
+            // A first start that fails is not tried again, whichever supervisor tried it.
+            service.machine.phase = Phase::Launching { asked: true };
+        } else {
             self.log
                 .say(format_args!("cannot start '{name}': {reason}"));
             self.note(id, EventKind::LaunchFailed { run, reason });
@@ -384,11 +387,13 @@ impl Supervisor {
         let run = meta.run.unwrap_or(0);
         let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
             && service.provisional;
-        service.provisional = false;
+        let was_provisional = std::mem::take(&mut service.provisional);
         meta.pid = None;
         meta.ticks = None;
         if !never {
-            service.fresh = false;
+            // 127 is also how a child ends whose supervisor was not there to hear that it could not execute.
+            let may_have_failed = was_provisional && status == WaitStatus::Code(127);
+            service.fresh &= may_have_failed;
             meta.exit = Some(status.to_string());
             meta.exit_ms = Some(now_ms);
             meta.reason = Some(status.in_words().into_bytes());

@@ -122,7 +122,8 @@ impl AsFd for SignalSource {
 }
 
 /// Gives every signal its default disposition and unblocks all: a program that this one executes then begins as from
-/// a login shell. Rust ignores SIGPIPE at start; that is kept for this process, [`super::spawn`] undoes it in children.
+/// a login shell. SIGPIPE (which Rust ignores at start) and SIGIO (see [`super::is_alone_with`]) are ignored in this
+/// process; [`super::spawn`] undoes that in children.
 pub fn reset_dispositions() {
     for number in 1..=64 {
         if number != libc::SIGPIPE {
@@ -130,6 +131,8 @@ pub fn reset_dispositions() {
             unsafe { libc::signal(number, libc::SIG_DFL) };
         }
     }
+    // SAFETY: ignoring a signal installs no handler.
+    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     // Unblocking cannot fail with a valid set.
     let _ = SigSet::all().thread_unblock();
 }

@@ -242,6 +242,7 @@ impl ChildSetUp {
             self.fail(LaunchStep::SetUp, done);
         }
         raw::default_signal(libc::SIGPIPE);
+        raw::default_signal(libc::SIGIO);
         raw::unblock_signals();
         for (number, source) in self.stdio.iter().enumerate() {
             let done = raw::dup2(*source, number as RawFd);
