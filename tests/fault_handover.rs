@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use rustix::process::Signal;
 
 use crate::bed::{Bed, finish, words};
-use crate::fault_kit::{is_gone, kill};
+use crate::fault_kit::{is_gone, kill, wait_ended};
 use crate::processes::Seen;
 use crate::wait::{wait_for, wait_until};
 
@@ -110,7 +110,8 @@ fn the_foreground_is_killed_and_the_next_command_adopts() {
     let before = start_three(&bed);
     let foreground = Foreground::run(&bed);
     kill(foreground.seen);
-    assert_eq!(bed.state("a"), "unsupervised");
+    // Its predecessor's guardian may hold the lock a moment longer.
+    bed.wait_state("a", "unsupervised");
     bed.start_idle("b");
     assert_eq!(pids(&bed), before);
     bed.runs_of("a");
@@ -167,6 +168,7 @@ fn a_supervisor_that_is_told_to_end_leaves_the_services_up() {
         wait_until(&format!("{how}: both have ended"), || {
             keepers.iter().all(|keeper| !keeper.is_alive())
         });
+        keepers.into_iter().for_each(wait_ended);
         for name in ["a", "ticks", "flood"] {
             assert_eq!(bed.state(name), "unsupervised", "{how}");
             assert_eq!(bed.meta(name, "desired").as_deref(), Some("up"), "{how}");

@@ -50,7 +50,7 @@ impl Bed {
         guardian.signal(Signal::STOP);
         supervisor.signal(Signal::KILL);
         kill(guardian);
-        wait_until("the supervisor has ended", || !supervisor.is_alive());
+        wait_ended(supervisor);
     }
 
     /// Waits until another supervisor than `before` answers, and returns it with the time that it took.
@@ -243,7 +243,16 @@ sleep 100000;
 #[track_caller]
 pub(crate) fn kill(process: Seen) {
     process.signal(Signal::KILL);
-    wait_until("a killed process has ended", || !process.is_alive());
+    wait_ended(process);
+}
+
+/// Waits until a process has ended with all its threads: only then is everything closed that it held.
+#[track_caller]
+pub(crate) fn wait_ended(process: Seen) {
+    wait_until("a process has ended", || {
+        let threads = fs::read_dir(format!("/proc/{}/task", process.pid));
+        !process.is_alive() && threads.map_or(0, Iterator::count) <= 1
+    });
 }
 
 /// Whether nobody with this pid lives.

@@ -150,8 +150,9 @@ fn an_environment_that_is_too_large_is_named() {
 #[test]
 fn a_known_process_whose_script_is_gone_keeps_its_record() {
     let bed = Bed::new();
-    let script = bed.script("a.sh", "#!/bin/sh\nexec sleep 100000\n");
+    let script = bed.script("a.sh", "#!/bin/sh\necho ready\nexec sleep 100000\n");
     bed.tsm(["start", "./a.sh"]).ok();
+    bed.wait_log("a.out", "ready\n");
     bed.tsm(["stop", "a"]).ok();
     fs::remove_file(script).unwrap();
     let output = bed.tsm(["start", "a"]).exits(1);

@@ -165,8 +165,10 @@ fn a_crash_loop_waits_longer_each_time_and_says_until_when() {
 #[test]
 fn a_missing_script_at_a_restart_is_a_failure_with_its_reason() {
     let bed = Bed::new();
-    let script = bed.script("a.sh", "#!/bin/sh\nexec sleep 100000\n");
+    let script = bed.script("a.sh", "#!/bin/sh\necho ready\nexec sleep 100000\n");
     bed.tsm(["start", "./a.sh", "--max-restarts", "3"]).ok();
+    // The shell opens its script after the start has been reported.
+    bed.wait_log("a.out", "ready\n");
     std::fs::remove_file(script).unwrap();
     bed.crash("a");
     let view = bed.wait_state("a", "failed");

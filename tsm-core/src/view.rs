@@ -159,8 +159,8 @@ impl ProcessView {
     }
 }
 
-/// With less room than this not even one record can be written.
-const SMALLEST_ROOM: u64 = 4096;
+/// With less room than this, records and logs cannot be written much longer.
+const SMALLEST_ROOM: u64 = 64 << 10;
 
 /// All records of a home at one moment.
 #[derive(Debug)]

@@ -451,6 +451,11 @@ impl Supervisor {
         {
             return;
         }
+        // How it ended is on record before its handle, which could tell it to a successor, is given up.
+        self.save(id);
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
         let Some(leader) = service.leader.take() else {
             return;
         };

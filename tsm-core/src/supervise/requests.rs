@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, PathBuf};
 
 use super::machine::{Desired, Event, Machine, Phase, Rest};
@@ -10,7 +12,7 @@ use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
 use crate::control::{ActRequest, Asked, Reply, StartRequest, Verb};
 use crate::env::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
 use crate::meta::Meta;
@@ -107,7 +109,10 @@ impl Supervisor {
             name: name.clone(),
             spec: start.spec.clone(),
         };
-        if let Err(error) = self.write_intent(&saved, environment) {
+        let written = self
+            .write_intent(&saved, environment)
+            .and_then(|()| self.make_logs(&name));
+        if let Err(error) = written {
             let _ = self.writer.remove(&name, true);
             return Err(error);
         }
@@ -126,6 +131,20 @@ impl Supervisor {
         service.fresh = true;
         self.services.insert(id, service);
         Ok(id)
+    }
+
+    /// Makes both logs, so that whoever wants to follow them finds them.
+    fn make_logs(&self, name: &ProcessName) -> Result<()> {
+        let home = self.writer.home();
+        for log in [home.out_log(name), home.err_log(name)] {
+            let made = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&log);
+            made.at("create", &log)?;
+        }
+        Ok(())
     }
 
     fn write_intent(&mut self, saved: &SavedSpec, environment: &Environment) -> Result<()> {
