@@ -24,6 +24,8 @@ struct Kinship<'a> {
     known: HashMap<Identity, u32>,
     cookie_prefix: String,
     own: [u32; 2],
+    /// When the oldest of the runs in question began: who is older belongs to none of them.
+    oldest: u64,
     found: HashMap<u32, Option<u32>>,
 }
 
@@ -69,6 +71,9 @@ impl Kinship<'_> {
             {
                 return Some(claim.id);
             }
+        }
+        if process.identity.start < self.oldest {
+            return None;
         }
         self.by_cookie(pid)
     }
@@ -159,6 +164,7 @@ impl Supervisor {
             known: HashMap::new(),
             cookie_prefix: format!("{}:", self.writer.home().root().display()),
             own: [std::process::id(), self.guardian.unwrap_or(0)],
+            oldest: self.began(ids),
             found: HashMap::with_capacity(256),
         };
         for (&id, service) in &self.services {
@@ -213,6 +219,21 @@ impl Supervisor {
         Some(found)
     }
 
+    /// When the oldest of these runs began, in clock ticks; 0 where that is not known of one.
+    fn began(&self, ids: &[u32]) -> u64 {
+        let start = |id| {
+            self.services
+                .get(id)?
+                .leader
+                .as_ref()
+                .map(|leader| leader.identity.start)
+        };
+        ids.iter()
+            .map(|id| start(id).unwrap_or(0))
+            .min()
+            .unwrap_or(0)
+    }
+
     /// Notes who belongs to a run before the first signal: afterwards, parents are gone and sessions are orphaned.
     pub(super) fn remember(&mut self, id: u32) {
         let Some(found) = self.look_once(id) else {
@@ -228,7 +249,12 @@ impl Supervisor {
     /// As [`Self::look`], but one look serves all the stops that one moment brings.
     fn look_once(&mut self, id: u32) -> Option<Vec<Identity>> {
         if self.remembered.is_none() {
-            let ids: Vec<u32> = self.services.keys().copied().collect();
+            // All that run, since more of them may be stopped in this round.
+            let running = self
+                .services
+                .iter()
+                .filter(|(_, service)| service.leader.is_some());
+            let ids: Vec<u32> = running.map(|(id, _)| *id).collect();
             let mut all: HashMap<u32, Vec<Identity>> = HashMap::new();
             for (owner, process) in self.look(&ids)? {
                 all.entry(owner).or_default().push(process.identity);

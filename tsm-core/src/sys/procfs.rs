@@ -145,7 +145,10 @@ pub fn children_of_main_thread(pid: u32) -> Option<Vec<u32>> {
 /// The value of one variable in the environment that a process was executed with; `None` where it has none, may not be
 /// read, or was overwritten by the process.
 pub fn environment_variable(pid: u32, name: &str) -> Option<Vec<u8>> {
-    let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut file = File::open(format!("/proc/{pid}/environ")).ok()?;
+    // The file says of no size; most environments are read by two calls this way.
+    let mut environ = Vec::with_capacity(16 << 10);
+    file.read_to_end(&mut environ).ok()?;
     environ.split(|&b| b == 0).find_map(|entry| {
         entry
             .strip_prefix(name.as_bytes())
