@@ -163,7 +163,7 @@ impl Supervisor {
             sessions: HashMap::new(),
             known: HashMap::new(),
             cookie_prefix: format!("{}:", self.writer.home().root().display()),
-            own: [std::process::id(), self.guardian.unwrap_or(0)],
+            own: [std::process::id(), self.guardian.unwrap_or(std::process::id())],
             oldest: self.began(ids),
             found: HashMap::with_capacity(256),
         };
@@ -216,7 +216,32 @@ impl Supervisor {
                 found.push((owner, *process));
             }
         }
+        let orphans = table.iter().filter(|p| {
+            kinship.own.contains(&p.parent) && !p.ended && !kinship.own.contains(&p.identity.pid)
+        });
+        let orphans: Vec<Identity> = orphans.map(|process| process.identity).collect();
+        let strangers = orphans
+            .into_iter()
+            .filter(|o| kinship.owner(o.pid).is_none() && !is_supervisor(o.pid));
+        let strangers: Vec<Identity> = strangers.collect();
+        self.tell_of(strangers);
         Some(found)
+    }
+
+    /// Names orphans that came from some service and bear nothing that tells from which, once each: the next command
+    /// that ends says so.
+    fn tell_of(&mut self, strangers: Vec<Identity>) {
+        for stranger in strangers {
+            if self.unattributed.insert(stranger) {
+                let name = procfs::name(stranger.pid);
+                let notice = format!(
+                    "process {} ({name}) is unattributed: some service left it behind, and it bears nothing that tells which; it runs on",
+                    stranger.pid
+                );
+                self.log.say(&notice);
+                self.notices.push(notice);
+            }
+        }
     }
 
     /// When the oldest of these runs began, in clock ticks; 0 where that is not known of one.

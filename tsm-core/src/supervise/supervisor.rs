@@ -110,6 +110,8 @@ pub(super) struct Supervisor {
     pub(super) refused: u64,
     pub(super) refusal_told: Duration,
     keeper_interest: Interest,
+    /// Orphans that were named as nobody's.
+    pub(super) unattributed: BTreeSet<sys::Identity>,
     pub(super) status_at: Option<Duration>,
     pub(super) retry_at: Option<Duration>,
 }
@@ -245,6 +247,7 @@ impl Supervisor {
             refused: 0,
             refusal_told: Duration::ZERO,
             keeper_interest: Interest::Read,
+            unattributed: BTreeSet::new(),
             status_at: None,
             retry_at: None,
             options,
