@@ -4,8 +4,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::bed::{Bed, finish, run, words};
-use crate::fault_kit::{is_gone, kill};
-use crate::wait::{wait_until, within};
+use crate::fault_kit::{is_gone, kill, moment};
+use crate::wait::wait_until;
 
 /// A script that takes half a second to end when it is asked to.
 fn slow_to_end(bed: &Bed, name: &str) -> String {
@@ -161,13 +161,13 @@ fn killed_at_any_moment_of_a_command() {
                 .spawn()
                 .unwrap();
             // From before the command is heard until after it is done.
-            let moment = Duration::from_micros(round * 1200 + step as u64 * 240);
-            within(moment, || None::<()>);
+            let time = Duration::from_micros(round * 1200 + step as u64 * 240);
+            moment(time);
             kill(supervisor);
-            finish(child, &format!("{} ({moment:?})", words(&command))).ok();
+            finish(child, &format!("{} ({time:?})", words(&command))).ok();
             match verb {
-                "stop" => assert_eq!(bed.state("a"), "stopped", "{moment:?}"),
-                "delete" => assert_eq!(bed.names(), ["first"], "{moment:?}"),
+                "stop" => assert_eq!(bed.state("a"), "stopped", "{time:?}"),
+                "delete" => assert_eq!(bed.names(), ["first"], "{time:?}"),
                 _ => {
                     runs += 1;
                     bed.wait_runs("a", runs);

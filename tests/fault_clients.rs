@@ -6,9 +6,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
-use crate::fault_kit::{is_gone, meanwhile};
+use crate::fault_kit::{is_gone, meanwhile, moment};
 use crate::processes::status_field;
-use crate::wait::{wait_until, within};
+use crate::wait::wait_until;
 
 fn connect(bed: &Bed) -> UnixStream {
     let stream = UnixStream::connect(bed.home().join("supervisor.sock")).unwrap();
@@ -210,7 +210,7 @@ fn a_start_goes_on_when_its_command_is_killed() {
         bed.start_idle("first");
         let mut command = bed.tsm_command(["start", "--name", "a", "--", &script]);
         let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-        within(Duration::from_micros(round * 300), || None::<()>);
+        moment(Duration::from_micros(round * 300));
         let _ = child.kill();
         child.wait().unwrap();
         // What was asked last is done last.

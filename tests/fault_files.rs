@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::bed::Bed;
 use crate::fault_kit::{Frozen, kill, meanwhile};
-use crate::processes::Seen;
 use crate::wait::{wait_until, within};
 
 /// How a record is torn.

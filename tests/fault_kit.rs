@@ -239,6 +239,14 @@ $| = 1;
 sleep 100000;
 "#;
 
+/// Lets a moment pass that is shorter than any that a thread can sleep.
+pub(crate) fn moment(length: Duration) {
+    let until = Instant::now() + length;
+    while Instant::now() < until {
+        std::thread::yield_now();
+    }
+}
+
 /// Kills a process and waits for its end.
 #[track_caller]
 pub(crate) fn kill(process: Seen) {

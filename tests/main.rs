@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bed;
+mod command;
 mod concurrency;
 mod environment;
 mod exit_status;

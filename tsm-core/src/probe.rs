@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::sys::procfs::{Process, ProcessTable};
 use crate::sys::{Identity, clock};
 
@@ -12,6 +14,35 @@ pub struct Usage {
     pub memory_bytes: u64,
     /// CPU time of its tree in percent of one core, on average since it was started.
     pub cpu_percent: f64,
+    /// What that average is made of.
+    pub sample: CpuSample,
+}
+
+/// CPU time that a run had used at a moment. The supervisor keeps the last one of each service, so that the next reader
+/// can say how much was used since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuSample {
+    /// TSM id.
+    pub id: u32,
+    /// When the main process started, in clock ticks since boot: another run, another start.
+    pub start: u64,
+    /// CPU time of its tree so far, in clock ticks.
+    pub used: u64,
+    /// When that was measured, in clock ticks since boot.
+    pub at: u64,
+}
+
+impl CpuSample {
+    /// CPU in percent of one core, on average since an earlier sample of the same run; `None` where it is of another
+    /// run, or too recent to tell anything.
+    pub fn percent_since(&self, earlier: &Self) -> Option<f64> {
+        let same_run = (self.id, self.start) == (earlier.id, earlier.start);
+        let time = self.at.checked_sub(earlier.at)?;
+        // The tree may have lost a process with all that it had used.
+        let used = self.used.checked_sub(earlier.used)?;
+        (same_run && time >= clock::ticks_per_second() / 5)
+            .then(|| (1000.0 * used as f64 / time as f64).round() / 10.0)
+    }
 }
 
 /// What several services use, by TSM id.
@@ -52,6 +83,12 @@ impl Usages {
                     Usage {
                         memory_bytes: pages * page,
                         cpu_percent,
+                        sample: CpuSample {
+                            id: *id,
+                            start: *start,
+                            used: ticks,
+                            at: now,
+                        },
                     },
                 )
             })

@@ -1,5 +1,6 @@
 //! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
 
+use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use crate::error::{IoContext as _, Result};
 use crate::events::rfc3339;
 use crate::meta::Meta;
 use crate::name::ProcessName;
-use crate::probe::{Usage, Usages};
+use crate::probe::{CpuSample, Usages};
 use crate::spec::DEFAULT_NAMESPACE;
 use crate::store::{Damage, ProcessStore};
 use crate::sys::{Identity, Signal, WaitStatus, clock, procfs};
@@ -64,6 +65,9 @@ pub struct ProcessView {
     /// When it is started again, Unix milliseconds.
     #[serde(skip)]
     pub next_ms: Option<u64>,
+    /// What its CPU usage was measured from.
+    #[serde(skip)]
+    pub sample: Option<CpuSample>,
 }
 
 /// How a process ended.
@@ -155,6 +159,7 @@ impl ProcessView {
             slow_lane: meta.slow.unwrap_or(false),
             started_s: started_ms.unwrap_or(0) / 1000,
             next_ms: meta.next_ms,
+            sample: None,
         }
     }
 }
@@ -211,13 +216,10 @@ impl Overview {
                 .filter_map(|(id, identity)| Some((*id, (*identity)?)));
             let usages = Usages::measure(identities).doing("read /proc")?;
             for view in &mut processes {
-                if let Some(Usage {
-                    memory_bytes,
-                    cpu_percent,
-                }) = usages.get(view.id)
-                {
-                    view.memory_bytes = Some(memory_bytes);
-                    view.cpu_percent = Some(cpu_percent);
+                if let Some(usage) = usages.get(view.id) {
+                    view.memory_bytes = Some(usage.memory_bytes);
+                    view.cpu_percent = Some(usage.cpu_percent);
+                    view.sample = Some(usage.sample);
                 }
             }
         }
@@ -230,6 +232,26 @@ impl Overview {
             supervised,
             disk_full,
         })
+    }
+
+    /// What was measured now, for the supervisor to keep.
+    pub fn samples(&self) -> Vec<CpuSample> {
+        self.processes
+            .iter()
+            .filter_map(|view| view.sample)
+            .collect()
+    }
+
+    /// Tells CPU usage since the samples that the supervisor had, instead of since the start.
+    pub fn compare(&mut self, earlier: &[CpuSample]) {
+        let earlier: HashMap<u32, &CpuSample> =
+            earlier.iter().map(|sample| (sample.id, sample)).collect();
+        for view in &mut self.processes {
+            let percent = view
+                .sample
+                .and_then(|now| now.percent_since(earlier.get(&view.id)?));
+            view.cpu_percent = percent.or(view.cpu_percent);
+        }
     }
 }
 

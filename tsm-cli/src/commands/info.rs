@@ -7,9 +7,9 @@ use serde::Serialize;
 use tsm_core::home::Home;
 use tsm_core::spec::ProcessSpec;
 use tsm_core::sys::clock;
-use tsm_core::view::{Overview, ProcessView};
+use tsm_core::view::ProcessView;
 
-use super::list::{disk_full, select};
+use super::list::{disk_full, overview, select};
 use crate::app::{Context, Outcome};
 use crate::args::InfoArgs;
 use crate::output::{Output, complain, json};
@@ -40,7 +40,7 @@ struct Files {
 
 pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     let store = context.store();
-    let overview = Overview::read(&store, true)?;
+    let overview = overview(context, true)?;
     for damage in &overview.damaged {
         complain(&damage.error);
     }

@@ -10,7 +10,7 @@ use crate::output::{Output, complain, json};
 use crate::table;
 
 pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
-    let mut overview = Overview::read(&context.store(), !args.fast)?;
+    let mut overview = overview(context, !args.fast)?;
     for damage in &overview.damaged {
         complain(&damage.error);
     }
@@ -40,6 +40,19 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
         );
     }
     Ok(())
+}
+
+/// All processes; where usage is wanted, CPU since the last time that anybody looked.
+pub(crate) fn overview(context: &Context, usage: bool) -> Result<Overview, Error> {
+    let mut overview = Overview::read(&context.store(), usage)?;
+    if usage && overview.supervised {
+        let samples = overview.samples();
+        if !samples.is_empty() {
+            let before = context.client()?.exchange_samples(samples);
+            overview.compare(&before);
+        }
+    }
+    Ok(overview)
 }
 
 /// What an operator has to know and do.

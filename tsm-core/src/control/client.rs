@@ -16,10 +16,13 @@ use super::protocol::{
 use crate::env::Environment;
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
+use crate::probe::CpuSample;
 use crate::sys;
 
 /// How long a supervisor may take until it says that it understood: longer than a guardian's longest pause between two.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a reader waits for what the supervisor knows besides.
+const SAMPLES_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a new supervisor may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a request is repeated to a new supervisor when the one before died with it.
@@ -145,6 +148,22 @@ impl Client {
         Err(self.unreachable("dies again and again; see logs/tsm.log in it"))
     }
 
+    /// Lets the supervisor keep these samples, and returns what it had kept before; nothing where none runs or it has
+    /// more important things to do.
+    pub fn exchange_samples(&self, samples: Vec<CpuSample>) -> Vec<CpuSample> {
+        let mut before = Vec::new();
+        if let Ok(Some(socket)) = self.connect() {
+            let request = self.request(Body::Samples(samples));
+            // Without an answer, the averages are those since the start.
+            let _ = self.converse(socket, &request, &[], |reply| {
+                if let Reply::Samples(kept) = reply {
+                    before = kept;
+                }
+            });
+        }
+        before
+    }
+
     /// Ends the supervisor and leaves the services up. `false` where none runs.
     ///
     /// # Errors
@@ -223,12 +242,17 @@ impl Client {
         }
         let mut buffer = FrameBuffer::default();
         let mut bytes = [0; 16 * 1024];
-        let mut limit = Some(ANSWER_TIMEOUT);
+        let patience = match request.body {
+            // Not worth waiting for: a reader needs no supervisor.
+            Body::Samples(_) => SAMPLES_TIMEOUT,
+            _ => ANSWER_TIMEOUT,
+        };
+        let mut limit = Some(patience);
         loop {
             if !sys::poll::wait_readable(&stream, limit).doing("wait for the supervisor")? {
                 return Err(self.unreachable(format!(
                     "does not answer within {} s; is it stopped? 'tsm supervisor status' shows its pid",
-                    ANSWER_TIMEOUT.as_secs()
+                    patience.as_secs()
                 )));
             }
             let length = match stream.read(&mut bytes) {
@@ -245,7 +269,7 @@ impl Client {
                 match reply {
                     Reply::Done { notices } => return Ok(Attempt::Settled(notices)),
                     Reply::Failed(error) => return Err(error.into()),
-                    Reply::Status(_) => {
+                    Reply::Status(_) | Reply::Samples(_) => {
                         on_reply(reply);
                         return Ok(Attempt::Settled(Vec::new()));
                     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
 use crate::name::ProcessName;
+use crate::probe::CpuSample;
 use crate::spec::ProcessSpec;
 
 /// Version of the protocol. A supervisor answers requests of its own version and refuses newer ones by name.
@@ -45,6 +46,8 @@ pub enum Body {
     Act(ActRequest),
     /// How the supervisor is.
     Status,
+    /// Keep these, and say what was kept before.
+    Samples(Vec<CpuSample>),
     /// End the supervisor and leave the services up.
     Shutdown,
     /// Hand everything over to the process that asks.
@@ -119,6 +122,8 @@ pub enum Reply {
     Failed(ReportedError),
     /// How the supervisor is.
     Status(SupervisorStatus),
+    /// What was kept before.
+    Samples(Vec<CpuSample>),
 }
 
 /// An error on its way.

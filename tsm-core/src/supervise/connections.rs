@@ -9,6 +9,7 @@ use super::fdstore::Keeper;
 use super::supervisor::{Ending, Kind, Supervisor, token};
 use crate::control::{Body, FrameBuffer, PROTOCOL, Reply, Request, SupervisorStatus, encode};
 use crate::error::Error;
+use crate::probe::CpuSample;
 use crate::sys::poll::{Interest, Ready};
 use crate::sys::{self, clock};
 
@@ -159,6 +160,12 @@ impl Supervisor {
                 self.finish_connection(number);
                 Ok(())
             }
+            Body::Samples(samples) => {
+                let before = self.keep_samples(samples);
+                self.say(number, &Reply::Samples(before));
+                self.finish_connection(number);
+                Ok(())
+            }
             Body::Shutdown => {
                 self.log.say(format_args!(
                     "told to end by {}; the services stay up",
@@ -177,6 +184,26 @@ impl Supervisor {
         if let Err(error) = done {
             self.fail(number, &error);
         }
+    }
+
+    /// Keeps what a reader measured, and returns what was kept before. What was kept a moment ago stays: an average over
+    /// less than a second says little.
+    fn keep_samples(&mut self, samples: Vec<CpuSample>) -> Vec<CpuSample> {
+        let mut before = Vec::new();
+        for sample in samples {
+            let Some(service) = self.services.get_mut(&sample.id) else {
+                continue;
+            };
+            before.extend(service.sample);
+            let stays = service.sample.is_some_and(|kept| {
+                kept.start == sample.start
+                    && sample.at.saturating_sub(kept.at) < clock::ticks_per_second()
+            });
+            if !stays {
+                service.sample = Some(sample);
+            }
+        }
+        before
     }
 
     pub(super) fn status(&self) -> SupervisorStatus {

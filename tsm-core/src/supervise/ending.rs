@@ -163,7 +163,10 @@ impl Supervisor {
             sessions: HashMap::new(),
             known: HashMap::new(),
             cookie_prefix: format!("{}:", self.writer.home().root().display()),
-            own: [std::process::id(), self.guardian.unwrap_or(std::process::id())],
+            own: [
+                std::process::id(),
+                self.guardian.unwrap_or(std::process::id()),
+            ],
             oldest: self.began(ids),
             found: HashMap::with_capacity(256),
         };

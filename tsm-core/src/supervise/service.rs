@@ -13,6 +13,7 @@ use crate::launch;
 use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
+use crate::probe::CpuSample;
 use crate::spec::{DEFAULT_NAMESPACE, ProcessSpec};
 use crate::sys::spawn::LaunchReport;
 use crate::sys::{Identity, Pidfd, Signal, WaitStatus};
@@ -88,6 +89,8 @@ pub(super) struct Service {
     pub(super) provisional: bool,
     /// Its record on disk is older than what is known here.
     pub(super) dirty: bool,
+    /// The CPU time that a reader last measured.
+    pub(super) sample: Option<CpuSample>,
     /// Why the last launch failed.
     pub(super) launch_error: Option<Box<str>>,
 }
@@ -114,6 +117,7 @@ impl Service {
             keep_logs: false,
             provisional: false,
             dirty: true,
+            sample: None,
             launch_error: None,
         }
     }

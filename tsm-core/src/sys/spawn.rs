@@ -243,6 +243,9 @@ impl ChildSetUp {
         }
         raw::default_signal(libc::SIGPIPE);
         raw::default_signal(libc::SIGIO);
+        // The two that the C library keeps for itself and that its own calls can therefore not reset.
+        raw::default_signal(32);
+        raw::default_signal(33);
         raw::unblock_signals();
         for (number, source) in self.stdio.iter().enumerate() {
             let done = raw::dup2(*source, number as RawFd);
