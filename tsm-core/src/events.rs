@@ -196,7 +196,7 @@ mod tests {
         }
         assert_eq!(WaitStatus::from_raw(0x0100), WaitStatus::Code(1));
         assert_eq!(
-            WaitStatus::from_raw(11 | 0x80),
+            WaitStatus::from_raw(0x8b),
             WaitStatus::Signal {
                 number: 11,
                 core: true

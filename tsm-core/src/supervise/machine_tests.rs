@@ -343,7 +343,7 @@ impl World {
                     self.removed = true;
                 }
                 Action::Report(Report::Stopped) => {
-                    assert!(!self.leader && self.others == 0, "{self:?}")
+                    assert!(!self.leader && self.others == 0, "{self:?}");
                 }
                 _ => {}
             }
@@ -359,7 +359,7 @@ impl World {
                 match event {
                     Event::Stop { .. } | Event::Delete => self.stop_wanted = true,
                     Event::Start | Event::Restart if self.machine.desired != Desired::Gone => {
-                        self.stop_wanted = false
+                        self.stop_wanted = false;
                     }
                     _ => {}
                 }
