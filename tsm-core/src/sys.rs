@@ -83,3 +83,12 @@ pub fn is_alone_with(file: impl std::os::fd::AsFd) -> bool {
     // SAFETY: fcntl with F_SETLEASE takes a descriptor and a number.
     unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
 }
+
+/// Gives memory that was freed back to the system, as far as the allocator can (`malloc_trim(3)`).
+pub fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim takes a number and touches nothing but free memory.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

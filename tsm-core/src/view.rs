@@ -318,6 +318,8 @@ pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Re
         }
         file.write_all(b"\n]\n")?;
         file.flush()?;
+        // Closed first: the lease on it would keep a reader waiting.
+        drop(file);
         crate::sys::exchange(&spare, path)
     };
     write().at("write", path)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::machine::{self, Report};
 use super::supervisor::Supervisor;
 use crate::events::{Event, EventKind};
-use crate::sys::clock;
+use crate::sys::{self, clock};
 use crate::view::{self, ProcessView};
 
 /// How long changes gather before `status.json` is written.
@@ -115,6 +115,8 @@ impl Supervisor {
         if self.status_at.is_some_and(|at| at <= now) {
             self.status_at = None;
             self.write_status();
+            // After a change comes quiet: what it needed is given back.
+            sys::trim_memory();
         }
     }
 
