@@ -51,7 +51,7 @@ fn serve(words: &[OsString]) -> Result<u8> {
     let home = words.get(3).cloned().unwrap_or_default();
     let environment = std::env::vars_os().collect();
     if words.get(2).is_some_and(|word| word == "guard") {
-        let arguments = ["supervisor".into(), "run".into(), home];
+        let arguments = ["embed".into(), "supervisor".into(), "run".into(), home];
         return supervise::guard(&own_program()?, &arguments, environment);
     }
     supervise::run(Options {

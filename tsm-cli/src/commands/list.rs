@@ -29,6 +29,9 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
     }
     let width = table::terminal_width(context.output);
     Output::raw(table::processes(context.output, &overview.processes, width).as_bytes())?;
+    if overview.disk_full {
+        context.output.remark(disk_full(context));
+    }
     if !overview.supervised
         && overview
             .processes

@@ -130,6 +130,7 @@ fn guard(home: &Home) -> Result<u8, Error> {
     // The kernel's own link still leads to this very program when its file was replaced.
     let program = std::path::Path::new("/proc/self/exe");
     let arguments: Vec<OsString> = vec![
+        "tsm".into(),
         "supervisor".into(),
         "run-guarded".into(),
         "--home".into(),

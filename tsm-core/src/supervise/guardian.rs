@@ -76,8 +76,8 @@ struct Guardian {
 }
 
 /// Runs the guardian: this process must have been made for it, in a session of its own, with the reading end of a
-/// starting command on standard output and the log on standard error. It executes `program` with `arguments` as the
-/// supervisor. Returns when the supervisor ended for good.
+/// starting command on standard output and the log on standard error. It executes `program` with `arguments` (its own
+/// name first) as the supervisor. Returns when the supervisor ended for good.
 ///
 /// # Errors
 /// [`Error::System`] where the machine does not give what it needs at its start.
@@ -97,9 +97,9 @@ pub fn guard(
         CString::new(bytes)
             .map_err(|_nul| Error::bad_value("supervisor", "a NUL byte in its command line"))
     };
-    let words = std::iter::once(program.as_os_str().to_owned()).chain(arguments.iter().cloned());
-    let words = words
-        .map(|word| c_string(word.into_vec()))
+    let words = arguments
+        .iter()
+        .map(|word| c_string(word.clone().into_vec()))
         .collect::<Result<Vec<_>>>()?;
     let mut variables = Vec::new();
     for (name, value) in environment {
