@@ -9,9 +9,9 @@ use super::supervisor::Supervisor;
 use crate::sys::{WaitStatus, clock};
 
 /// How many launches are made before other events get their turn.
-const LAUNCHES_AT_ONCE: usize = 16;
+const LAUNCHES_AT_ONCE: usize = 8;
 /// How many children may be about to execute their programs at once.
-const LAUNCHES_UNDER_WAY: usize = 24;
+const LAUNCHES_UNDER_WAY: usize = 12;
 /// How long exits gather before `/proc` is read to look for what they left behind.
 const SWEEP_DELAY: Duration = Duration::from_millis(4);
 
