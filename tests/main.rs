@@ -24,6 +24,7 @@ mod modes;
 mod processes;
 mod programs;
 mod refusals;
+mod repl;
 mod restart;
 mod selectors;
 mod start_rules;

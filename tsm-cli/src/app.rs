@@ -13,7 +13,7 @@ use tsm_core::store::ProcessStore;
 
 use crate::args::{Cli, Command, Global, ListArgs, SupervisorCommand};
 use crate::output::{Output, complain};
-use crate::{arrange, commands};
+use crate::{arrange, commands, table};
 
 /// Why a command did not do what it should.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Told(ErrorKind),
     /// Standard output could not be written.
     Output(io::Error),
+    /// It was told already; this exit status is handed on.
+    Status(u8),
 }
 
 impl From<Error> for Failure {
@@ -74,6 +76,14 @@ impl Context {
         })
     }
 
+    /// How the home is called where several are in use; `None` for `~/.tsm`, which needs no name.
+    pub(crate) fn place(&self) -> Option<String> {
+        let usual = Home::resolve(|name| std::env::var_os(name).filter(|_| name == "HOME"));
+        let root = self.home.root();
+        let is_usual = usual.is_ok_and(|usual| usual.root() == root);
+        (!is_usual).then(|| table::printable(&root.display().to_string()))
+    }
+
     /// Who asks, for the history.
     fn by(&self) -> String {
         let user = ["USER", "LOGNAME"]
@@ -93,7 +103,7 @@ impl Context {
 }
 
 /// A program that was replaced while this one runs is called `NAME (deleted)`; its successor has the name.
-fn executable(program: PathBuf) -> PathBuf {
+pub(crate) fn executable(program: PathBuf) -> PathBuf {
     match program
         .to_str()
         .and_then(|name| name.strip_suffix(" (deleted)"))
@@ -128,13 +138,9 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
     if let Some(status) = commands::supervisor::machinery(&words) {
         return status;
     }
-    let words = arrange::arrange(words, &Cli::command());
-    let parsed = Cli::command()
-        .try_get_matches_from(words)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let cli = match parsed {
+    let cli = match parse(words) {
         Ok(cli) => cli,
-        Err(error) => return wrong_usage(&error),
+        Err(error) => return ExitCode::from(wrong_usage(&error)),
     };
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -146,11 +152,20 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
             ExitCode::from(ErrorKind::Failed.exit_status())
         }
         Err(Failure::Told(kind)) => ExitCode::from(kind.exit_status()),
+        Err(Failure::Status(status)) => ExitCode::from(status),
         Err(Failure::Core(error)) => {
             complain(&error);
             ExitCode::from(error.kind().exit_status())
         }
     }
+}
+
+/// What the words, `tsm` first, ask for.
+pub(crate) fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let words = arrange::arrange(words, &Cli::command());
+    Cli::command()
+        .try_get_matches_from(words)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
 fn dispatch(cli: Cli) -> Outcome {
@@ -165,6 +180,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::List(args) => commands::list::run(&context("list")?, &args),
         Command::Info(args) => commands::info::run(&context("info")?, &args),
         Command::Logs(args) => commands::logs::run(&context("logs")?, &args),
+        Command::Repl => commands::repl::run(&context("repl")?, &cli.global),
+        Command::Tui => commands::tui::run(&context("tui")?),
         Command::Supervisor(SupervisorCommand::Status { json }) => {
             commands::supervisor::status(&context("supervisor status")?, json)
         }
@@ -195,13 +212,13 @@ fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
     })
 }
 
-/// Says what is wrong in one line, and where help is; help and version go to standard output.
-fn wrong_usage(error: &clap::Error) -> ExitCode {
+/// Says what is wrong in one line, and where help is; help and version go to standard output. Gives the exit status.
+pub(crate) fn wrong_usage(error: &clap::Error) -> u8 {
     use clap::error::ErrorKind as Clap;
     if matches!(error.kind(), Clap::DisplayHelp | Clap::DisplayVersion) {
         // A reader that went away has seen enough.
         let _ = error.print();
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let text = error.render().to_string();
     let mut lines = text
@@ -233,5 +250,5 @@ fn wrong_usage(error: &clap::Error) -> ExitCode {
         complain(tip.trim_start_matches("tip:").trim());
     }
     complain("'tsm --help' and 'tsm COMMAND --help' show how");
-    ExitCode::from(ErrorKind::Usage.exit_status())
+    ErrorKind::Usage.exit_status()
 }

@@ -76,6 +76,11 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// What processes printed
     Logs(LogsArgs),
+    /// An interactive shell of these commands; reads them from standard input where that is no terminal
+    Repl,
+    /// A dashboard: all processes, their logs, and keys to start and stop them
+    #[command(visible_alias = "monit")]
+    Tui,
     /// The supervisor itself; other commands start it when they need it
     #[command(subcommand)]
     Supervisor(SupervisorCommand),

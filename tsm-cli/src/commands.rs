@@ -4,5 +4,7 @@ pub(crate) mod act;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod repl;
 pub(crate) mod start;
 pub(crate) mod supervisor;
+pub(crate) mod tui;
