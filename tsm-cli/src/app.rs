@@ -221,33 +221,24 @@ pub(crate) fn wrong_usage(error: &clap::Error) -> u8 {
         return 0;
     }
     let text = error.render().to_string();
-    let mut lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("Usage:"));
-    let mut first = lines
+    // The first paragraph says what is wrong, and may hold what was typed, newlines and all.
+    let mut paragraphs = text.split("\n\n");
+    let first = paragraphs
         .next()
         .unwrap_or("wrong usage")
-        .trim_start_matches("error: ")
-        .to_owned();
-    // A list of what is missing stands on lines of its own.
-    let details: Vec<&str> = lines
-        .filter(|line| !line.starts_with("For more information"))
-        .collect();
-    if first.ends_with(':') {
-        first = format!(
-            "{first} {}",
-            details
-                .iter()
-                .filter(|l| !l.starts_with("tip:"))
-                .copied()
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-    }
-    complain(first);
-    if let Some(tip) = details.iter().find(|line| line.starts_with("tip:")) {
-        complain(tip.trim_start_matches("tip:").trim());
+        .trim_start_matches("error: ");
+    let first = first
+        .split('\n')
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let tip = text
+        .lines()
+        .map(str::trim)
+        .find_map(|line| line.strip_prefix("tip:"));
+    complain(table::printable(&first));
+    if let Some(tip) = tip {
+        complain(tip.trim());
     }
     complain("'tsm --help' and 'tsm COMMAND --help' show how");
     ErrorKind::Usage.exit_status()

@@ -8,8 +8,8 @@ use tsm_core::view::ProcessView;
 use crate::output::Output;
 use crate::words;
 
-/// The width where standard output is no terminal.
-const DEFAULT_WIDTH: u16 = 120;
+/// Where standard output is no terminal, nothing is left out for want of room.
+const DEFAULT_WIDTH: u16 = u16::MAX;
 
 /// How wide the terminal is; `COLUMNS` counts where there is none.
 pub(crate) fn terminal_width(output: Output) -> u16 {

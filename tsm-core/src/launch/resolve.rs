@@ -66,7 +66,7 @@ const INTERPRETERS: &[(&str, &[&str])] = &[
 /// [`Error::CannotStart`] with the reason and the remedy.
 pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
     let word = typed.target.as_bytes();
-    if word.is_empty() {
+    if word.iter().all(u8::is_ascii_whitespace) {
         return refuse(typed.target, "it is empty");
     }
     let has_space = word.iter().any(u8::is_ascii_whitespace);
