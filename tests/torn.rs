@@ -286,3 +286,46 @@ fn files_that_are_no_records_are_left_alone() {
         assert!(bed.home().join(name).exists(), "{name}");
     }
 }
+
+#[test]
+fn a_fifo_in_the_place_of_a_record_keeps_nobody_waiting() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    bed.start_idle("b");
+    let meta = bed.home().join("processes/b.meta");
+    fs::remove_file(&meta).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&meta).status();
+    assert!(made.unwrap().success());
+    let listed = bed.tsm(["list", "--json"]).ok();
+    assert_eq!(bed.names(), ["a"]);
+    assert!(
+        listed.stderr.contains("b.meta") && listed.stderr.contains("not a regular file"),
+        "{}",
+        listed.stderr
+    );
+    // The supervisor knows both, and writes both records again.
+    bed.tsm(["stop", "a", "b"]).ok();
+    assert_eq!(bed.names(), ["a", "b"]);
+    bed.tsm(["restart", "b"]).ok();
+}
+
+#[test]
+fn a_link_in_the_place_of_a_record_is_never_written_through() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    let victim = bed.path("precious");
+    fs::write(&victim, "precious\n").unwrap();
+    for name in ["processes/a.meta", "pids/a.pid", "status.json", "next_id"] {
+        let path = bed.home().join(name);
+        // Not all of them are there at once.
+        let _ = fs::remove_file(&path);
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+    }
+    for _ in 0..3 {
+        bed.tsm(["restart", "a"]).ok();
+        bed.start_idle("b");
+        bed.tsm(["delete", "b"]).ok();
+    }
+    bed.tsm(["delete", "a"]).ok();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious\n");
+}

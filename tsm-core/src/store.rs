@@ -1,8 +1,7 @@
 //! Every read and write of the layout. Anybody may read; only the holder of the lock writes, through [`Writer`].
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::env::{self, Environment};
@@ -39,19 +38,17 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Opens a file that only the caller has open; nobody reads it while it is written.
 pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
-    let open = || {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(spare)
-    };
-    let file = match open() {
-        // Somebody put a directory where a file of ours was, and it changed places with the spare: it is kept, aside.
-        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
-            fs::rename(spare, with_suffix(spare, ".directory"))?;
-            open()?
+    let file = match sys::open_for_writing(spare) {
+        // Somebody put a directory, a FIFO or a link where a file of ours was, and it changed places with the spare: it is kept,
+        // aside.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::StorageFull
+            ) && fs::symlink_metadata(spare).is_ok_and(|meta| !meta.is_file()) =>
+        {
+            fs::rename(spare, with_suffix(spare, ".strange"))?;
+            sys::open_for_writing(spare)?
         }
         file => file?,
     };
@@ -60,7 +57,7 @@ pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
     }
     drop(file);
     fs::remove_file(spare)?;
-    open()
+    sys::open_for_writing(spare)
 }
 
 /// Replaces `path` by `bytes` for good: they are on the disk before they take its place, or, where nothing was there,
@@ -68,12 +65,8 @@ pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
 fn replace_intent(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = with_suffix(path, ".tmp");
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
+        let mut file = sys::open_for_writing(&temporary)?;
+        file.set_len(0)?;
         file.write_all(bytes)?;
         if path.exists() {
             file.sync_data()?;
@@ -156,7 +149,7 @@ impl ProcessStore {
     /// [`Error::Damaged`] where it cannot be parsed, [`Error::Io`] where it cannot be read.
     pub fn meta(&self, name: &ProcessName) -> Result<Meta> {
         let path = self.home.meta(name);
-        let bytes = read_small(&path).at("read", &path)?;
+        let bytes = read_file(&path).at("read", &path)?;
         Meta::parse(&bytes).map_err(|error| Error::Damaged {
             path,
             reason: error.to_string(),
@@ -186,7 +179,7 @@ impl ProcessStore {
     /// [`Error::Damaged`], [`Error::Io`].
     pub fn spec(&self, name: &ProcessName) -> Result<Option<SavedSpec>> {
         let path = self.home.spec(name);
-        let bytes = match fs::read(&path) {
+        let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at("read", &path),
@@ -212,7 +205,7 @@ impl ProcessStore {
     /// [`Error::Damaged`] with the line, [`Error::Io`].
     pub fn environment(&self, name: &ProcessName) -> Result<Environment> {
         let path = self.home.env(name);
-        let bytes = fs::read(&path).at("read", &path)?;
+        let bytes = read_file(&path).at("read", &path)?;
         env::file::parse(&bytes).map_err(|error| Error::Damaged {
             path,
             reason: error.to_string(),
@@ -355,12 +348,7 @@ impl Writer {
     /// [`Error::Io`].
     pub fn append_event(&self, name: &ProcessName, event: &Event) -> Result<()> {
         let path = self.home().events(name);
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .at("open", &path)?;
+        let mut file = sys::open_for_appending(&path).at("open", &path)?;
         file.write_all(event.to_line().as_bytes())
             .at("append to", &path)
     }
@@ -431,8 +419,8 @@ fn remove_log(log: &Path) -> Result<()> {
 }
 
 /// Reads a file that is nearly always small, in as few calls as that takes: a list reads a thousand of them.
-fn read_small(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = sys::open_regular(path)?;
     let mut first = [0; 4096];
     let length = io::Read::read(&mut file, &mut first)?;
     let mut bytes = first[..length].to_vec();

@@ -92,3 +92,44 @@ pub fn trim_memory() {
         libc::malloc_trim(0);
     }
 }
+
+/// Opens a file for reading, if it is a regular one: a FIFO in its place would keep who opens it waiting for ever.
+pub fn open_regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    only_regular(
+        options
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(path)?,
+    )
+}
+
+/// Opens a regular file for writing, made with mode 0600 where it is missing; what it holds stays. A link in its place is
+/// not followed: what it leads to is somebody else's.
+pub fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    only_regular(options.custom_flags(flags).open(path)?)
+}
+
+/// As [`open_for_writing`], for writes at the end.
+pub fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true).mode(0o600);
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    only_regular(options.custom_flags(flags).open(path)?)
+}
+
+fn only_regular(file: std::fs::File) -> std::io::Result<std::fs::File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(std::io::Error::new(
+        std::io::ErrorKind::InvalidInput,
+        "it is not a regular file",
+    ))
+}
