@@ -58,3 +58,4 @@ pub mod supervise;
 pub mod sys;
 pub mod text;
 pub mod view;
+pub mod words;

@@ -1,34 +1,7 @@
-//! Times, sizes and a program's own text, as a screen shows them.
+//! A program's own text, as a screen shows it.
 
 /// How many characters of a log line are kept: more than any screen is wide.
 const LONGEST_LINE: usize = 1000;
-
-/// A duration in two digits or so: `42s`, `5m`, `3h 20m`, `12d`.
-pub(crate) fn duration(ms: u64) -> String {
-    let seconds = ms / 1000;
-    match seconds {
-        0..=119 => format!("{seconds}s"),
-        120..=7199 => format!("{}m", seconds / 60),
-        7200..=172_799 => format!("{}h {}m", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
-/// A size in powers of 1024: `812K`, `3.4M`.
-pub(crate) fn size(bytes: u64) -> String {
-    let units = ["B", "K", "M", "G", "T"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 || value >= 100.0 {
-        format!("{value:.0}{}", units[unit])
-    } else {
-        format!("{value:.1}{}", units[unit])
-    }
-}
 
 /// A line of a program without what would move the cursor or change colours: escape sequences go, tabs become blanks,
 /// and of a line that overwrites itself (a progress bar) the last state is left.
@@ -89,17 +62,6 @@ fn skip_sequence(chars: &mut std::str::Chars<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn units_are_those_that_a_person_would_use() {
-        assert_eq!(duration(59_999), "59s");
-        assert_eq!(duration(125_000), "2m");
-        assert_eq!(duration(12_000_000), "3h 20m");
-        assert_eq!(duration(3 * 86_400_000), "3d");
-        assert_eq!(size(0), "0B");
-        assert_eq!(size(1536), "1.5K");
-        assert_eq!(size(300 << 20), "300M");
-    }
 
     #[test]
     fn a_program_cannot_move_the_cursor() {

@@ -10,8 +10,8 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph};
 use tsm_core::control::Verb;
 use tsm_core::view::ProcessView;
+use tsm_core::words::{duration, size};
 
-use crate::format::{duration, size};
 use crate::model::{Mode, Model};
 
 /// What `?` shows.
