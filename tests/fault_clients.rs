@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
-use crate::fault_kit::{is_gone, meanwhile, moment};
+use crate::fault_kit::{Frozen, is_gone, meanwhile, moment};
 use crate::processes::status_field;
 use crate::wait::wait_until;
 
@@ -223,4 +223,24 @@ fn a_start_goes_on_when_its_command_is_killed() {
             bed.wait_runs("a", 1);
         }
     }
+}
+
+#[test]
+fn what_its_command_gave_up_before_it_was_looked_at_is_not_done_later() {
+    let bed = Bed::new();
+    let pid = bed.start_idle("a");
+    {
+        let _stopped = Frozen::new(bed.supervisor_seen());
+        let delete = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"act":{"verb":"delete","selectors":["a"]}}}"#;
+        let mut stream = connect(&bed);
+        stream.write_all(&frame(delete, b"")).unwrap();
+    }
+    bed.tsm(["supervisor", "status"]).ok();
+    assert_eq!(bed.pid("a"), pid);
+    // The very same request, waited for, is carried out.
+    let delete = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"act":{"verb":"delete","selectors":["a"]}}}"#;
+    let mut stream = connect(&bed);
+    stream.write_all(&frame(delete, b"")).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(bed.names(), [""; 0]);
 }

@@ -326,3 +326,17 @@ fn a_command_that_is_interrupted_leaves_the_stop_under_way() {
     let output = run(bed.tsm_command(["start", "a"]));
     output.ok();
 }
+
+#[test]
+fn what_a_run_left_behind_is_ended_under_a_later_supervisor_too() {
+    let bed = Bed::new();
+    let script =
+        "#!/bin/sh\nsetsid sh -c 'echo $$ > left; exec sleep 100000' &\nsleep 0.1\nexit 0\n";
+    bed.script("leaves.sh", script);
+    bed.tsm(["start", "./leaves.sh"]).ok();
+    bed.wait_state("leaves", "exited");
+    let left = bed.wait_pids("left", 1);
+    bed.tsm(["supervisor", "stop"]).ok();
+    bed.tsm(["stop", "leaves"]).ok();
+    assert!(left.iter().all(|process| !process.is_alive()));
+}

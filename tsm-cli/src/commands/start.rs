@@ -101,24 +101,14 @@ fn known_processes(context: &Context, args: &StartArgs) -> Result<Option<Vec<Str
 }
 
 fn request(args: &StartArgs) -> Result<StartRequest, Error> {
-    let here = std::env::current_dir().map_err(|source| Error::System {
-        action: "tell the working directory",
-        source,
-    })?;
+    let here = || {
+        let action = "tell the working directory";
+        std::env::current_dir().map_err(|source| Error::System { action, source })
+    };
     let cwd = match &args.cwd {
-        Some(directory) => {
-            let directory = here.join(directory);
-            let there =
-                std::fs::metadata(&directory).at("enter the working directory", &directory)?;
-            if !there.is_dir() {
-                return Err(Error::bad_value(
-                    "--cwd",
-                    format!("{} is not a directory", directory.display()),
-                ));
-            }
-            directory
-        }
-        None => here,
+        Some(directory) if directory.is_absolute() => existing(directory.clone())?,
+        Some(directory) => existing(here()?.join(directory))?,
+        None => here()?,
     };
     let path = std::env::var_os("PATH");
     let (target, arguments): (&OsString, &[OsString]) = (&args.words[0], &args.words[1..]);
@@ -153,6 +143,17 @@ fn request(args: &StartArgs) -> Result<StartRequest, Error> {
         suggested: resolved.name,
         spec,
     })
+}
+
+fn existing(directory: PathBuf) -> Result<PathBuf, Error> {
+    let there = std::fs::metadata(&directory).at("enter the working directory", &directory)?;
+    if there.is_dir() {
+        return Ok(directory);
+    }
+    Err(Error::bad_value(
+        "--cwd",
+        format!("{} is not a directory", directory.display()),
+    ))
 }
 
 fn find_user(name: &str) -> Result<account::Account, Error> {

@@ -73,8 +73,9 @@ impl Supervisor {
                     self.settle(waiter.connection, id, waiter.note, None);
                 }
                 Report::Removed => {
-                    let error =
-                        (waiter.verb != Verb::Delete).then(|| self.overtaken(id, "deleted"));
+                    let kept = self.removal_errors.get(&id).cloned();
+                    let overtaken = waiter.verb != Verb::Delete;
+                    let error = kept.or_else(|| overtaken.then(|| self.overtaken(id, "deleted")));
                     self.settle(waiter.connection, id, None, error);
                 }
                 Report::Stopped if up => {

@@ -15,6 +15,8 @@ use crate::sys::{self, clock};
 
 /// How long a client may take to say what it wants, and to hear an answer that waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How much is read from one connection before it is looked at.
+const READ_AT_ONCE: usize = 256 << 10;
 /// How many connections are accepted before other events get their turn.
 const ACCEPTED_AT_ONCE: usize = 32;
 /// How often the log says that connections are refused.
@@ -102,20 +104,25 @@ impl Supervisor {
             return;
         }
         let mut bytes = [0; 16 * 1024];
-        loop {
+        let mut read = 0;
+        while read < READ_AT_ONCE {
             let Some(connection) = self.connections.get_mut(&number) else {
                 return;
             };
             match connection.socket.read(&mut bytes) {
-                // The command went away (Ctrl-C): what it asked for goes on.
+                // The command went away (Ctrl-C). What it was told that it is being done goes on; what nobody has
+                // looked at yet is not begun: it has given up waiting for that, and said so.
                 Ok(0) => return self.drop_connection(number),
-                Ok(length) => connection.incoming.push(&bytes[..length]),
+                Ok(length) => {
+                    connection.incoming.push(&bytes[..length]);
+                    read += length;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => return self.drop_connection(number),
             }
-            self.understand(number);
         }
+        self.understand(number);
     }
 
     pub(super) fn understand(&mut self, number: u32) {

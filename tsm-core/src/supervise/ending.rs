@@ -99,7 +99,8 @@ fn is_supervisor(pid: u32) -> bool {
 
 impl Supervisor {
     /// Says of each service that waits for it that nothing is left, where that can be told without looking at all
-    /// processes: what a dead leader leaves behind becomes a child of the guardian, and that has none but us.
+    /// processes: what a dead leader leaves behind becomes a child of the guardian under which it was begun, and that has
+    /// none but us.
     pub(super) fn sweep_without_reading(&mut self) -> bool {
         let Some(guardian) = self
             .guardian
@@ -107,15 +108,18 @@ impl Supervisor {
         else {
             return false;
         };
-        let leaders_ended = self.sweeps.iter().all(|id| {
-            self.services.get(id).is_none_or(|s| {
-                s.leader
+        let all_told = self
+            .sweeps
+            .iter()
+            .filter_map(|id| self.services.get(id))
+            .all(|service| {
+                let leader_ended = service
+                    .leader
                     .as_ref()
-                    .is_none_or(|leader| leader.ended.is_some())
-            })
-        });
-        if !leaders_ended
-            || procfs::children_of_main_thread(guardian) != Some(vec![std::process::id()])
+                    .is_none_or(|leader| leader.ended.is_some());
+                service.begun_here && leader_ended
+            });
+        if !all_told || procfs::children_of_main_thread(guardian) != Some(vec![std::process::id()])
         {
             return false;
         }

@@ -92,6 +92,7 @@ impl Supervisor {
         let run = service.run() + 1;
         let name = service.name.clone();
         service.meta.run = Some(run);
+        service.begun_here = true;
         service.meta.pid = None;
         service.meta.ticks = None;
         service.meta.boot = Some(self.boot.clone());
@@ -194,7 +195,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn read_for_launch(&mut self, id: u32) -> Result<(ProcessSpec, Environment)> {
+    pub(super) fn read_for_launch(&self, id: u32) -> Result<(ProcessSpec, Environment)> {
         let Some(service) = self.services.get(&id) else {
             return Err(Error::bad_value("launch", "the process is gone"));
         };
@@ -265,7 +266,7 @@ impl Supervisor {
         }
     }
 
-    fn spec_for_message(&mut self, id: u32) -> Result<ProcessSpec> {
+    fn spec_for_message(&self, id: u32) -> Result<ProcessSpec> {
         self.read_for_launch(id).map(|(spec, _)| spec)
     }
 

@@ -129,6 +129,7 @@ impl Supervisor {
         );
         let mut service = Service::new(name, meta, machine, start.spec.stop_signal);
         service.fresh = true;
+        service.begun_here = true;
         self.services.insert(id, service);
         Ok(id)
     }
@@ -304,7 +305,13 @@ impl Supervisor {
                 self.add_waiter(number, id, Verb::Restart, None);
                 return;
             }
-            Verb::Restart => (Event::Restart, EventKind::RestartRequested { by }, None),
+            Verb::Restart => {
+                // What could not be started again is not stopped.
+                if let Err(error) = self.read_for_launch(id) {
+                    return self.settle(number, id, None, Some((&error).into()));
+                }
+                (Event::Restart, EventKind::RestartRequested { by }, None)
+            }
             Verb::Stop if service.machine.phase == Phase::Resting(Rest::Stopped) => {
                 if service.machine.desired == Desired::Down {
                     // Where a supervisor that died had accepted it, this is what became of it.
@@ -333,6 +340,9 @@ impl Supervisor {
                 service.keep_logs = act.options.keep_logs;
                 (Event::Delete, EventKind::StopRequested { by }, None)
             }
+        };
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
         };
         if matches!(act.verb, Verb::Start | Verb::Restart | Verb::Delete) {
             service.meta.request = Some(asked.token.clone());
@@ -363,6 +373,7 @@ impl Supervisor {
         }
         self.highest_id = self.highest_id.max(id);
         if let Err(error) = self.writer.remove(&service.name, service.keep_logs) {
+            self.removal_errors.insert(id, (&error).into());
             self.log.say(error);
         }
         // Waiting commands are told the name that it had.

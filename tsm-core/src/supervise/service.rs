@@ -85,6 +85,8 @@ pub(super) struct Service {
     /// Its record is removed if its very first launch fails.
     pub(super) fresh: bool,
     pub(super) keep_logs: bool,
+    /// Its last run was begun by this supervisor, so that what it left behind became a child of this guardian.
+    pub(super) begun_here: bool,
     /// It was found waiting or executed, which of the two is not known: see `NEVER_EXECUTED`.
     pub(super) provisional: bool,
     /// Its record on disk is older than what is known here.
@@ -115,6 +117,7 @@ impl Service {
             armed: None,
             fresh: false,
             keep_logs: false,
+            begun_here: false,
             provisional: false,
             dirty: true,
             sample: None,

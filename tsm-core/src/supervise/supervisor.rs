@@ -103,6 +103,8 @@ pub(super) struct Supervisor {
     pub(super) highest_id: u32,
     /// The names that deleted processes had, until their commands were told.
     pub(super) removed_names: HashMap<u32, crate::name::ProcessName>,
+    /// What of deleted processes could not be removed, until their commands were told.
+    pub(super) removal_errors: HashMap<u32, crate::control::ReportedError>,
     /// Who belongs to which service, as long as one round of the loop lasts.
     pub(super) remembered: Option<HashMap<u32, Vec<sys::Identity>>>,
     signals: SignalSource,
@@ -242,6 +244,7 @@ impl Supervisor {
             awaited: BTreeMap::new(),
             highest_id: 0,
             removed_names: HashMap::new(),
+            removal_errors: HashMap::new(),
             remembered: None,
             signals,
             refused: 0,
@@ -299,6 +302,7 @@ impl Supervisor {
             self.watch_keeper();
             self.remembered = None;
             self.removed_names.clear();
+            self.removal_errors.clear();
             if self.is_over() {
                 return Ok(0);
             }
