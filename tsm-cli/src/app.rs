@@ -202,7 +202,7 @@ fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
         Some(home) => Home::at(home),
         None => Home::resolve(|name| std::env::var_os(name))?,
     };
-    if home.exists() {
+    if home.root().exists() {
         home.check_owner()?;
     }
     Ok(Context {

@@ -251,7 +251,7 @@ impl Client {
         loop {
             if !sys::poll::wait_readable(&stream, limit).doing("wait for the supervisor")? {
                 return Err(self.unreachable(format!(
-                    "does not answer within {} s; is it stopped? 'tsm supervisor status' shows its pid",
+                    "does not answer within {} s; is it stopped (SIGSTOP), or the machine out of breath?",
                     patience.as_secs()
                 )));
             }
