@@ -133,3 +133,30 @@ fn only_regular(file: std::fs::File) -> std::io::Result<std::fs::File> {
         "it is not a regular file",
     ))
 }
+
+/// Lets go of the pages of program code that were needed until now; those that are needed again come back from the page
+/// cache. What only a start needs is most of what a supervisor ever executes.
+pub fn release_code() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let (Some(range), Some("r-xp")) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let bounds = range.split_once('-').and_then(|(from, to)| {
+            Some((
+                usize::from_str_radix(from, 16).ok()?,
+                usize::from_str_radix(to, 16).ok()?,
+            ))
+        });
+        let (Some((from, to)), true) = (bounds, line.contains(" /")) else {
+            continue;
+        };
+        // SAFETY: a private mapping of a file that may be executed and not written holds nothing but the file's own
+        // bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.
+        unsafe {
+            let address = std::ptr::without_provenance_mut(from);
+            libc::madvise(address, to - from, libc::MADV_DONTNEED);
+        }
+    }
+}

@@ -141,6 +141,7 @@ pub fn guard(
     if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
         let _ = sys::fd::replace_stdio(1, null.as_fd());
     }
+    sys::release_code();
     guardian.serve()
 }
 

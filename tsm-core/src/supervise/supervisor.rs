@@ -133,6 +133,7 @@ pub fn run(options: Options) -> Result<u8> {
     let said = match Supervisor::start(options) {
         Ok(Some(mut supervisor)) => {
             supervisor.announce();
+            sys::release_code();
             return supervisor.serve();
         }
         Ok(None) => return Ok(EXIT_OTHER_SUPERVISOR),
