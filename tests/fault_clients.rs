@@ -10,7 +10,7 @@ use crate::fault_kit::{Frozen, is_gone, meanwhile, moment};
 use crate::processes::status_field;
 use crate::wait::wait_until;
 
-fn connect(bed: &Bed) -> UnixStream {
+pub(crate) fn connect(bed: &Bed) -> UnixStream {
     let stream = UnixStream::connect(bed.home().join("supervisor.sock")).unwrap();
     stream
         .set_write_timeout(Some(Duration::from_millis(200)))
@@ -21,7 +21,7 @@ fn connect(bed: &Bed) -> UnixStream {
     stream
 }
 
-fn frame(json: &[u8], blob: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(json: &[u8], blob: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     frame.extend_from_slice(&(json.len() as u32).to_le_bytes());
     frame.extend_from_slice(&(blob.len() as u32).to_le_bytes());
@@ -30,8 +30,8 @@ fn frame(json: &[u8], blob: &[u8]) -> Vec<u8> {
     frame
 }
 
-const STATUS: &[u8] = br#"{"version":1,"token":"t","by":"a test","body":"status"}"#;
-const START: &[u8] = br#"{"version":1,"token":"t","by":"a test","body":{"start":{}}}"#;
+const STATUS: &[u8] = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":"status"}"#;
+const START: &[u8] = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"start":{}}}"#;
 
 /// What a bad client says. It is written as far as the supervisor takes it; that it ends the connection is its right.
 fn nonsense(kind: usize) -> Vec<u8> {
@@ -41,7 +41,7 @@ fn nonsense(kind: usize) -> Vec<u8> {
     large.extend_from_slice(&(4_u32 << 20).to_le_bytes());
     large.extend_from_slice(&(32_u32 << 20).to_le_bytes());
     large.extend_from_slice(&vec![b'{'; 1 << 20]);
-    let newer = br#"{"version":999,"token":"t","by":"a test","body":"status"}"#;
+    let newer = br#"{"version":999,"asked":{"token":"t","by":"a test"},"body":"status"}"#;
     match kind % 10 {
         0 => Vec::new(),
         1 => frame(STATUS, b"")[..20].to_vec(),

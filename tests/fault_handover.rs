@@ -1,10 +1,12 @@
 //! One supervisor follows another: in the foreground, after a stop, after a signal.
 
+use std::io::Write as _;
 use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
 
 use crate::bed::{Bed, finish, words};
+use crate::fault_clients::{connect, frame};
 use crate::fault_kit::{is_gone, kill, wait_ended};
 use crate::processes::Seen;
 use crate::wait::{wait_for, wait_until};
@@ -203,4 +205,35 @@ fn at_a_shutdown_everybody_is_told_to_end_and_nothing_counts_as_a_crash() {
     });
     assert_eq!(bed.runs_of("a").len(), 1);
     assert_eq!(bed.meta("a", "desired").as_deref(), Some("up"));
+}
+
+#[test]
+fn who_asks_for_a_handover_and_takes_nothing_keeps_nobody_waiting() {
+    let bed = Bed::new();
+    // More descriptors than the socket takes before somebody reads.
+    for number in 0..4 {
+        bed.start_idle(&format!("s{number}"));
+    }
+    let before = bed.supervisor_seen();
+    let ask = br#"{"version":1,"asked":{"token":"","by":"a test"},"body":"handover"}"#;
+    let mut stalled = connect(&bed);
+    stalled.write_all(&frame(ask, b"")).unwrap();
+    let mut silent = connect(&bed);
+    silent.write_all(&frame(ask, b"")).unwrap();
+    // It goes on with its work, and what it starts meanwhile is handed over by a handover that comes to its end.
+    bed.start_idle("meanwhile");
+    bed.crash("s0");
+    assert_eq!(bed.supervisor_seen(), before);
+    drop(stalled);
+    wait_until("its end was noticed", || {
+        let log = std::fs::read_to_string(bed.home().join("logs/tsm.log")).unwrap();
+        log.contains("a handover failed, this supervisor goes on")
+    });
+    let mut foreground = Foreground::run(&bed);
+    let script = bed.lonely("a");
+    bed.tsm(["start", "--name", "a", "--", &script]).ok();
+    bed.wait_runs("a", 1);
+    assert_eq!(bed.state("meanwhile"), "running");
+    foreground.seen.signal(Signal::TERM);
+    assert_eq!(foreground.wait(), Some(0));
 }

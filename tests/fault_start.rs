@@ -2,7 +2,7 @@
 
 use crate::bed::{Bed, run};
 use crate::fault_kit::STEPS;
-use crate::processes::Seen;
+use crate::processes::{Seen, variable};
 use crate::wait::wait_until;
 
 const POLICIES: [&str; 3] = ["no", "on-failure", "always"];
@@ -123,6 +123,36 @@ fn killed_while_one_is_restarted_after_a_crash() {
             bed.tsm(["stop", "a"]).ok();
             assert_eq!(bed.runs_of("a").len(), 2);
         }
+    }
+}
+
+#[test]
+fn killed_while_a_new_environment_takes_the_place_of_an_old_one() {
+    let steps = [
+        "replace-1-staged",
+        "replace-2-synced",
+        "replace-3-committed",
+    ];
+    for step in steps {
+        let bed = Bed::new();
+        let script = bed.lonely("a");
+        bed.start_rigged_supervisor();
+        let start = |value| {
+            let mut command = bed.tsm_command(["start", "--restart", "no", &script]);
+            command.env("CHANGES", value);
+            run(command).ok();
+        };
+        start("old");
+        bed.wait_runs("a", 1);
+        bed.tsm(["stop", "a"]).ok();
+        bed.arm(step);
+        start("new");
+        bed.fired(step);
+        let pid = bed.wait_runs("a", 2);
+        assert_eq!(variable(pid, "CHANGES").unwrap(), "new", "{step}");
+        check_and_stop(&bed, 2);
+        let left = bed.files();
+        assert!(!left.iter().any(|file| file.contains(".tmp")), "{left:?}");
     }
 }
 

@@ -60,25 +60,65 @@ pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
     sys::open_for_writing(spare)
 }
 
-/// Replaces `path` by `bytes` for good: they are on the disk before they take its place, or, where nothing was there,
-/// soon after.
-fn replace_intent(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = with_suffix(path, ".tmp");
-    let write = || -> io::Result<()> {
-        let mut file = sys::open_for_writing(&temporary)?;
-        file.set_len(0)?;
-        file.write_all(bytes)?;
-        if path.exists() {
-            file.sync_data()?;
+/// A file that is written and waits to take the place of another, which is intent: what is to run, and how.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes `bytes` beside `path`; what stands there stays.
+    fn write(path: PathBuf, bytes: &[u8]) -> Result<Self> {
+        let staged = Self {
+            temporary: with_suffix(&path, ".tmp"),
+            path,
+        };
+        let write = || -> io::Result<()> {
+            let mut file = sys::open_for_writing(&staged.temporary)?;
+            file.set_len(0)?;
+            file.write_all(bytes)
+        };
+        let written = write();
+        if written.is_err() {
+            staged.discard();
         }
-        fs::rename(&temporary, path)
-    };
-    let written = write();
-    if written.is_err() {
-        // The first error is the one to tell; where nothing was made, there is nothing to remove.
-        let _ = fs::remove_file(&temporary);
+        written.at("write", &staged.path)?;
+        Ok(staged)
     }
-    written.at("write", path)
+
+    /// Whether something stands where it is to go; then it is synced before it takes that place.
+    pub(crate) fn replaces(&self) -> bool {
+        self.path.exists()
+    }
+
+    /// Waits until its bytes are on the disk. Takes milliseconds: not for the loop.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn sync(&self) -> Result<()> {
+        sys::open_for_appending(&self.temporary)
+            .and_then(|file| file.sync_data())
+            .at("write", &self.path)
+    }
+
+    /// Puts it into its place.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; what stood there is kept.
+    pub(crate) fn commit(&self) -> Result<()> {
+        let renamed = fs::rename(&self.temporary, &self.path);
+        if renamed.is_err() {
+            self.discard();
+        }
+        renamed.at("write", &self.path)
+    }
+
+    /// Removes it.
+    pub(crate) fn discard(&self) {
+        // Where nothing was made, there is nothing to remove; the next supervisor removes what stays.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// The spare file of a file: its name with a dot before, which no name of a process begins with.
@@ -323,23 +363,29 @@ impl Writer {
         }
     }
 
-    /// Writes the launch spec.
+    /// Writes a launch spec and an environment snapshot beside those that are there.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub fn write_spec(&self, saved: &SavedSpec) -> Result<()> {
+    /// [`Error::Io`]; then neither is left.
+    pub(crate) fn stage(
+        &self,
+        saved: &SavedSpec,
+        environment: &Environment,
+    ) -> Result<Vec<Staged>> {
         // Numbers and strings: serializing them does not fail.
         let mut json = serde_json::to_vec_pretty(saved).unwrap_or_default();
         json.push(b'\n');
-        replace_intent(&self.home().spec(&saved.name), &json)
-    }
-
-    /// Writes the environment snapshot.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn write_environment(&self, name: &ProcessName, environment: &Environment) -> Result<()> {
-        replace_intent(&self.home().env(name), &env::file::format(environment))
+        let spec = Staged::write(self.home().spec(&saved.name), &json)?;
+        match Staged::write(
+            self.home().env(&saved.name),
+            &env::file::format(environment),
+        ) {
+            Ok(environment) => Ok(vec![spec, environment]),
+            Err(error) => {
+                spec.discard();
+                Err(error)
+            }
+        }
     }
 
     /// Appends to the history.

@@ -17,6 +17,7 @@ mod fail;
 mod fdstore;
 mod guardian;
 mod handover;
+mod helper;
 mod launching;
 pub mod machine;
 mod mover;
@@ -24,7 +25,6 @@ mod records;
 mod requests;
 mod service;
 mod supervisor;
-mod syncer;
 mod worklog;
 
 pub use guardian::guard;

@@ -158,6 +158,10 @@ impl Supervisor {
             );
             return self.fail(number, &Error::bad_value("supervisor", reason));
         }
+        if self.must_wait(&request.body) {
+            self.deferred.push((number, request, blob.to_vec()));
+            return;
+        }
         let done = match request.body {
             Body::Start(start) => self.start_new(number, *start, blob, &request.asked),
             Body::Act(act) => self.act(number, &act, &request.asked),

@@ -276,12 +276,16 @@ impl Supervisor {
             return;
         };
         if let Some(leader) = service.leader.take() {
-            // It is on its way to its exit, which does nothing but end it: this does not wait for anybody.
+            // It is on its way to its exit, which does nothing but end it.
             let _ = leader.handle.signal(sys::Signal::KILL);
-            let _ =
-                sys::poll::wait_readable(&leader.handle, Some(std::time::Duration::from_secs(1)));
-            let _ = leader.handle.reap();
-            let _ = self.poll.remove(&leader.handle);
+            let pid = leader.identity.pid;
+            let watched =
+                self.poll
+                    .modify(&leader.handle, token(Kind::Forgotten, pid), Interest::Read);
+            match watched {
+                Ok(()) => drop(self.forgotten.insert(pid, leader.handle)),
+                Err(_) => drop(leader.handle.reap()),
+            }
         }
         let run = service.run();
         service.meta.pid = None;
@@ -292,6 +296,14 @@ impl Supervisor {
         };
         if let Err(error) = self.writer.write_pid(&service.name, None) {
             self.log.say(error);
+        }
+    }
+
+    /// The child of a failed launch has ended.
+    pub(super) fn reap_forgotten(&mut self, pid: u32) {
+        if let Some(handle) = self.forgotten.remove(&pid) {
+            let _ = handle.reap();
+            let _ = self.poll.remove(&handle);
         }
     }
 

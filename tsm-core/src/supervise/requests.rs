@@ -10,7 +10,7 @@ use std::path::{Component, PathBuf};
 use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
-use crate::control::{ActRequest, Asked, Reply, StartRequest, Verb};
+use crate::control::{ActRequest, Asked, Body, Reply, StartRequest, Verb};
 use crate::env::Environment;
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
@@ -18,7 +18,8 @@ use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::selector::Selector;
-use crate::spec::SavedSpec;
+use crate::spec::{ProcessSpec, SavedSpec};
+use crate::store::Staged;
 
 impl Supervisor {
     /// Starts something new, or the same program again under the name that it has.
@@ -47,44 +48,81 @@ impl Supervisor {
             },
             None => self.id_of_program(&start),
         };
-        let id = if let Some(id) = id {
-            let service = &self.services[&id];
-            if !matches!(service.machine.phase, Phase::Resting(_)) {
-                return Err(self.already_there(id));
-            }
-            let name = service.name.clone();
-            self.write_intent(
-                &SavedSpec {
-                    version: 1,
-                    id,
-                    name,
-                    spec: start.spec.clone(),
-                },
-                &environment,
-            )?;
-            id
-        } else {
+        let asked = asked.clone();
+        let Some(id) = id else {
             let name = start
                 .name
                 .clone()
                 .unwrap_or_else(|| self.unused_name(&start.suggested));
-            self.create(name, &start, &environment)?
-        };
-        let Some(service) = self.services.get_mut(&id) else {
+            let id = self.create(name, &start, &environment)?;
+            self.begin(number, id, start.spec, environment, asked);
             return Ok(());
         };
-        service.apply_spec(&start.spec);
-        service.meta.request = Some(asked.token.clone());
-        self.prepared.insert(id, (start.spec, environment));
-        self.note(
+        let service = &self.services[&id];
+        if !matches!(service.machine.phase, Phase::Resting(_)) {
+            return Err(self.already_there(id));
+        }
+        let saved = SavedSpec {
+            version: 1,
             id,
-            EventKind::StartRequested {
-                by: asked.by.clone(),
-            },
-        );
+            name: service.name.clone(),
+            spec: start.spec.clone(),
+        };
+        let staged = self.writer.stage(&saved, &environment)?;
+        self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
+            Ok(()) => supervisor.begin(number, id, start.spec, environment, asked),
+            Err(error) => supervisor.fail(number, &error),
+        });
+        Ok(())
+    }
+
+    /// Begins the first run with a new spec and environment, which are on disk.
+    fn begin(
+        &mut self,
+        number: u32,
+        id: u32,
+        spec: ProcessSpec,
+        environment: Environment,
+        asked: Asked,
+    ) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        service.apply_spec(&spec);
+        service.meta.request = Some(asked.token);
+        let home = self.writer.home();
+        let name = &service.name;
+        let paths = [
+            home.spec(name),
+            home.env(name),
+            home.meta(name),
+            home.next_id(),
+        ];
+        self.helper.sync_soon(paths);
+        self.prepared.insert(id, (spec, environment));
+        self.note(id, EventKind::StartRequested { by: asked.by });
         self.attach(number, id, Verb::Start);
         self.step(id, Event::Start);
-        Ok(())
+    }
+
+    /// Whether a request is about a process whose spec and environment are just being replaced.
+    pub(super) fn must_wait(&self, body: &Body) -> bool {
+        let is_being_replaced = |id: &u32| self.being_replaced.contains(id);
+        match body {
+            _ if self.being_replaced.is_empty() => false,
+            Body::Start(start) => match &start.name {
+                Some(name) => self.id_of_name(name),
+                None => self.id_of_program(start),
+            }
+            .is_some_and(|id| is_being_replaced(&id)),
+            Body::Act(act) => act
+                .selectors
+                .iter()
+                .filter_map(|text| text.parse::<Selector>().ok())
+                .any(|selector| self.select(&selector).iter().any(is_being_replaced)),
+            Body::Handover => true,
+            Body::Status | Body::Samples(_) | Body::Shutdown => false,
+        }
     }
 
     /// A record for something new. Nothing of it stays where that fails.
@@ -109,8 +147,11 @@ impl Supervisor {
             name: name.clone(),
             spec: start.spec.clone(),
         };
-        let written = self
-            .write_intent(&saved, environment)
+        // Nothing is replaced: a torn one is void, because the record comes last.
+        let staged = self.writer.stage(&saved, environment)?;
+        let written = staged
+            .iter()
+            .try_for_each(Staged::commit)
             .and_then(|()| self.make_logs(&name));
         if let Err(error) = written {
             let _ = self.writer.remove(&name, true);
@@ -145,20 +186,6 @@ impl Supervisor {
                 .open(&log);
             made.at("create", &log)?;
         }
-        Ok(())
-    }
-
-    fn write_intent(&mut self, saved: &SavedSpec, environment: &Environment) -> Result<()> {
-        self.writer.write_spec(saved)?;
-        self.writer.write_environment(&saved.name, environment)?;
-        let home = self.writer.home();
-        let paths = [
-            home.spec(&saved.name),
-            home.env(&saved.name),
-            home.meta(&saved.name),
-            home.next_id(),
-        ];
-        self.syncer.sync_soon(paths);
         Ok(())
     }
 
@@ -353,7 +380,7 @@ impl Supervisor {
         self.note(id, kind);
         self.add_waiter(number, id, act.verb, note);
         self.step(id, event);
-        self.syncer.sync_soon(paths);
+        self.helper.sync_soon(paths);
     }
 
     /// Removes a process from the disk and from memory.

@@ -9,12 +9,14 @@ use std::time::Duration;
 use super::answers::Waiter;
 use super::connections::Connection;
 use super::fdstore::{FdStore, Heard, Keeper};
+use super::handover::Handover;
+use super::helper::Helper;
 use super::machine::{Event, Phase, Stage};
 use super::mover::OpenLogs;
 use super::service::Service;
-use super::syncer::Syncer;
 use super::worklog::WorkLog;
 use super::{EXIT_OTHER_SUPERVISOR, READY};
+use crate::control::Request;
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::logs::Stream;
@@ -22,7 +24,7 @@ use crate::store::Writer;
 use crate::sys::limits::Limit;
 use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
-use crate::sys::{self, Signal, clock};
+use crate::sys::{self, Pidfd, Signal, clock};
 
 /// How a supervisor runs.
 #[derive(Clone, Debug)]
@@ -42,13 +44,15 @@ pub(super) enum Kind {
     Listener = 1,
     Signals = 2,
     Keeper = 3,
-    Syncer = 4,
+    Helper = 4,
     Connection = 5,
     Leader = 6,
     Out = 7,
     Err = 8,
     Report = 9,
     Member = 10,
+    Forgotten = 11,
+    Handover = 12,
 }
 
 pub(super) fn token(kind: Kind, number: u32) -> u64 {
@@ -85,7 +89,7 @@ pub(super) struct Supervisor {
     pub(super) next_connection: u32,
     pub(super) waiters: HashMap<u32, Vec<Waiter>>,
     pub(super) logs: OpenLogs,
-    pub(super) syncer: Syncer,
+    pub(super) helper: Helper,
     pub(super) boot: String,
     pub(super) null: File,
     pub(super) own_limits: Vec<Limit>,
@@ -96,6 +100,13 @@ pub(super) struct Supervisor {
     pub(super) unsaved: BTreeSet<u32>,
     /// What was prepared for a launch by the request that asks for it, so that it is not read again.
     pub(super) prepared: HashMap<u32, (crate::spec::ProcessSpec, crate::env::Environment)>,
+    /// Processes whose spec and environment are being replaced …
+    pub(super) being_replaced: BTreeSet<u32>,
+    /// … and the requests that wait for that, each with its connection and raw bytes.
+    pub(super) deferred: Vec<(u32, Request, Vec<u8>)>,
+    /// Children whose launch failed, on their way to their exit.
+    pub(super) forgotten: HashMap<u32, Pidfd>,
+    pub(super) handover: Option<Handover>,
     pub(super) random: u64,
     /// Adopted processes that have ended and whose status somebody else is about to take; until when that is waited for.
     pub(super) awaited: BTreeMap<u32, Duration>,
@@ -198,8 +209,8 @@ impl Supervisor {
             .doing("watch the control socket")?;
         poll.add(&signals, token(Kind::Signals, 0), Interest::Read)
             .doing("watch signals")?;
-        let syncer = Syncer::new(writer.home().root()).doing("make an event descriptor")?;
-        poll.add(syncer.event(), token(Kind::Syncer, 0), Interest::Read)
+        let helper = Helper::new(writer.home().root()).doing("make an event descriptor")?;
+        poll.add(helper.event(), token(Kind::Helper, 0), Interest::Read)
             .doing("watch the helper")?;
         let mut guardian = None;
         if store.keeper() == Keeper::Guardian
@@ -233,7 +244,7 @@ impl Supervisor {
             next_connection: 0,
             waiters: HashMap::new(),
             logs: OpenLogs::default(),
-            syncer,
+            helper,
             null,
             own_limits: raised,
             started_ms: clock::unix_ms(),
@@ -241,6 +252,10 @@ impl Supervisor {
             notices: Vec::new(),
             unsaved: BTreeSet::new(),
             prepared: HashMap::new(),
+            being_replaced: BTreeSet::new(),
+            deferred: Vec::new(),
+            forgotten: HashMap::new(),
+            handover: None,
             random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
             awaited: BTreeMap::new(),
             highest_id: 0,
@@ -297,6 +312,7 @@ impl Supervisor {
                 self.on_ready(*event)?;
             }
             self.fire_deadlines();
+            self.give_up_slow_handover();
             self.launch_some();
             self.sweep_if_due();
             self.write_status_if_due();
@@ -322,6 +338,7 @@ impl Supervisor {
             self.status_at,
             self.retry_at,
             self.awaited.values().min().copied(),
+            self.handover.as_ref().map(Handover::deadline),
             connections,
         ];
         let at = first.into_iter().flatten().min()?;
@@ -339,8 +356,10 @@ impl Supervisor {
             k if k == Kind::Err as u8 => self.on_log(number, Stream::Err, event.hangup),
             k if k == Kind::Report as u8 => self.on_report(number),
             k if k == Kind::Member as u8 => self.on_member_ended(number),
-            k if k == Kind::Syncer as u8 => self.syncer.collect(&mut self.log),
+            k if k == Kind::Helper as u8 => self.on_helper(),
             k if k == Kind::Keeper as u8 => self.on_keeper(),
+            k if k == Kind::Forgotten as u8 => self.reap_forgotten(number),
+            k if k == Kind::Handover as u8 => self.on_handover(),
             _ => {
                 while let Some(signal) = self.signals.next().doing("read a signal")? {
                     self.on_signal(signal);
@@ -468,7 +487,9 @@ impl Supervisor {
             self.write_status();
         }
         self.flush_connections();
-        self.syncer.finish(&mut self.log);
+        for error in self.helper.finish() {
+            self.log.say(error);
+        }
         self.store.notify("STOPPING=1");
         if self.ending != Ending::HandedOver {
             // The guardian holds both a moment longer; the next supervisor need not wait for it. First the lock, then the
