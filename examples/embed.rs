@@ -92,12 +92,8 @@ fn demonstrate() -> Result<()> {
     };
     let resolved = resolve(typed)?;
     let spec = ProcessSpec::new(SERVICE, resolved.program, "/");
-    let name = "greeter".parse()?;
-    let request = StartRequest {
-        name: Some(name),
-        suggested: resolved.name,
-        spec,
-    };
+    let mut request = StartRequest::new(resolved.name, spec);
+    request.name = Some("greeter".parse()?);
     let (started, _) = client.start(request, &Environment::from_os(std::env::vars_os()))?;
     println!(
         "{} runs with ID {} and PID {:?}",

@@ -21,6 +21,7 @@ mod fault_stress;
 mod isolation;
 mod logs;
 mod modes;
+mod ports;
 mod processes;
 mod programs;
 mod refusals;

@@ -12,5 +12,5 @@ pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};
 pub(crate) use protocol::HANDOVER_RECORD;
 pub use protocol::{
     ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, ReportedError, Request,
-    StartRequest, SupervisorStatus, Verb,
+    StartRequest, SupervisorStatus, TakenPort, Verb,
 };

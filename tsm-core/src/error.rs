@@ -92,6 +92,14 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
+    /// Somebody listens on the port that a process is to have.
+    #[error("cannot start '{name}': {holder}; stop that, or use another --port")]
+    PortTaken {
+        /// The process.
+        name: String,
+        /// Which port, and who has it.
+        holder: String,
+    },
     /// A start that failed between `fork` and the program's first instruction.
     #[error("cannot start '{name}': {reason}")]
     LaunchFailed {
@@ -200,6 +208,7 @@ impl Error {
             }
             Self::NoSuchProcess { .. } => ErrorKind::NoSuchProcess,
             Self::AlreadyThere { .. } => ErrorKind::AlreadyThere,
+            Self::PortTaken { .. } => ErrorKind::PortTaken,
             Self::Unreachable { .. } => ErrorKind::Unreachable,
             Self::Resists { .. } | Self::TimedOut { .. } => ErrorKind::TimedOut,
             Self::Reported { kind, .. } => *kind,

@@ -31,7 +31,7 @@
 //! let typed = Typed { target: "server.sh".as_ref(), args: &[], cwd, path: path.as_deref(), interpreter: None };
 //! let resolved = resolve(typed)?;
 //! let spec = ProcessSpec::new("server.sh", resolved.program, cwd);
-//! let request = StartRequest { name: None, suggested: resolved.name, spec };
+//! let request = StartRequest::new(resolved.name, spec);
 //! let (started, _) = client.start(request, &Environment::from_os(std::env::vars_os()))?;
 //! println!("{} runs as {:?}", started.name, started.pid);
 //! client.act(Verb::Stop, &[started.name.to_string()], ActOptions::default(), |_| {})?;

@@ -1,8 +1,12 @@
 //! What processes use: CPU and memory of a service's whole tree, from one look at `/proc`.
 
+mod ports;
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use ports::PortHolder;
 
 use crate::sys::procfs::{Process, ProcessTable};
 use crate::sys::{Identity, clock};

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod fd;
 pub mod inotify;
 pub mod limits;
+pub mod listening;
 pub mod lock;
 pub mod pidfd;
 pub mod poll;

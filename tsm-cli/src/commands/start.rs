@@ -138,11 +138,9 @@ fn request(args: &StartArgs) -> Result<StartRequest, Error> {
     if let Some(user) = &args.user {
         spec.user = Some(find_user(user)?);
     }
-    Ok(StartRequest {
-        name: args.name.clone(),
-        suggested: resolved.name,
-        spec,
-    })
+    let mut request = StartRequest::new(resolved.name, spec);
+    request.name.clone_from(&args.name);
+    Ok(request)
 }
 
 fn existing(directory: PathBuf) -> Result<PathBuf, Error> {

@@ -11,12 +11,15 @@ use std::time::Duration;
 use super::frame::{FrameBuffer, encode};
 use super::protocol::{
     ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
-    SupervisorStatus, Verb,
+    SupervisorStatus, TakenPort, Verb,
 };
 use crate::env::Environment;
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
-use crate::probe::CpuSample;
+use crate::probe::{CpuSample, PortHolder};
+use crate::selector::Selector;
+use crate::spec::DEFAULT_NAMESPACE;
+use crate::store::ProcessStore;
 use crate::sys;
 
 /// How long a supervisor may take until it says that it understood: longer than a guardian's longest pause between two.
@@ -75,10 +78,12 @@ impl Client {
     /// [`Error::Reported`] with the supervisor's words (kind: already there, failed …), [`Error::Unreachable`].
     pub fn start(
         &self,
-        request: StartRequest,
+        mut request: StartRequest,
         environment: &Environment,
     ) -> Result<(Outcome, Vec<String>)> {
         let mut first = None;
+        let ports: Vec<u16> = request.spec.port.into_iter().collect();
+        request.taken_ports = self.taken_ports(&ports)?;
         let body = Body::Start(Box::new(request));
         let notices = self.ask(&body, &environment.to_block(), |reply| {
             if let Reply::Outcome(outcome) = reply {
@@ -107,10 +112,15 @@ impl Client {
         options: ActOptions,
         mut on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
+        let ports = match verb {
+            Verb::Start => self.ports_to_start(selectors)?,
+            Verb::Stop | Verb::Restart | Verb::Delete => Vec::new(),
+        };
         let body = Body::Act(ActRequest {
             verb,
             selectors: selectors.to_vec(),
             options,
+            taken_ports: self.taken_ports(&ports)?,
         });
         let mut outcomes: Vec<Outcome> = Vec::new();
         let notices = self.ask(&body, &[], |reply| {
@@ -124,6 +134,35 @@ impl Client {
         })?;
         outcomes.sort_by_key(|outcome| outcome.id);
         Ok((outcomes, notices))
+    }
+
+    /// The declared ports of those processes among `selectors` that do not run.
+    fn ports_to_start(&self, selectors: &[String]) -> Result<Vec<u16>> {
+        let selectors = selectors
+            .iter()
+            .map(|text| text.parse::<Selector>())
+            .collect::<Result<Vec<_>>>()?;
+        let (records, _) = ProcessStore::new(self.home.clone()).records()?;
+        let selected = records.iter().filter(|(name, meta)| {
+            let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+            meta.pid.is_none()
+                && selectors
+                    .iter()
+                    .any(|s| s.selects(meta.id, name.as_str(), namespace))
+        });
+        Ok(selected.filter_map(|(_, meta)| meta.port).collect())
+    }
+
+    /// Who listens on these ports: looked up here, since it may take a look at all processes, and told to the supervisor,
+    /// which decides.
+    fn taken_ports(&self, ports: &[u16]) -> Result<Vec<TakenPort>> {
+        let holders = PortHolder::find(ports, &ProcessStore::new(self.home.clone()))?;
+        let taken = |holder: PortHolder| TakenPort {
+            port: holder.port,
+            id: holder.known_as.as_ref().map(|(id, _)| *id),
+            holder: holder.to_string(),
+        };
+        Ok(holders.into_iter().map(taken).collect())
     }
 
     /// How the supervisor is; `None` where none runs. Starts none.

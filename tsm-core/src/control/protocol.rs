@@ -63,6 +63,32 @@ pub struct StartRequest {
     pub suggested: ProcessName,
     /// What to start.
     pub spec: ProcessSpec,
+    /// Who listens on its port, as the command saw it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_ports: Vec<TakenPort>,
+}
+
+impl StartRequest {
+    /// A request to start what `spec` says, under the name `suggested` or one like it; set `name` to insist on one.
+    pub fn new(suggested: ProcessName, spec: ProcessSpec) -> Self {
+        Self {
+            name: None,
+            suggested,
+            spec,
+            taken_ports: Vec::new(),
+        }
+    }
+}
+
+/// A port that somebody listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TakenPort {
+    /// The port.
+    pub port: u16,
+    /// The process that holds it, where it is one of this home.
+    pub id: Option<u32>,
+    /// Who holds it, in words.
+    pub holder: String,
 }
 
 /// What to do with processes.
@@ -100,6 +126,9 @@ pub struct ActRequest {
     /// How.
     #[serde(default)]
     pub options: ActOptions,
+    /// Who listens on the ports of those that are to be started, as the command saw it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_ports: Vec<TakenPort>,
 }
 
 /// What the supervisor says.

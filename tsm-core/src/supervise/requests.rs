@@ -10,7 +10,7 @@ use std::path::{Component, PathBuf};
 use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
-use crate::control::{ActRequest, Asked, Body, Reply, StartRequest, Verb};
+use crate::control::{ActRequest, Asked, Body, Reply, StartRequest, TakenPort, Verb};
 use crate::env::Environment;
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
@@ -54,6 +54,7 @@ impl Supervisor {
                 .name
                 .clone()
                 .unwrap_or_else(|| self.unused_name(&start.suggested));
+            refuse_taken_port(&name, start.spec.port, None, &start.taken_ports)?;
             let id = self.create(name, &start, &environment)?;
             self.begin(number, id, start.spec, environment, asked);
             return Ok(());
@@ -62,6 +63,7 @@ impl Supervisor {
         if !matches!(service.machine.phase, Phase::Resting(_)) {
             return Err(self.already_there(id));
         }
+        refuse_taken_port(&service.name, start.spec.port, Some(id), &start.taken_ports)?;
         let saved = SavedSpec {
             version: 1,
             id,
@@ -322,7 +324,17 @@ impl Supervisor {
                 }
                 return self.settle(number, id, None, None);
             }
-            Verb::Start => (Event::Start, EventKind::StartRequested { by }, None),
+            Verb::Start => {
+                let port = service.meta.port;
+                let refused = refuse_taken_port(&service.name, port, Some(id), &act.taken_ports);
+                // What is on its way up may listen already.
+                if let Err(error) = refused
+                    && resting
+                {
+                    return self.settle(number, id, None, Some((&error).into()));
+                }
+                (Event::Start, EventKind::StartRequested { by }, None)
+            }
             Verb::Restart if service.meta.request.as_deref() == Some(asked.token.as_str()) => {
                 if service.live_pid().is_some()
                     && matches!(service.machine.phase, Phase::Running { .. })
@@ -406,5 +418,23 @@ impl Supervisor {
         // Waiting commands are told the name that it had.
         self.removed_names.insert(id, service.name.clone());
         self.status_changed();
+    }
+}
+
+/// Refuses to start a process whose port somebody else has; what is left of its own last run is ended before the next one.
+fn refuse_taken_port(
+    name: &ProcessName,
+    port: Option<u16>,
+    own: Option<u32>,
+    taken: &[TakenPort],
+) -> Result<()> {
+    let by_another =
+        |held: &&TakenPort| Some(held.port) == port && (held.id.is_none() || held.id != own);
+    match taken.iter().find(by_another) {
+        Some(held) => Err(Error::PortTaken {
+            name: name.to_string(),
+            holder: held.holder.clone(),
+        }),
+        None => Ok(()),
     }
 }

@@ -1,0 +1,118 @@
+//! A port that somebody has: the start is refused, and who has it is told.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use crate::bed::{Bed, free_port, is_free};
+use crate::wait::wait_until;
+
+/// A service that listens on PORT, in a child of its own where `behind` is set.
+fn server(bed: &Bed, behind: bool) -> String {
+    let listen = "import os, signal, socket, sys, time\n\
+         s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+         s.bind(('127.0.0.1', int(os.environ['PORT']))); s.listen()\n";
+    let fork = "if os.fork() == 0:\n    signal.signal(signal.SIGHUP, signal.SIG_IGN)\n    time.sleep(100000)\n\
+         s.close(); time.sleep(100000)\n";
+    let rest = if behind { fork } else { "time.sleep(100000)\n" };
+    let name = if behind { "behind.py" } else { "server.py" };
+    let path = bed.file(name, format!("{listen}{rest}"));
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_port_that_a_stranger_has_is_refused_before_anything_starts() {
+    let bed = Bed::new();
+    let port = free_port();
+    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let port = port.to_string();
+    let script = bed.sleeper();
+    let script = script.to_str().unwrap();
+    let refused = bed
+        .tsm(["start", script, "--name", "a", "--port", &port])
+        .exits(5);
+    let own = format!("(PID: {}, user ", std::process::id());
+    for words in [
+        "cannot start 'a'",
+        &format!("port {port} is taken by"),
+        &own,
+        "stop that, or use another --port",
+    ] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    assert_eq!(bed.process_files(), [""; 0]);
+}
+
+#[test]
+fn a_port_that_another_process_of_tsm_has_is_refused_with_its_name() {
+    let bed = Bed::new();
+    let port = free_port();
+    let number = port.to_string();
+    for behind in [false, true] {
+        let name = if behind { "behind" } else { "plain" };
+        let script = server(&bed, behind);
+        bed.tsm(["start", &script, "--name", name, "--port", &number])
+            .ok();
+        wait_until("it listens", || !is_free(port));
+        // The same again is there already, whoever has the port.
+        bed.tsm(["start", &script, "--name", name, "--port", &number])
+            .exits(4);
+        bed.tsm(["start", &script, "--port", &number]).exits(4);
+        let other = bed
+            .tsm(["start", &script, "--name", "other", "--port", &number])
+            .exits(5);
+        let known_as = format!("which is '{name}' (ID: {})", bed.view(name)["id"]);
+        assert!(other.stderr.contains(&known_as), "{}", other.stderr);
+        // A restart gives the port up and takes it again.
+        bed.tsm(["restart", name]).ok();
+        wait_until("it listens again", || !is_free(port));
+        bed.tsm(["stop", name]).ok();
+    }
+}
+
+#[test]
+fn a_stopped_process_whose_port_was_taken_meanwhile_is_not_started() {
+    let bed = Bed::new();
+    let port = free_port();
+    let number = port.to_string();
+    let script = server(&bed, false);
+    bed.tsm(["start", &script, "--name", "a", "--port", &number])
+        .ok();
+    bed.start_idle("b");
+    wait_until("it listens", || !is_free(port));
+    bed.tsm(["stop", "a", "b"]).ok();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    let refused = bed.tsm(["start", "a", "b"]).exits(5);
+    assert!(refused.stderr.contains("is taken by"), "{}", refused.stderr);
+    assert_eq!(bed.state("a"), "stopped");
+    assert_eq!(bed.state("b"), "running");
+    drop(listener);
+    bed.tsm(["start", "a"]).ok();
+    wait_until("it listens", || !is_free(port));
+}
+
+#[test]
+fn a_port_that_the_last_run_left_behind_is_not_somebody_elses() {
+    let bed = Bed::new();
+    let port = free_port();
+    let number = port.to_string();
+    let script = server(&bed, true);
+    bed.tsm([
+        "start",
+        &script,
+        "--name",
+        "a",
+        "--restart",
+        "no",
+        "--port",
+        &number,
+    ])
+    .ok();
+    wait_until("it listens", || !is_free(port));
+    // The leader dies; the child that has the port stays.
+    bed.crash("a");
+    bed.wait_state("a", "failed");
+    assert!(!is_free(port));
+    bed.tsm(["start", "a"]).ok();
+    wait_until("it listens again", || !is_free(port));
+    bed.tsm(["stop", "a"]).ok();
+    assert!(is_free(port));
+}
