@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use crate::env::{self, Environment};
@@ -143,6 +144,10 @@ pub struct Damage {
     pub error: Error,
 }
 
+/// So many records keep another core busy for longer than it takes to wake it.
+const WORTH_A_THREAD: usize = 128;
+const MOST_THREADS: usize = 8;
+
 /// All records of a home: those that can be read, and what is wrong with the others.
 pub type Records = (Vec<(ProcessName, Meta)>, Vec<Damage>);
 
@@ -201,16 +206,49 @@ impl ProcessStore {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
     pub fn records(&self) -> Result<Records> {
-        let mut records = Vec::new();
+        Ok(self.records_of(self.names()?))
+    }
+
+    /// As [`Self::records`], on several cores where there are enough of them to be worth it. For commands: a supervisor
+    /// has one thread.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the directory cannot be read.
+    pub fn records_in_parallel(&self) -> Result<Records> {
+        let mut names = self.names()?;
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = threads.min(names.len() / WORTH_A_THREAD).min(MOST_THREADS);
+        if threads < 2 {
+            return Ok(self.records_of(names));
+        }
+        let share = names.len().div_ceil(threads);
+        std::thread::scope(|scope| {
+            let mut others = Vec::new();
+            while names.len() > share {
+                let part = names.split_off(names.len() - share);
+                others.push(scope.spawn(|| self.records_of(part)));
+            }
+            let (mut records, mut damaged) = self.records_of(names);
+            for other in others {
+                let (more, worse) = other.join().unwrap_or_else(|panic| resume_unwind(panic));
+                records.extend(more);
+                damaged.extend(worse);
+            }
+            Ok((records, damaged))
+        })
+    }
+
+    fn records_of(&self, names: Vec<ProcessName>) -> Records {
+        let mut records = Vec::with_capacity(names.len());
         let mut damaged = Vec::new();
-        for name in self.names()? {
+        for name in names {
             match self.meta(&name) {
                 Ok(meta) => records.push((name, meta)),
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => damaged.push(Damage { name, error }),
             }
         }
-        Ok((records, damaged))
+        (records, damaged)
     }
 
     /// Reads a launch spec; `None` where there is none (a record of the original TSM).
@@ -481,5 +519,35 @@ fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", path),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_records_are_read_as_completely_as_few() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ProcessStore::new(Home::at(directory.path()));
+        fs::create_dir(store.home().processes()).unwrap();
+        for count in [0, 3, 1000] {
+            for id in 1..=count {
+                let path = store.home().processes().join(format!("p{id}.meta"));
+                fs::write(path, format!("script='x' pid= tsm_id={id} cwd='/'\n")).unwrap();
+            }
+            if count > 0 {
+                fs::write(store.home().processes().join("p2.meta"), "script='x").unwrap();
+            }
+            let ids = |(mut records, damaged): Records| {
+                records.sort_by_key(|(_, meta)| meta.id);
+                let ids: Vec<u32> = records.iter().map(|(_, meta)| meta.id).collect();
+                let damaged: Vec<String> = damaged.iter().map(|d| d.name.to_string()).collect();
+                (ids, damaged)
+            };
+            let one_by_one = ids(store.records().unwrap());
+            assert_eq!(one_by_one.0.len() + one_by_one.1.len(), count);
+            assert_eq!(ids(store.records_in_parallel().unwrap()), one_by_one);
+        }
     }
 }

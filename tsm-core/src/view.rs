@@ -187,7 +187,7 @@ impl Overview {
     /// [`crate::error::Error::Io`] where the home cannot be read at all.
     pub fn read(store: &ProcessStore, usage: bool) -> Result<Self> {
         let supervised = store.is_supervised();
-        let (records, damaged) = store.records()?;
+        let (records, damaged) = store.records_in_parallel()?;
         let now_ms = clock::unix_ms();
         let boot = if supervised {
             None
