@@ -75,7 +75,9 @@ pub(crate) fn complain(text: impl Display) {
 
 /// A document of JSON to standard output.
 pub(crate) fn json(value: &impl serde::Serialize) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value)?;
-    bytes.push(b'\n');
-    Output::raw(&bytes)
+    // In pieces: a long list is not held in memory as a whole.
+    let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    serde_json::to_writer_pretty(&mut stdout, value)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
 }

@@ -206,49 +206,56 @@ impl ProcessStore {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
     pub fn records(&self) -> Result<Records> {
-        Ok(self.records_of(self.names()?))
+        Ok(self.see(self.names()?, &|name, meta| (name, meta)))
     }
 
-    /// As [`Self::records`], on several cores where there are enough of them to be worth it. For commands: a supervisor
-    /// has one thread.
+    /// What `see` makes of each record, on several cores where there are enough of them to be worth it, and what is
+    /// damaged. For commands: a supervisor has one thread.
     ///
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
-    pub fn records_in_parallel(&self) -> Result<Records> {
+    pub fn records_in_parallel<T: Send>(
+        &self,
+        see: impl Fn(ProcessName, Meta) -> T + Sync,
+    ) -> Result<(Vec<T>, Vec<Damage>)> {
         let mut names = self.names()?;
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = threads.min(names.len() / WORTH_A_THREAD).min(MOST_THREADS);
         if threads < 2 {
-            return Ok(self.records_of(names));
+            return Ok(self.see(names, &see));
         }
         let share = names.len().div_ceil(threads);
-        std::thread::scope(|scope| {
+        Ok(std::thread::scope(|scope| {
             let mut others = Vec::new();
             while names.len() > share {
                 let part = names.split_off(names.len() - share);
-                others.push(scope.spawn(|| self.records_of(part)));
+                others.push(scope.spawn(|| self.see(part, &see)));
             }
-            let (mut records, mut damaged) = self.records_of(names);
+            let (mut seen, mut damaged) = self.see(names, &see);
             for other in others {
                 let (more, worse) = other.join().unwrap_or_else(|panic| resume_unwind(panic));
-                records.extend(more);
+                seen.extend(more);
                 damaged.extend(worse);
             }
-            Ok((records, damaged))
-        })
+            (seen, damaged)
+        }))
     }
 
-    fn records_of(&self, names: Vec<ProcessName>) -> Records {
-        let mut records = Vec::with_capacity(names.len());
+    fn see<T>(
+        &self,
+        names: Vec<ProcessName>,
+        see: &impl Fn(ProcessName, Meta) -> T,
+    ) -> (Vec<T>, Vec<Damage>) {
+        let mut seen = Vec::with_capacity(names.len());
         let mut damaged = Vec::new();
         for name in names {
             match self.meta(&name) {
-                Ok(meta) => records.push((name, meta)),
+                Ok(meta) => seen.push(see(name, meta)),
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => damaged.push(Damage { name, error }),
             }
         }
-        (records, damaged)
+        (seen, damaged)
     }
 
     /// Reads a launch spec; `None` where there is none (a record of the original TSM).
@@ -504,9 +511,12 @@ fn remove_log(log: &Path) -> Result<()> {
 
 /// Reads a file that is nearly always small, in as few calls as that takes: a list reads a thousand of them.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = sys::open_regular(path)?;
+    let mut file = sys::open_without_waiting(path)?;
     let mut first = [0; 4096];
     let length = io::Read::read(&mut file, &mut first)?;
+    if length == 0 {
+        sys::only_regular(&file)?;
+    }
     let mut bytes = first[..length].to_vec();
     if length == first.len() {
         io::Read::read_to_end(&mut file, &mut bytes)?;
@@ -547,7 +557,8 @@ mod tests {
             };
             let one_by_one = ids(store.records().unwrap());
             assert_eq!(one_by_one.0.len() + one_by_one.1.len(), count);
-            assert_eq!(ids(store.records_in_parallel().unwrap()), one_by_one);
+            let in_parallel = store.records_in_parallel(|name, meta| (name, meta));
+            assert_eq!(ids(in_parallel.unwrap()), one_by_one);
         }
     }
 }

@@ -94,16 +94,14 @@ pub fn trim_memory() {
     }
 }
 
-/// Opens a file for reading, if it is a regular one: a FIFO in its place would keep who opens it waiting for ever.
-pub fn open_regular(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+/// Opens a file for reading. A FIFO in its place, which would keep who opens it waiting for ever, is opened at once and
+/// has nothing in it.
+pub fn open_without_waiting(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    only_regular(
-        options
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(path)?,
-    )
+    std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
 }
 
 /// Opens a regular file for writing, made with mode 0600 where it is missing; what it holds stays. A link in its place is
@@ -113,7 +111,9 @@ pub fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    only_regular(options.custom_flags(flags).open(path)?)
+    let file = options.custom_flags(flags).open(path)?;
+    only_regular(&file)?;
+    Ok(file)
 }
 
 /// As [`open_for_writing`], for writes at the end.
@@ -122,12 +122,15 @@ pub fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::Fi
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true).mode(0o600);
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    only_regular(options.custom_flags(flags).open(path)?)
+    let file = options.custom_flags(flags).open(path)?;
+    only_regular(&file)?;
+    Ok(file)
 }
 
-fn only_regular(file: std::fs::File) -> std::io::Result<std::fs::File> {
+/// Refuses what is not a regular file.
+pub fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
     if file.metadata()?.is_file() {
-        return Ok(file);
+        return Ok(());
     }
     Err(std::io::Error::new(
         std::io::ErrorKind::InvalidInput,

@@ -187,34 +187,32 @@ impl Overview {
     /// [`crate::error::Error::Io`] where the home cannot be read at all.
     pub fn read(store: &ProcessStore, usage: bool) -> Result<Self> {
         let supervised = store.is_supervised();
-        let (records, damaged) = store.records_in_parallel()?;
         let now_ms = clock::unix_ms();
         let boot = if supervised {
             None
         } else {
             procfs::boot_id().ok()
         };
-        let mut processes = Vec::with_capacity(records.len());
-        let mut leaders = Vec::new();
-        for (name, meta) in &records {
-            let mut view = ProcessView::from_meta(name, meta, now_ms);
+        let see = |name: ProcessName, meta: Meta| {
+            let mut view = ProcessView::from_meta(&name, &meta, now_ms);
             let identity = meta
                 .pid
                 .zip(meta.ticks)
                 .map(|(pid, start)| Identity { pid, start });
             if !supervised {
-                judge_unsupervised(&mut view, meta, identity, boot.as_deref());
+                judge_unsupervised(&mut view, &meta, identity, boot.as_deref());
             }
-            if view.pid.is_some() {
-                leaders.push((view.id, identity));
-            }
-            processes.push(view);
-        }
+            let leader = identity.filter(|_| view.pid.is_some());
+            (view, leader)
+        };
+        let (seen, damaged) = store.records_in_parallel(see)?;
+        let leaders: Vec<(u32, Identity)> = seen
+            .iter()
+            .filter_map(|(view, leader)| Some((view.id, (*leader)?)))
+            .collect();
+        let mut processes: Vec<ProcessView> = seen.into_iter().map(|(view, _)| view).collect();
         if usage && !leaders.is_empty() {
-            let identities = leaders
-                .iter()
-                .filter_map(|(id, identity)| Some((*id, (*identity)?)));
-            let usages = Usages::measure(identities).doing("read /proc")?;
+            let usages = Usages::measure(leaders.into_iter()).doing("read /proc")?;
             for view in &mut processes {
                 if let Some(usage) = usages.get(view.id) {
                     view.memory_bytes = Some(usage.memory_bytes);
