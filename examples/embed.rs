@@ -94,7 +94,7 @@ fn demonstrate() -> Result<()> {
     let spec = ProcessSpec::new(SERVICE, resolved.program, "/");
     let mut request = StartRequest::new(resolved.name, spec);
     request.name = Some("greeter".parse()?);
-    let (started, _) = client.start(request, &Environment::from_os(std::env::vars_os()))?;
+    let (started, _) = client.start(request, &Environment::from_os(std::env::vars_os()).into())?;
     println!(
         "{} runs with ID {} and PID {:?}",
         started.name, started.id, started.pid

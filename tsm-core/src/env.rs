@@ -1,17 +1,23 @@
 //! Environments as values: what a process was started with, byte for byte.
 //!
 //! This module holds the list of variables and the rules about which of them belong to a capture.
-//! [`quote`] is the shell quoting, [`file`](mod@file) the `NAME.env` file. Nothing here reads or
+//! [`quote`] is the shell quoting, [`file`](mod@file) the `NAME.env` file, [`shell`] the `NAME.shell`
+//! file, and a [`Snapshot`] is both. Nothing here reads or
 //! changes the environment of the running process: the command line hands it in.
 
 pub mod file;
 pub mod quote;
+pub mod shell;
+mod snapshot;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::ffi::OsStringExt;
 
 use thiserror::Error;
+
+pub use shell::{Shell, ShellState};
+pub use snapshot::{Snapshot, SnapshotError};
 
 /// An ordered list of environment variables, names and values as bytes.
 ///

@@ -32,7 +32,7 @@
 //! let resolved = resolve(typed)?;
 //! let spec = ProcessSpec::new("server.sh", resolved.program, cwd);
 //! let request = StartRequest::new(resolved.name, spec);
-//! let (started, _) = client.start(request, &Environment::from_os(std::env::vars_os()))?;
+//! let (started, _) = client.start(request, &Environment::from_os(std::env::vars_os()).into())?;
 //! println!("{} runs as {:?}", started.name, started.pid);
 //! client.act(Verb::Stop, &[started.name.to_string()], ActOptions::default(), |_| {})?;
 //! # Ok(())

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
-use crate::env::{self, Environment};
+use crate::env::{self, Environment, ShellState, Snapshot};
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::Event;
 use crate::home::Home;
@@ -64,19 +64,21 @@ pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
 /// A file that is written and waits to take the place of another, which is intent: what is to run, and how.
 #[derive(Debug)]
 pub(crate) struct Staged {
-    temporary: PathBuf,
+    /// `None` where nothing is to stand in that place.
+    temporary: Option<PathBuf>,
     path: PathBuf,
 }
 
 impl Staged {
     /// Writes `bytes` beside `path`; what stands there stays.
     fn write(path: PathBuf, bytes: &[u8]) -> Result<Self> {
+        let temporary = with_suffix(&path, ".tmp");
         let staged = Self {
-            temporary: with_suffix(&path, ".tmp"),
+            temporary: Some(temporary.clone()),
             path,
         };
         let write = || -> io::Result<()> {
-            let mut file = sys::open_for_writing(&staged.temporary)?;
+            let mut file = sys::open_for_writing(&temporary)?;
             file.set_len(0)?;
             file.write_all(bytes)
         };
@@ -86,6 +88,14 @@ impl Staged {
         }
         written.at("write", &staged.path)?;
         Ok(staged)
+    }
+
+    /// What stands at `path` is to go.
+    fn removal(path: PathBuf) -> Self {
+        Self {
+            temporary: None,
+            path,
+        }
     }
 
     /// Whether something stands where it is to go; then it is synced before it takes that place.
@@ -98,7 +108,10 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`].
     pub(crate) fn sync(&self) -> Result<()> {
-        sys::open_for_appending(&self.temporary)
+        let Some(temporary) = &self.temporary else {
+            return Ok(());
+        };
+        sys::open_for_appending(temporary)
             .and_then(|file| file.sync_data())
             .at("write", &self.path)
     }
@@ -108,7 +121,10 @@ impl Staged {
     /// # Errors
     /// [`Error::Io`]; what stood there is kept.
     pub(crate) fn commit(&self) -> Result<()> {
-        let renamed = fs::rename(&self.temporary, &self.path);
+        let Some(temporary) = &self.temporary else {
+            return remove_file(&self.path);
+        };
+        let renamed = fs::rename(temporary, &self.path);
         if renamed.is_err() {
             self.discard();
         }
@@ -117,8 +133,10 @@ impl Staged {
 
     /// Removes it.
     pub(crate) fn discard(&self) {
-        // Where nothing was made, there is nothing to remove; the next supervisor removes what stays.
-        let _ = fs::remove_file(&self.temporary);
+        if let Some(temporary) = &self.temporary {
+            // Where nothing was made, there is nothing to remove; the next supervisor removes what stays.
+            let _ = fs::remove_file(temporary);
+        }
     }
 }
 
@@ -297,6 +315,24 @@ impl ProcessStore {
         })
     }
 
+    /// Reads what only the shell knew; `None` where its hook handed nothing over.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] with the line, [`Error::Io`].
+    pub fn shell(&self, name: &ProcessName) -> Result<Option<ShellState>> {
+        let path = self.home.shell(name);
+        let bytes = match read_file(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("read", &path),
+        };
+        let state = ShellState::parse(&bytes).map_err(|error| Error::Damaged {
+            path,
+            reason: error.to_string(),
+        })?;
+        Ok(Some(state))
+    }
+
     /// What was last wanted of a process according to its history, for a record whose `.meta` is lost: up or not.
     pub fn last_wanted(&self, name: &ProcessName) -> bool {
         let text = fs::read_to_string(self.home.events(name)).unwrap_or_default();
@@ -408,29 +444,35 @@ impl Writer {
         }
     }
 
-    /// Writes a launch spec and an environment snapshot beside those that are there.
+    /// Writes a launch spec and a snapshot beside those that are there.
     ///
     /// # Errors
-    /// [`Error::Io`]; then neither is left.
-    pub(crate) fn stage(
-        &self,
-        saved: &SavedSpec,
-        environment: &Environment,
-    ) -> Result<Vec<Staged>> {
+    /// [`Error::Io`]; then none is left.
+    pub(crate) fn stage(&self, saved: &SavedSpec, snapshot: &Snapshot) -> Result<Vec<Staged>> {
         // Numbers and strings: serializing them does not fail.
         let mut json = serde_json::to_vec_pretty(saved).unwrap_or_default();
         json.push(b'\n');
-        let spec = Staged::write(self.home().spec(&saved.name), &json)?;
-        match Staged::write(
-            self.home().env(&saved.name),
-            &env::file::format(environment),
-        ) {
-            Ok(environment) => Ok(vec![spec, environment]),
-            Err(error) => {
-                spec.discard();
-                Err(error)
+        let (home, name) = (self.home(), &saved.name);
+        let environment = env::file::format(&snapshot.environment);
+        let shell = snapshot.shell.as_ref().map(ShellState::as_bytes);
+        let files = [
+            (home.spec(name), Some(&*json)),
+            (home.env(name), Some(&*environment)),
+            (home.shell(name), shell),
+        ];
+        let mut staged: Vec<Staged> = Vec::new();
+        for (path, bytes) in files {
+            match bytes.map(|bytes| Staged::write(path.clone(), bytes)) {
+                Some(Ok(file)) => staged.push(file),
+                Some(Err(error)) => {
+                    staged.iter().for_each(Staged::discard);
+                    return Err(error);
+                }
+                None if path.exists() => staged.push(Staged::removal(path)),
+                None => {}
             }
         }
+        Ok(staged)
     }
 
     /// Appends to the history.

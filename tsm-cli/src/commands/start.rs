@@ -46,7 +46,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
             .map_err(wrong)?;
     }
     check_port(args, &environment)?;
-    let (outcome, notices) = context.client()?.start(request, &environment)?;
+    let (outcome, notices) = context.client()?.start(request, &environment.into())?;
     if args.json {
         output::json(&[&outcome])?;
     } else {

@@ -13,7 +13,7 @@ use super::protocol::{
     ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
     SupervisorStatus, TakenPort, Verb,
 };
-use crate::env::Environment;
+use crate::env::Snapshot;
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::probe::{CpuSample, PortHolder};
@@ -72,20 +72,22 @@ impl Client {
         &self.home
     }
 
-    /// Starts something new and waits until it is executed.
+    /// Starts something new with this snapshot and waits until it is executed.
     ///
     /// # Errors
     /// [`Error::Reported`] with the supervisor's words (kind: already there, failed …), [`Error::Unreachable`].
     pub fn start(
         &self,
         mut request: StartRequest,
-        environment: &Environment,
+        snapshot: &Snapshot,
     ) -> Result<(Outcome, Vec<String>)> {
         let mut first = None;
         let ports: Vec<u16> = request.spec.port.into_iter().collect();
         request.taken_ports = self.taken_ports(&ports)?;
+        let (blob, shell_bytes) = snapshot.to_bytes();
+        request.shell_bytes = shell_bytes;
         let body = Body::Start(Box::new(request));
-        let notices = self.ask(&body, &environment.to_block(), |reply| {
+        let notices = self.ask(&body, &blob, |reply| {
             if let Reply::Outcome(outcome) = reply {
                 first = Some(outcome);
             }

@@ -40,7 +40,7 @@ pub struct Asked {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Body {
-    /// Start something new. The frame's raw bytes are its environment.
+    /// Start something new. The frame's raw bytes are its [`Snapshot`](crate::env::Snapshot).
     Start(Box<StartRequest>),
     /// Do something with processes that exist.
     Act(ActRequest),
@@ -66,6 +66,9 @@ pub struct StartRequest {
     /// Who listens on its port, as the command saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_ports: Vec<TakenPort>,
+    /// How many of the raw bytes, the last ones, are the shell part of the snapshot.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shell_bytes: usize,
 }
 
 impl StartRequest {
@@ -76,8 +79,17 @@ impl StartRequest {
             suggested,
             spec,
             taken_ports: Vec::new(),
+            shell_bytes: 0,
         }
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it by reference"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A port that somebody listens on.

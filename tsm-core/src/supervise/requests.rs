@@ -11,7 +11,7 @@ use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
 use crate::control::{ActRequest, Asked, Body, Reply, StartRequest, TakenPort, Verb};
-use crate::env::Environment;
+use crate::env::Snapshot;
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
@@ -33,9 +33,9 @@ impl Supervisor {
         if self.ending != Ending::No {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
         }
-        let mut environment = Environment::from_block(blob)
-            .map_err(|error| Error::bad_value("environment", error.to_string()))?;
-        environment.strip_captured();
+        let mut snapshot = Snapshot::from_bytes(blob, start.shell_bytes)
+            .map_err(|error| Error::bad_value("snapshot", error.to_string()))?;
+        snapshot.environment.strip_captured();
         // Asked again, because the supervisor died in between: it was done, or is being done.
         if let Some(id) = self.id_of_request(asked) {
             self.attach(number, id, Verb::Start);
@@ -55,8 +55,8 @@ impl Supervisor {
                 .clone()
                 .unwrap_or_else(|| self.unused_name(&start.suggested));
             refuse_taken_port(&name, start.spec.port, None, &start.taken_ports)?;
-            let id = self.create(name, &start, &environment)?;
-            self.begin(number, id, start.spec, environment, asked);
+            let id = self.create(name, &start, &snapshot)?;
+            self.begin(number, id, start.spec, snapshot, asked);
             return Ok(());
         };
         let service = &self.services[&id];
@@ -70,23 +70,16 @@ impl Supervisor {
             name: service.name.clone(),
             spec: start.spec.clone(),
         };
-        let staged = self.writer.stage(&saved, &environment)?;
+        let staged = self.writer.stage(&saved, &snapshot)?;
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
-            Ok(()) => supervisor.begin(number, id, start.spec, environment, asked),
+            Ok(()) => supervisor.begin(number, id, start.spec, snapshot, asked),
             Err(error) => supervisor.fail(number, &error),
         });
         Ok(())
     }
 
-    /// Begins the first run with a new spec and environment, which are on disk.
-    fn begin(
-        &mut self,
-        number: u32,
-        id: u32,
-        spec: ProcessSpec,
-        environment: Environment,
-        asked: Asked,
-    ) {
+    /// Begins the first run with a new spec and snapshot, which are on disk.
+    fn begin(&mut self, number: u32, id: u32, spec: ProcessSpec, snapshot: Snapshot, asked: Asked) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -100,8 +93,9 @@ impl Supervisor {
             home.meta(name),
             home.next_id(),
         ];
-        self.helper.sync_soon(paths);
-        self.prepared.insert(id, (spec, environment));
+        let shell = snapshot.shell.is_some().then(|| home.shell(name));
+        self.helper.sync_soon(paths.into_iter().chain(shell));
+        self.prepared.insert(id, (spec, snapshot.environment));
         self.note(id, EventKind::StartRequested { by: asked.by });
         self.attach(number, id, Verb::Start);
         self.step(id, Event::Start);
@@ -132,7 +126,7 @@ impl Supervisor {
         &mut self,
         name: ProcessName,
         start: &StartRequest,
-        environment: &Environment,
+        snapshot: &Snapshot,
     ) -> Result<u32> {
         let highest = self
             .services
@@ -150,7 +144,7 @@ impl Supervisor {
             spec: start.spec.clone(),
         };
         // Nothing is replaced: a torn one is void, because the record comes last.
-        let staged = self.writer.stage(&saved, environment)?;
+        let staged = self.writer.stage(&saved, snapshot)?;
         let written = staged
             .iter()
             .try_for_each(Staged::commit)
