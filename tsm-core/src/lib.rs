@@ -41,6 +41,7 @@
 //!
 //! The library never prints, never exits, and reads neither the environment nor the arguments of its program.
 
+pub mod config;
 pub mod control;
 pub mod env;
 pub mod error;
