@@ -1,5 +1,12 @@
 //! Declared services: `tspm.yaml` and its like, read into what is to be started.
 
+mod declare;
+mod expand;
+mod keys;
 mod node;
+mod schema;
 
+pub use declare::{Config, DEFAULT_FILES, Declared, Mistake};
+pub use keys::{Fate, Key, Kind, PROCESS, TOP};
 pub use node::{Entry, Language, Node, Place, Unreadable, Value};
+pub use schema::schema;

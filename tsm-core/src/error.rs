@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Mistake;
+
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -147,6 +149,14 @@ pub enum Error {
         /// The system's words.
         source: io::Error,
     },
+    /// A config file with mistakes in it.
+    #[error("{}", config_mistakes(path, mistakes))]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The mistakes, in the order of the file.
+        mistakes: Vec<Mistake>,
+    },
     /// A file that does not hold what it should.
     #[error("{}: {reason}", path.display())]
     Damaged {
@@ -203,9 +213,10 @@ impl Error {
     /// The class of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::BadName { .. } | Self::BadSelector { .. } | Self::BadValue { .. } => {
-                ErrorKind::Usage
-            }
+            Self::BadName { .. }
+            | Self::BadSelector { .. }
+            | Self::BadValue { .. }
+            | Self::Config { .. } => ErrorKind::Usage,
             Self::NoSuchProcess { .. } => ErrorKind::NoSuchProcess,
             Self::AlreadyThere { .. } => ErrorKind::AlreadyThere,
             Self::PortTaken { .. } => ErrorKind::PortTaken,
@@ -231,6 +242,19 @@ impl Error {
             reason: reason.into(),
         }
     }
+}
+
+/// Each mistake with its place, and the line that it stands in.
+fn config_mistakes(path: &Path, mistakes: &[Mistake]) -> String {
+    let told = |mistake: &Mistake| {
+        let Mistake { at, message, line } = mistake;
+        let head = format!("{}:{}:{}: {message}", path.display(), at.line, at.column);
+        if line.trim().is_empty() {
+            return head;
+        }
+        format!("{head}\n{:>5} | {line}", at.line)
+    };
+    mistakes.iter().map(told).collect::<Vec<_>>().join("\n")
 }
 
 /// Adds to an [`io::Error`] what it was about.

@@ -1,0 +1,552 @@
+//! From the tree of a config file to declared processes: defaults, `extends`, profiles and variables put together, every
+//! key and value checked, and every mistake told with its place.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::expand::expand;
+use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
+use super::node::{Entry, Language, Node, Place, Value};
+use crate::env::quote;
+use crate::error::{Error, IoContext as _, Result};
+use crate::name::ProcessName;
+use crate::spec::{RestartPolicy, parse_duration};
+use crate::sys::Signal;
+
+/// The files that are looked for where none is named, in this order.
+pub const DEFAULT_FILES: [&str; 5] = [
+    "tspm.yaml",
+    "tspm.yml",
+    "tspm.json",
+    "tspm.jsonc",
+    "tsm.toml",
+];
+
+/// One mistake in a config file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where.
+    pub at: Place,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The line of the file.
+    pub line: String,
+}
+
+/// A config file that was read and holds no mistake.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file.
+    pub path: PathBuf,
+    /// What it declares, in the order of the file.
+    pub processes: Vec<Declared>,
+}
+
+/// One declared process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// Its name.
+    pub name: ProcessName,
+    /// Where it stands in the file.
+    pub at: Place,
+    /// A path, a program, or a command line.
+    pub script: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What executes the script.
+    pub interpreter: Option<String>,
+    /// Where it runs.
+    pub cwd: PathBuf,
+    /// Variables on top of the environment of the command.
+    pub env: Vec<(String, String)>,
+    /// Files of variables, read before `env`.
+    pub env_files: Vec<PathBuf>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The namespace.
+    pub namespace: Option<String>,
+    /// When it is started again by itself.
+    pub restart: RestartPolicy,
+    /// After how many restarts in a row it is given up.
+    pub max_restarts: Option<u32>,
+    /// The signal that asks it to end.
+    pub stop_signal: Option<Signal>,
+    /// How long a stop waits before SIGKILL.
+    pub stop_timeout: Option<Duration>,
+    /// The user that it runs as.
+    pub user: Option<String>,
+}
+
+impl Config {
+    /// Reads a file. `variable` gives what `${VAR}` stands for; `profile` chooses among `profiles` and `env_NAME`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read, [`Error::Config`] with every mistake in it.
+    pub fn load(
+        path: &Path,
+        variable: &dyn Fn(&str) -> Option<String>,
+        profile: Option<&str>,
+    ) -> Result<Self> {
+        let language = Language::of(path).ok_or_else(|| {
+            let reason = format!(
+                "{} is none of .yaml, .yml, .json, .jsonc, .toml",
+                path.display()
+            );
+            Error::bad_value("config file", reason)
+        })?;
+        let text = std::fs::read_to_string(path).at("read", path)?;
+        let absolute = std::path::absolute(path).at("find", path)?;
+        let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        let mut reader = Reader {
+            text: &text,
+            variable,
+            profile,
+            directory,
+            mistakes: Vec::new(),
+        };
+        let processes = match language.read(&text) {
+            Ok(root) => reader.root(&root),
+            Err(unreadable) => {
+                reader.mistake(unreadable.at, unreadable.reason);
+                Vec::new()
+            }
+        };
+        if reader.mistakes.is_empty() {
+            return Ok(Self {
+                path: path.to_owned(),
+                processes,
+            });
+        }
+        let mut mistakes = reader.mistakes;
+        mistakes.sort_by_key(|mistake| mistake.at);
+        mistakes.dedup();
+        Err(Error::Config {
+            path: path.to_owned(),
+            mistakes,
+        })
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    profile: Option<&'a str>,
+    directory: PathBuf,
+    mistakes: Vec<Mistake>,
+}
+
+impl Reader<'_> {
+    fn mistake(&mut self, at: Place, message: impl Into<String>) {
+        let line = self.text.lines().nth(at.line.saturating_sub(1));
+        self.mistakes.push(Mistake {
+            at,
+            message: message.into(),
+            line: line.unwrap_or_default().to_owned(),
+        });
+    }
+
+    fn root(&mut self, root: &Node) -> Vec<Declared> {
+        let top = self.known(root, TOP, "");
+        let get = |name: &str| {
+            top.iter()
+                .find(|(key, _)| key.name == name)
+                .map(|(_, e)| *e)
+        };
+        let Some(processes) = get("processes") else {
+            if self.mistakes.is_empty() {
+                self.mistake(root.at, "there is no `processes`; it lists what is to run");
+            }
+            return Vec::new();
+        };
+        let defaults = get("defaults").map(|entry| self.process_keys(&entry.node));
+        let defaults = defaults.unwrap_or_default();
+        let profile = self.chosen_profile(get("profiles"));
+        let namespace = get("namespace").and_then(|entry| self.text(&entry.node));
+        let Value::List(items) = &processes.node.value else {
+            return Vec::new();
+        };
+        let own: Vec<(Place, Vec<Entry>)> = items
+            .iter()
+            .map(|item| (item.at, self.process_keys(item)))
+            .collect();
+        let mut declared: Vec<Declared> = Vec::new();
+        for (index, (at, _)) in own.iter().enumerate() {
+            let mut merged = defaults.clone();
+            self.inherit(&own, index, &mut Vec::new(), &mut merged);
+            merge(&mut merged, &profile);
+            let Some(process) = self.declare(*at, &merged, namespace.as_deref()) else {
+                continue;
+            };
+            if let Some(first) = declared.iter().find(|known| known.name == process.name) {
+                let message = format!(
+                    "'{}' is declared twice; the first stands in line {}",
+                    process.name, first.at.line
+                );
+                self.mistake(*at, message);
+            }
+            declared.push(process);
+        }
+        declared
+    }
+
+    /// The entries of a map whose keys are known, and a mistake for each other one.
+    fn known<'n>(
+        &mut self,
+        node: &'n Node,
+        table: &'static [Key],
+        prefix: &str,
+    ) -> Vec<(&'static Key, &'n Entry)> {
+        let Value::Map(entries) = &node.value else {
+            let what = if prefix.is_empty() {
+                "a config file"
+            } else {
+                "this"
+            };
+            let message = format!("{what} is a map, and here stands {}", node.value.kind());
+            self.mistake(node.at, message);
+            return Vec::new();
+        };
+        let mut known: Vec<(&'static Key, &Entry)> = Vec::new();
+        for entry in entries {
+            let Some(key) = keys::find(table, &entry.key) else {
+                if prefix == "process" && entry.key.starts_with("env_") {
+                    continue;
+                }
+                let near = keys::nearest(table, &entry.key)
+                    .map(|near| format!("; did you mean '{near}'?"))
+                    .unwrap_or_default();
+                self.mistake(entry.at, format!("unknown key '{}'{near}", entry.key));
+                continue;
+            };
+            if let Fate::Refused(instead) = key.fate {
+                self.mistake(entry.at, format!("'{}' is refused: {instead}", entry.key));
+                continue;
+            }
+            if known.iter().any(|(other, _)| other.name == key.name) {
+                self.mistake(entry.at, format!("'{}' is given twice", key.name));
+                continue;
+            }
+            if !key.kind.takes(&entry.node.value) {
+                let message = format!(
+                    "'{}' takes {}, and here stands {}",
+                    entry.key,
+                    key.kind.in_words(),
+                    entry.node.value.kind()
+                );
+                self.mistake(entry.node.at, message);
+                continue;
+            }
+            known.push((key, entry));
+        }
+        known
+    }
+
+    /// The keys of a process under their own names, checked.
+    fn process_keys(&mut self, node: &Node) -> Vec<Entry> {
+        let mut own: Vec<Entry> = self
+            .known(node, PROCESS, "process")
+            .into_iter()
+            .map(|(key, entry)| Entry {
+                key: key.name.to_owned(),
+                ..entry.clone()
+            })
+            .collect();
+        let Value::Map(entries) = &node.value else {
+            return own;
+        };
+        // `env_production` counts where that profile is chosen.
+        for entry in entries.iter().filter(|entry| entry.key.starts_with("env_")) {
+            if keys::find(PROCESS, &entry.key).is_some() {
+                continue;
+            }
+            if !Kind::Variables.takes(&entry.node.value) {
+                let message = format!("'{}' takes a map of variables", entry.key);
+                self.mistake(entry.node.at, message);
+            } else if self.profile.is_some() && entry.key.strip_prefix("env_") == self.profile {
+                let chosen = Entry {
+                    key: "env".to_owned(),
+                    ..entry.clone()
+                };
+                merge(&mut own, &[chosen]);
+            }
+        }
+        own
+    }
+
+    fn chosen_profile(&mut self, profiles: Option<&Entry>) -> Vec<Entry> {
+        let Some(wanted) = self.profile else {
+            return Vec::new();
+        };
+        let Some(profiles) = profiles else {
+            return Vec::new();
+        };
+        let Value::Map(entries) = &profiles.node.value else {
+            self.mistake(profiles.node.at, "'profiles' takes a map of named profiles");
+            return Vec::new();
+        };
+        if let Some(entry) = entries.iter().find(|entry| entry.key == wanted) {
+            self.process_keys(&entry.node)
+        } else {
+            let names: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
+            let message = format!("there is no profile '{wanted}', only {}", names.join(", "));
+            self.mistake(profiles.at, message);
+            Vec::new()
+        }
+    }
+
+    /// Merges what a process extends, and then its own keys, into `merged`.
+    fn inherit(
+        &mut self,
+        all: &[(Place, Vec<Entry>)],
+        index: usize,
+        chain: &mut Vec<usize>,
+        merged: &mut Vec<Entry>,
+    ) {
+        let name_of = |index: usize| {
+            let named = all[index].1.iter().find(|entry| entry.key == "name");
+            named.map_or("?", |entry| match &entry.node.value {
+                Value::Text(name) => name.as_str(),
+                _ => "?",
+            })
+        };
+        let (_, own) = &all[index];
+        chain.push(index);
+        let extends = own.iter().find(|entry| entry.key == "extends");
+        if let Some(entry) = extends
+            && let Value::Text(base) = &entry.node.value
+        {
+            match (0..all.len()).find(|&other| name_of(other) == base) {
+                Some(base) if chain.contains(&base) => {
+                    let circle: Vec<&str> =
+                        chain.iter().chain([&base]).map(|&i| name_of(i)).collect();
+                    let message = format!("'extends' goes round: {}", circle.join(" → "));
+                    self.mistake(entry.at, message);
+                }
+                Some(base) => self.inherit(all, base, chain, merged),
+                None => self.mistake(entry.node.at, format!("there is no process '{base}' here")),
+            }
+        }
+        chain.pop();
+        merge(merged, own);
+    }
+
+    fn declare(&mut self, at: Place, keys: &[Entry], namespace: Option<&str>) -> Option<Declared> {
+        let before = self.mistakes.len();
+        let get = |name: &str| keys.iter().find(|entry| entry.key == name);
+        let mut text = |name: &str| {
+            let entry = get(name)?;
+            self.text(&entry.node).map(|text| (entry.node.at, text))
+        };
+        let (name, script) = (text("name"), text("script"));
+        let interpreter = text("interpreter");
+        let cwd = text("cwd");
+        let own_namespace = text("namespace");
+        let user = text("user");
+        let stop_signal = text("stopSignal");
+        let restart = text("restart");
+        let kind = text("type");
+        let name = if let Some((at, name)) = name {
+            self.parsed(at, name.parse::<ProcessName>())
+        } else {
+            self.missing(at, before, "name");
+            None
+        };
+        if script.is_none() {
+            self.missing(at, before, "script");
+        }
+        if let Some((at, namespace)) = &own_namespace {
+            self.parsed(*at, namespace.parse::<ProcessName>());
+        }
+        if let Some((at, kind)) = kind.filter(|(_, kind)| kind != "service") {
+            self.mistake(at, format!("'{kind}' is none of {}", "service"));
+        }
+        let restart = match restart {
+            Some((at, policy)) => self.parsed(at, policy.parse::<RestartPolicy>()),
+            None => None,
+        };
+        let autorestart = get("autorestart").and_then(|entry| self.boolean(&entry.node));
+        let restart = restart.or(autorestart.map(|always| {
+            if always {
+                RestartPolicy::Always
+            } else {
+                RestartPolicy::No
+            }
+        }));
+        let stop_signal = match stop_signal {
+            Some((at, signal)) => self.parsed(at, signal.parse::<Signal>()),
+            None => None,
+        };
+        let port = get("port").and_then(|entry| self.number(&entry.node, 1, 65_535));
+        let max_restarts =
+            get("maxRestarts").and_then(|entry| self.number(&entry.node, 0, i64::from(u32::MAX)));
+        let stop_timeout = get("killTimeout").and_then(|entry| self.duration(&entry.node));
+        let args = get("args").map(|entry| self.words(&entry.node));
+        let env = get("env").map(|entry| self.variables(&entry.node));
+        let env_files = get("envFile").map(|entry| self.texts(&entry.node));
+        if self.mistakes.len() > before {
+            return None;
+        }
+        Some(Declared {
+            name: name?,
+            at,
+            script: script?.1,
+            args: args.unwrap_or_default(),
+            interpreter: interpreter.map(|(_, text)| text),
+            cwd: match cwd {
+                Some((_, cwd)) => plain(&self.directory.join(cwd)),
+                None => self.directory.clone(),
+            },
+            env: env.unwrap_or_default(),
+            env_files: env_files
+                .unwrap_or_default()
+                .iter()
+                .map(|file| plain(&self.directory.join(file)))
+                .collect(),
+            port: port.map(|port| port as u16),
+            namespace: own_namespace
+                .map(|(_, text)| text)
+                .or_else(|| namespace.map(str::to_owned)),
+            restart: restart.unwrap_or_default(),
+            max_restarts: max_restarts.map(|number| number as u32),
+            stop_signal,
+            stop_timeout,
+            user: user.map(|(_, text)| text),
+        })
+    }
+
+    fn missing(&mut self, at: Place, before: usize, key: &str) {
+        // Where its value is wrong, that has been told.
+        if self.mistakes.len() == before {
+            self.mistake(at, format!("this process has no '{key}'"));
+        }
+    }
+
+    fn parsed<T, E: std::fmt::Display>(&mut self, at: Place, parsed: Result<T, E>) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.mistake(at, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A value as text, its variables expanded.
+    fn text(&mut self, node: &Node) -> Option<String> {
+        let text = match &node.value {
+            Value::Text(text) => text,
+            Value::Integer(number) => return Some(number.to_string()),
+            Value::Float(number) => return Some(number.to_string()),
+            Value::Bool(value) => return Some(value.to_string()),
+            Value::Null | Value::List(_) | Value::Map(_) => return None,
+        };
+        match expand(text, self.variable) {
+            Ok(text) => Some(text),
+            Err(reason) => {
+                self.mistake(node.at, reason);
+                None
+            }
+        }
+    }
+
+    fn texts(&mut self, node: &Node) -> Vec<String> {
+        match &node.value {
+            Value::List(items) => items.iter().filter_map(|item| self.text(item)).collect(),
+            _ => self.text(node).into_iter().collect(),
+        }
+    }
+
+    fn words(&mut self, node: &Node) -> Vec<String> {
+        if matches!(node.value, Value::List(_)) {
+            return self.texts(node);
+        }
+        let Some(text) = self.text(node) else {
+            return Vec::new();
+        };
+        match quote::split_words(text.as_bytes()) {
+            Ok(words) => words
+                .into_iter()
+                .map(|word| String::from_utf8_lossy(&word).into_owned())
+                .collect(),
+            Err(error) => {
+                self.mistake(node.at, error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn variables(&mut self, node: &Node) -> Vec<(String, String)> {
+        let Value::Map(entries) = &node.value else {
+            return Vec::new();
+        };
+        let mut variables = Vec::new();
+        for entry in entries {
+            if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
+                self.mistake(entry.at, format!("'{}' names no variable", entry.key));
+            }
+            let value = match entry.node.value {
+                Value::Null => Some(String::new()),
+                _ => self.text(&entry.node),
+            };
+            variables.extend(value.map(|value| (entry.key.clone(), value)));
+        }
+        variables
+    }
+
+    fn number(&mut self, node: &Node, least: i64, most: i64) -> Option<i64> {
+        let number = match &node.value {
+            Value::Integer(number) => Some(*number),
+            _ => self.text(node)?.trim().parse().ok(),
+        };
+        let fits = number.filter(|number| (least..=most).contains(number));
+        if fits.is_none() {
+            self.mistake(
+                node.at,
+                format!("here stands a number from {least} to {most}"),
+            );
+        }
+        fits
+    }
+
+    fn boolean(&mut self, node: &Node) -> Option<bool> {
+        match self.text(node)?.as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            other => {
+                self.mistake(node.at, format!("'{other}' is neither true nor false"));
+                None
+            }
+        }
+    }
+
+    /// A number is milliseconds, as TSPM has it.
+    fn duration(&mut self, node: &Node) -> Option<Duration> {
+        let text = self.text(node)?;
+        if let Ok(ms) = text.parse::<u64>() {
+            return Some(Duration::from_millis(ms));
+        }
+        self.parsed(node.at, parse_duration(&text))
+    }
+}
+
+/// Puts the entries of `over` over those of `base`: maps key by key, everything else as a whole.
+fn merge(base: &mut Vec<Entry>, over: &[Entry]) {
+    for entry in over {
+        let Some(known) = base.iter_mut().find(|known| known.key == entry.key) else {
+            base.push(entry.clone());
+            continue;
+        };
+        match (&mut known.node.value, &entry.node.value) {
+            (Value::Map(below), Value::Map(above)) => merge(below, above),
+            _ => *known = entry.clone(),
+        }
+    }
+}
+
+/// A path without `.` parts.
+fn plain(path: &Path) -> PathBuf {
+    path.components().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,407 @@
+//! Every key that a config file may hold: what it takes, what it means, and what becomes of it. Checking a file, the JSON
+//! Schema and the messages are all made from these tables.
+
+use super::node::Value;
+
+/// One key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Its name in camelCase; snake_case means the same.
+    pub name: &'static str,
+    /// Other names of it.
+    pub aliases: &'static [&'static str],
+    /// What it takes.
+    pub kind: Kind,
+    /// What it means, for people; one line.
+    pub about: &'static str,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a key that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It acts.
+    Acts,
+    /// It is refused; this says what to use instead.
+    Refused(&'static str),
+}
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A text, or a number taken as text.
+    Text,
+    /// A list of texts; one text stands for a list of one.
+    Texts,
+    /// Words of a command: a list, or a text that is split as a shell would.
+    Words,
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from 0 on.
+    Count,
+    /// A whole number from -20 to 19.
+    Nice,
+    /// A length of time: a number of milliseconds, or a text with a unit (`30s`).
+    Duration,
+    /// A size: a number of bytes, or a text with a unit (`500M`).
+    Size,
+    /// A port.
+    Port,
+    /// One of these texts.
+    OneOf(&'static [&'static str]),
+    /// Variables: a map of texts, numbers and booleans.
+    Variables,
+    /// A map with these keys.
+    Map(&'static [Key]),
+    /// A list of maps with these keys.
+    Maps(&'static [Key]),
+    /// Anything: the key is refused whatever it holds.
+    Anything,
+}
+
+impl Kind {
+    /// What it takes, in words.
+    pub fn in_words(self) -> String {
+        match self {
+            Self::Text => "a text".to_owned(),
+            Self::Texts => "a text or a list of texts".to_owned(),
+            Self::Words => "a list of words or a text".to_owned(),
+            Self::Bool => "true or false".to_owned(),
+            Self::Count => "a whole number from 0 on".to_owned(),
+            Self::Nice => "a whole number from -20 to 19".to_owned(),
+            Self::Duration => "a time such as 30s, 5m, or a number of milliseconds".to_owned(),
+            Self::Size => "a size such as 500M, 2G, or a number of bytes".to_owned(),
+            Self::Port => "a port from 1 to 65535".to_owned(),
+            Self::OneOf(words) => format!("one of {}", words.join(", ")),
+            Self::Variables => "a map of variables".to_owned(),
+            Self::Map(_) => "a map".to_owned(),
+            Self::Maps(_) => "a list of maps".to_owned(),
+            Self::Anything => "anything".to_owned(),
+        }
+    }
+
+    /// Whether a value is of this kind at all; numbers and units are looked at where they are used.
+    pub fn takes(self, value: &Value) -> bool {
+        let is_plain = |value: &Value| {
+            matches!(
+                value,
+                Value::Text(_) | Value::Integer(_) | Value::Float(_) | Value::Bool(_)
+            )
+        };
+        match (self, value) {
+            (Self::Anything, _)
+            | (Self::Text | Self::Texts | Self::Words | Self::OneOf(_), Value::Text(_))
+            | (Self::Text | Self::Texts | Self::Words, Value::Integer(_) | Value::Float(_))
+            | (Self::OneOf(_) | Self::Bool, Value::Bool(_))
+            | (Self::Count | Self::Nice | Self::Port, Value::Integer(_))
+            | (Self::Duration | Self::Size, Value::Integer(_) | Value::Float(_) | Value::Text(_))
+            | (Self::Map(_), Value::Map(_))
+            | (Self::Maps(_), Value::List(_)) => true,
+            (Self::Texts | Self::Words, Value::List(items)) => {
+                items.iter().all(|item| is_plain(&item.value))
+            }
+            (Self::Variables, Value::Map(entries)) => entries
+                .iter()
+                .all(|entry| is_plain(&entry.node.value) || entry.node.value == Value::Null),
+            // What `${VAR}` stands for is a text until it is looked at.
+            (Self::Count | Self::Nice | Self::Port | Self::Bool, Value::Text(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key {
+        name,
+        aliases: &[],
+        kind,
+        about,
+        fate: Fate::Acts,
+    }
+}
+
+const fn refused(name: &'static str, instead: &'static str) -> Key {
+    Key {
+        name,
+        aliases: &[],
+        kind: Kind::Anything,
+        about: "",
+        fate: Fate::Refused(instead),
+    }
+}
+
+impl Key {
+    const fn also(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+}
+
+/// Said of what is to come.
+const NOT_YET: &str = "this version of tsm does not do that yet; leave it out";
+const CONTAINERS: &str = "tsm runs programs and no containers; declare `docker run …` or `docker compose up` as the script";
+const BALANCER: &str =
+    "tsm balances no load; put nginx or haproxy in front of the instances' ports";
+
+/// The keys at the top of a file.
+pub const TOP: &[Key] = &[
+    key("processes", Kind::Maps(PROCESS), "The processes").also(&["apps", "services"]),
+    key(
+        "defaults",
+        Kind::Map(PROCESS),
+        "What every process has that does not say otherwise",
+    ),
+    key(
+        "namespace",
+        Kind::Text,
+        "The namespace of processes that name none",
+    ),
+    key(
+        "profiles",
+        Kind::Anything,
+        "Named sets of process keys, chosen by --profile",
+    ),
+    refused(
+        "logDir",
+        "logs are in the home: `tsm logs --where` prints where; `tsm --home DIR` or TSM_HOME moves it",
+    ),
+    refused("pidDir", "pid files are in the home, as pids/NAME.pid"),
+    refused("webhooks", NOT_YET),
+    refused(
+        "structuredLogging",
+        "`tsm logs --json` prints any log as JSON",
+    ),
+    refused(
+        "api",
+        "tsm opens no network port; `tsm list --json` and the control socket are its API",
+    ),
+    refused(
+        "deploy",
+        "tsm deploys nothing; use git, rsync or ansible, then `tsm start -c`",
+    ),
+];
+
+/// The keys of a process.
+pub const PROCESS: &[Key] = &[
+    key("name", Kind::Text, "Its name"),
+    key("script", Kind::Text, "A path, a program, or a command line").also(&["command", "cmd"]),
+    key("args", Kind::Words, "Its arguments"),
+    key(
+        "interpreter",
+        Kind::Text,
+        "What executes the script; none: the file itself",
+    ),
+    key(
+        "cwd",
+        Kind::Text,
+        "Where it runs; from the directory of this file",
+    ),
+    key(
+        "env",
+        Kind::Variables,
+        "Variables on top of the environment of the command",
+    ),
+    key(
+        "envFile",
+        Kind::Texts,
+        "Files of variables, in the language of dotenv",
+    )
+    .also(&["dotEnv", "dotenv"]),
+    key(
+        "port",
+        Kind::Port,
+        "The port that it listens on; handed to it as PORT",
+    ),
+    key("namespace", Kind::Text, "A label to select it by, as @NAME"),
+    key("type", Kind::OneOf(&["service"]), "service: kept up"),
+    key(
+        "restart",
+        Kind::OneOf(&["no", "on-failure", "always"]),
+        "When it is started again by itself",
+    ),
+    key(
+        "autorestart",
+        Kind::Bool,
+        "true is `restart: always`, false is `restart: no`",
+    )
+    .also(&["autoRestart"]),
+    key(
+        "maxRestarts",
+        Kind::Count,
+        "Give up after so many restarts in a row",
+    ),
+    key("stopSignal", Kind::Text, "The signal that asks it to end").also(&["killSignal"]),
+    key(
+        "killTimeout",
+        Kind::Duration,
+        "How long a stop waits before SIGKILL",
+    )
+    .also(&["stopTimeout"]),
+    key(
+        "user",
+        Kind::Text,
+        "The user that it runs as; only root may say so",
+    ),
+    key(
+        "extends",
+        Kind::Text,
+        "The name of a process whose keys it takes over",
+    ),
+    refused("instances", NOT_YET),
+    refused("instanceVar", NOT_YET),
+    refused("instanceId", "the number of an instance is given by tsm"),
+    refused("instanceWeight", BALANCER),
+    refused("lbStrategy", BALANCER),
+    refused("clusterGroup", "use `namespace`, and select by @NAME"),
+    refused(
+        "execMode",
+        "every process runs as it is (`fork`); for a cluster of node use node's own cluster module, or instances",
+    ),
+    refused("watch", NOT_YET),
+    refused("ignoreWatch", NOT_YET),
+    refused("watchDelay", NOT_YET),
+    refused("watchOptions", NOT_YET),
+    refused("restartDelay", NOT_YET),
+    refused("minRestartDelay", NOT_YET),
+    refused("maxRestartDelay", NOT_YET),
+    refused("restartBackoff", NOT_YET),
+    refused("minUptime", NOT_YET),
+    refused("listenTimeout", NOT_YET),
+    refused("waitReady", NOT_YET),
+    refused("ready", NOT_YET),
+    refused("dependsOn", NOT_YET),
+    refused("healthCheck", NOT_YET),
+    refused("limits", NOT_YET),
+    refused("maxMemory", NOT_YET),
+    refused("maxCpu", NOT_YET),
+    refused("nice", NOT_YET),
+    refused("group", "a process runs with all groups of its `user`"),
+    refused("schedule", NOT_YET),
+    refused("cron", NOT_YET),
+    refused("preStart", NOT_YET),
+    refused("postStart", NOT_YET),
+    refused("preStop", NOT_YET),
+    refused("postStop", NOT_YET),
+    refused(
+        "install",
+        "run it before `tsm start -c`, in your deployment",
+    ),
+    refused("build", "run it before `tsm start -c`, in your deployment"),
+    refused("logs", NOT_YET),
+    refused("stdout", NOT_YET),
+    refused("stderr", NOT_YET),
+    refused("outFile", NOT_YET),
+    refused("errFile", NOT_YET),
+    refused(
+        "log",
+        "both streams have a log of their own; `tsm logs NAME` merges them by time",
+    ),
+    refused("logType", "`tsm logs --json` prints any log as JSON"),
+    refused(
+        "logDateFormat",
+        "`tsm logs --timestamps` prints the time before each line",
+    ),
+    refused(
+        "mergeLogs",
+        "`tsm logs 'NAME@*'` merges the logs of instances by time",
+    ),
+    refused("combineLogs", "`tsm logs NAME` merges both streams by time"),
+    refused("pidFile", "the pid is in the home, as pids/NAME.pid"),
+    refused("labels", "use `namespace`"),
+    refused("annotations", "write a comment"),
+    refused("docker", CONTAINERS),
+    refused("kubernetes", CONTAINERS),
+    refused("k8s", CONTAINERS),
+];
+
+/// The key that is called so in a table, in camelCase or snake_case.
+pub(super) fn find(table: &'static [Key], name: &str) -> Option<&'static Key> {
+    let camel = camel_case(name);
+    table
+        .iter()
+        .find(|key| key.name == camel || key.aliases.contains(&camel.as_str()))
+}
+
+/// The key that is most like `name`, for whoever mistyped it.
+pub(super) fn nearest(table: &'static [Key], name: &str) -> Option<&'static str> {
+    let camel = camel_case(name);
+    let known = table
+        .iter()
+        .filter(|key| key.fate == Fate::Acts)
+        .map(|key| (strsim::damerau_levenshtein(key.name, &camel), key.name));
+    known
+        .filter(|(distance, key)| *distance <= 1 + key.len() / 4)
+        .min()
+        .map(|(_, key)| key)
+}
+
+/// `max_restarts` and `max-restarts` as `maxRestarts`.
+fn camel_case(name: &str) -> String {
+    let mut camel = String::with_capacity(name.len());
+    let mut parts = name.split(['_', '-']).filter(|part| !part.is_empty());
+    camel.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let mut letters = part.chars();
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_in_either_case_and_by_its_other_names() {
+        let name = |written| find(PROCESS, written).map(|key| key.name);
+        assert_eq!(name("maxRestarts"), Some("maxRestarts"));
+        assert_eq!(name("max_restarts"), Some("maxRestarts"));
+        assert_eq!(name("dot_env"), Some("envFile"));
+        assert_eq!(name("env_file"), Some("envFile"));
+        assert_eq!(name("nonsense"), None);
+        assert_eq!(nearest(PROCESS, "max_restart"), Some("maxRestarts"));
+        assert_eq!(nearest(PROCESS, "prot"), Some("port"));
+        assert_eq!(nearest(PROCESS, "zzzzzz"), None);
+    }
+
+    #[test]
+    fn no_name_means_two_keys_and_every_refusal_says_what_to_do() {
+        for table in [TOP, PROCESS] {
+            let mut names: Vec<&str> = table
+                .iter()
+                .flat_map(|key| key.aliases.iter().chain([&key.name]))
+                .copied()
+                .collect();
+            names.sort_unstable();
+            let all = names.len();
+            names.dedup();
+            assert_eq!(names.len(), all);
+            for key in table {
+                match key.fate {
+                    Fate::Acts => assert!(!key.about.is_empty(), "{}", key.name),
+                    Fate::Refused(instead) => assert!(!instead.is_empty(), "{}", key.name),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_key_of_tspm_is_known() {
+        let keys = "name script args interpreter env cwd autorestart watch ignoreWatch watchDelay maxRestarts restartDelay \
+             stdout stderr instances namespace lbStrategy instanceWeight instanceVar clusterGroup dotEnv preStart postStart \
+             install build maxMemory healthCheck minRestartDelay maxRestartDelay restartBackoff minUptime killTimeout \
+             listenTimeout waitReady combineLogs mergeLogs logDateFormat cron user group nice instanceId labels annotations \
+             kubernetes docker execMode maxCpu envFile outFile errFile log logType pidFile watchOptions k8s preStop postStop";
+        for key in keys.split_whitespace() {
+            assert!(find(PROCESS, key).is_some(), "{key}");
+        }
+        for key in
+            "processes defaults namespace logDir pidDir webhooks structuredLogging api deploy"
+                .split(' ')
+        {
+            assert!(find(TOP, key).is_some(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A JSON Schema of config files, made from the tables of keys, for editors that complete and check as one types.
+
+use serde_json::{Map, Value, json};
+
+use super::keys::{Fate, Key, Kind, TOP};
+
+/// The schema (JSON Schema, draft 2020-12).
+pub fn schema() -> Value {
+    let mut schema = object(TOP, true);
+    let extra = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Processes that TSM keeps running",
+        "required": ["processes"],
+    });
+    if let (Value::Object(schema), Value::Object(extra)) = (&mut schema, extra) {
+        schema.extend(extra);
+    }
+    schema
+}
+
+/// A map with these keys in camelCase, snake_case and by their other names. What is refused is left out, so that an
+/// editor marks it.
+fn object(table: &'static [Key], required: bool) -> Value {
+    let mut properties = Map::new();
+    for key in table.iter().filter(|key| key.fate == Fate::Acts) {
+        for name in key.aliases.iter().chain([&key.name]) {
+            let mut value = of_kind(key.kind, required);
+            if let Value::Object(value) = &mut value {
+                value.insert("description".to_owned(), key.about.into());
+            }
+            let snake = snake_case(name);
+            if snake != *name {
+                properties.insert(snake, value.clone());
+            }
+            properties.insert((*name).to_owned(), value);
+        }
+    }
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
+fn of_kind(kind: Kind, required: bool) -> Value {
+    let variable = r"\$\{";
+    match kind {
+        Kind::Text => json!({ "type": ["string", "number"] }),
+        Kind::Texts | Kind::Words => json!({ "anyOf": [
+            { "type": ["string", "number"] },
+            { "type": "array", "items": { "type": ["string", "number", "boolean"] } },
+        ] }),
+        Kind::Bool => {
+            json!({ "anyOf": [{ "type": "boolean" }, { "type": "string", "pattern": variable }] })
+        }
+        Kind::Count => number(0, i64::from(u32::MAX), variable),
+        Kind::Nice => number(-20, 19, variable),
+        Kind::Port => number(1, 65_535, variable),
+        Kind::Duration | Kind::Size => json!({ "type": ["number", "string"] }),
+        Kind::OneOf(words) => json!({ "enum": words }),
+        Kind::Variables => json!({
+            "type": "object",
+            "additionalProperties": { "type": ["string", "number", "boolean", "null"] },
+        }),
+        Kind::Map(table) => object_of(table, false),
+        Kind::Maps(table) => json!({ "type": "array", "items": object_of(table, required) }),
+        Kind::Anything => json!({}),
+    }
+}
+
+/// The keys of a process, in a list where it needs a name and a script, or as defaults where it does not.
+fn object_of(table: &'static [Key], required: bool) -> Value {
+    let mut value = object(table, false);
+    if let Value::Object(value) = &mut value {
+        value.insert(
+            "patternProperties".to_owned(),
+            json!({ "^env_": of_kind(Kind::Variables, false) }),
+        );
+        if required {
+            value.insert("required".to_owned(), json!(["name"]));
+        }
+    }
+    value
+}
+
+fn number(least: i64, most: i64, variable: &str) -> Value {
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": least, "maximum": most },
+        { "type": "string", "pattern": variable },
+    ] })
+}
+
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 2);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_has_every_key_that_acts_and_none_that_is_refused() {
+        let schema = schema();
+        let process = &schema["properties"]["processes"]["items"]["properties"];
+        for name in ["name", "maxRestarts", "max_restarts", "env_file", "dotEnv"] {
+            assert!(process[name].is_object(), "{name}");
+        }
+        assert!(process["docker"].is_null());
+        assert_eq!(process["port"]["anyOf"][0]["maximum"], 65_535);
+        assert_eq!(schema["required"], json!(["processes"]));
+    }
+}
