@@ -4,6 +4,7 @@
 mod bed;
 mod command;
 mod concurrency;
+mod config;
 mod environment;
 mod exit_status;
 mod fault_act;

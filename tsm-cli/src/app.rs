@@ -11,7 +11,7 @@ use tsm_core::error::{Error, ErrorKind};
 use tsm_core::home::Home;
 use tsm_core::store::ProcessStore;
 
-use crate::args::{Cli, Command, Global, ListArgs, SupervisorCommand};
+use crate::args::{Cli, Command, ConfigCommand, Global, ListArgs, SupervisorCommand};
 use crate::output::{Output, complain};
 use crate::{arrange, commands, table};
 
@@ -180,6 +180,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::List(args) => commands::list::run(&context("list")?, &args),
         Command::Info(args) => commands::info::run(&context("info")?, &args),
         Command::Logs(args) => commands::logs::run(&context("logs")?, &args),
+        Command::Config(ConfigCommand::Check(args)) => {
+            commands::config::check(&context("config check")?, &args)
+        }
+        Command::Config(ConfigCommand::Schema) => commands::config::print_schema(),
         Command::Repl => commands::repl::run(&context("repl")?, &cli.global),
         Command::Tui => commands::tui::run(&context("tui")?),
         Command::Supervisor(SupervisorCommand::Status { json }) => {

@@ -76,6 +76,9 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// What processes printed
     Logs(LogsArgs),
+    /// Look at a config file without starting anything
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// An interactive shell of these commands; reads them from standard input where that is no terminal
     Repl,
     /// A dashboard: all processes, their logs, and keys to start and stop them
@@ -248,6 +251,27 @@ pub(crate) struct LogsArgs {
     /// Put the time before each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Whether a file is good; else every mistake with its place
+    Check(ConfigFileArgs),
+    /// A JSON Schema of config files, for editors
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFileArgs {
+    /// The file [default: tspm.yaml, tspm.yml, tspm.json, tspm.jsonc or tsm.toml of this directory]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The profile to put over everything else
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Print the declared names as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

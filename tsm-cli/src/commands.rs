@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod act;
+pub(crate) mod config;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;

@@ -1,0 +1,52 @@
+//! Config files: looked at without starting anything.
+
+use crate::bed::Bed;
+
+#[test]
+fn a_good_file_is_said_to_be_good_and_nothing_is_started() {
+    let bed = Bed::new();
+    bed.file(
+        "tspm.yaml",
+        "processes:\n- name: api\n  script: ./api.sh\n- {name: worker, script: sleep 1}\n",
+    );
+    let told = bed.tsm(["config", "check"]).ok().stdout;
+    assert_eq!(told, "tspm.yaml: good; it declares api, worker\n");
+    let names = bed
+        .tsm(["config", "check", "tspm.yaml", "--json"])
+        .ok()
+        .stdout;
+    assert_eq!(
+        serde_json::from_str::<Vec<String>>(&names).unwrap(),
+        ["api", "worker"]
+    );
+    assert!(!bed.home().exists());
+}
+
+#[test]
+fn each_mistake_is_told_with_file_line_and_column() {
+    let bed = Bed::new();
+    bed.file(
+        "tsm.toml",
+        "[[processes]]\nname = \"api\"\nscript = \"x\"\nprot = 1\nwatch = true\n",
+    );
+    let told = bed.tsm(["config", "check", "tsm.toml"]).exits(2);
+    for words in [
+        "tsm.toml:4:1: unknown key 'prot'; did you mean 'port'?",
+        "    4 | prot = 1",
+        "tsm.toml:5:1: 'watch' is refused",
+    ] {
+        assert!(told.stderr.contains(words), "{}", told.stderr);
+    }
+    bed.tsm(["config", "check", "nothing.yaml"]).exits(1);
+    let none = Bed::new().tsm(["config", "check"]).exits(2);
+    assert!(none.stderr.contains("name one"), "{}", none.stderr);
+}
+
+#[test]
+fn the_schema_is_json_and_knows_the_keys() {
+    let bed = Bed::new();
+    let schema = bed.tsm(["config", "schema"]).ok().stdout;
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let process = &schema["properties"]["processes"]["items"]["properties"];
+    assert!(process["script"].is_object());
+}
