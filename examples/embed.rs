@@ -88,6 +88,7 @@ fn demonstrate() -> Result<()> {
         args: &[],
         cwd: Path::new("/"),
         path: path.as_deref(),
+        shell: None,
         interpreter: None,
     };
     let resolved = resolve(typed)?;

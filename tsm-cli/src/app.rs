@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use tsm_core::control::{Client, Launcher};
+use tsm_core::env::ShellState;
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::home::Home;
 use tsm_core::store::ProcessStore;
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) home: Home,
     pub(crate) output: Output,
     pub(crate) command: &'static str,
+    /// Where the shell hook says what only the shell knows.
+    pub(crate) shell_state: Option<PathBuf>,
 }
 
 impl Context {
@@ -74,6 +77,27 @@ impl Context {
             ],
             environment: supervisor_environment(),
         })
+    }
+
+    /// What only the shell knows, where its hook hands it over. It is read once.
+    pub(crate) fn shell_state(&self) -> Option<ShellState> {
+        let path = self.shell_state.as_ref()?;
+        let mut dump = Vec::new();
+        let read = std::fs::File::open(path).and_then(|file| {
+            let most = tsm_core::env::shell::MAX_BYTES as u64 + 1;
+            io::Read::read_to_end(&mut io::Read::take(file, most), &mut dump)
+        });
+        let state = match read {
+            Ok(_) => ShellState::from_dump(&dump).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        state
+            .map_err(|reason| {
+                complain(format_args!(
+                    "the state of this shell could not be taken ({reason}); the variables are all that is kept"
+                ));
+            })
+            .ok()
     }
 
     /// How the home is called where several are in use; `None` for `~/.tsm`, which needs no name.
@@ -184,6 +208,9 @@ fn dispatch(cli: Cli) -> Outcome {
             commands::config::check(&context("config check")?, &args)
         }
         Command::Config(ConfigCommand::Schema) => commands::config::print_schema(),
+        Command::Init { shell } => commands::hook::init(shell),
+        Command::Completions { shell } => commands::hook::completions(shell),
+        Command::Complete { words } => commands::complete::run(&context("__complete")?, &words),
         Command::Repl => commands::repl::run(&context("repl")?, &cli.global),
         Command::Tui => commands::tui::run(&context("tui")?),
         Command::Supervisor(SupervisorCommand::Status { json }) => {
@@ -213,6 +240,7 @@ fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
         home,
         output: Output::new(global),
         command,
+        shell_state: global.shell_state.clone(),
     })
 }
 

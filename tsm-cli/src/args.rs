@@ -41,6 +41,9 @@ pub(crate) struct Global {
     /// Say nothing but errors
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
+    /// Where the shell hook says what only the shell knows
+    #[arg(long, global = true, hide = true, value_name = "FILE")]
+    pub(crate) shell_state: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -84,6 +87,26 @@ pub(crate) enum Command {
     /// A dashboard: all processes, their logs, and keys to start and stop them
     #[command(visible_alias = "monit")]
     Tui,
+    /// The shell hook, to be evaluated: eval "$(tsm init bash)"; fish: tsm init fish | source
+    #[command(
+        after_help = "With it, `tsm start` hands over what only the shell knows: functions, arrays, aliases, options."
+    )]
+    Init {
+        /// bash, zsh or fish
+        shell: HookShell,
+    },
+    /// Completions alone, to be evaluated; the shell hook has them too
+    Completions {
+        /// bash, zsh or fish
+        shell: HookShell,
+    },
+    /// What the word that is being typed may become, one a line
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The words up to the cursor
+        #[arg(last = true)]
+        words: Vec<OsString>,
+    },
     /// The supervisor itself; other commands start it when they need it
     #[command(subcommand)]
     Supervisor(SupervisorCommand),
@@ -251,6 +274,14 @@ pub(crate) struct LogsArgs {
     /// Put the time before each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,
+}
+
+/// The shells that there is a hook for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HookShell {
+    Bash,
+    Zsh,
+    Fish,
 }
 
 #[derive(Debug, Subcommand)]

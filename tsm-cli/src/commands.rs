@@ -1,7 +1,9 @@
 //! The commands.
 
 pub(crate) mod act;
+pub(crate) mod complete;
 pub(crate) mod config;
+pub(crate) mod hook;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;

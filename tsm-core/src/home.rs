@@ -262,6 +262,11 @@ impl Home {
         self.processes().join(format!("{name}.shell"))
     }
 
+    /// `processes/.zsh`: where a zsh finds the file that reads `NAME.shell`.
+    pub fn zsh_directory(&self) -> PathBuf {
+        self.processes().join(".zsh")
+    }
+
     /// `processes/NAME.spec.json`.
     pub fn spec(&self, name: &ProcessName) -> PathBuf {
         self.processes().join(format!("{name}.spec.json"))

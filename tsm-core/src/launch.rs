@@ -1,12 +1,14 @@
 //! From what a person typed to a running process: which program that is, and how the kernel is told.
 
 mod resolve;
+mod shell;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 pub use resolve::{Resolved, Typed, resolve};
+pub use shell::{ShellUse, shell_use, shell_variables};
 
 use crate::env::Environment;
 use crate::spec::ProcessSpec;
@@ -25,6 +27,8 @@ pub struct RunVariables<'a> {
     pub id: u32,
     /// `TSM_NAME`.
     pub name: &'a str,
+    /// What a shell finds its state by, of [`shell_variables`]; they stand before those of the snapshot.
+    pub shell: &'a [(&'static str, Vec<u8>)],
 }
 
 /// Prepares a launch: the environment with what TSM adds, the words, the files to try, the limits to set.
@@ -52,8 +56,13 @@ pub fn prepare(
     if let Some(port) = spec.port {
         environment.push(c_string("the port", format!("PORT={port}").as_bytes())?);
     }
+    for (name, value) in run.shell {
+        let entry = [name.as_bytes(), b"=", value].concat();
+        environment.push(c_string("the path of the shell state", &entry)?);
+    }
     for (name, value) in snapshot.iter() {
-        let ours = matches!(name, b"TSM_COOKIE" | b"TSM_ID" | b"TSM_NAME");
+        let ours = matches!(name, b"TSM_COOKIE" | b"TSM_ID" | b"TSM_NAME")
+            || run.shell.iter().any(|(own, _)| own.as_bytes() == name);
         if ours || (name == b"PORT" && spec.port.is_some()) {
             continue;
         }

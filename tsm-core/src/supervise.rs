@@ -24,6 +24,7 @@ mod mover;
 mod records;
 mod requests;
 mod service;
+mod shells;
 mod supervisor;
 mod worklog;
 

@@ -4,8 +4,12 @@ use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
 use serde::Serialize;
+use tsm_core::error::Error;
 use tsm_core::home::Home;
+use tsm_core::launch::{self, ShellUse};
+use tsm_core::name::ProcessName;
 use tsm_core::spec::ProcessSpec;
+use tsm_core::store::ProcessStore;
 use tsm_core::sys::clock;
 use tsm_core::view::ProcessView;
 
@@ -26,7 +30,17 @@ struct Info<'a> {
     stop_timeout_ms: Option<u64>,
     user: Option<&'a str>,
     program: Option<Vec<String>>,
+    shell_state: Option<ShellInfo>,
     files: Files,
+}
+
+/// What only the shell knew in which it was started, and whether the program gets it.
+#[derive(Serialize)]
+struct ShellInfo {
+    shell: Option<String>,
+    used: bool,
+    reason: Option<String>,
+    summary: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +48,7 @@ struct Files {
     out: String,
     err: String,
     env: String,
+    shell: String,
     meta: String,
     events: String,
 }
@@ -88,14 +103,45 @@ fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -
                 .map(|word| word.to_string_lossy().into_owned())
                 .collect()
         }),
+        shell_state: spec.and_then(|spec| shell_info(home, name, spec)),
         files: Files {
             out: path(home.out_log(name)),
             err: path(home.err_log(name)),
             env: path(home.env(name)),
+            shell: path(home.shell(name)),
             meta: path(home.meta(name)),
             events: path(home.events(name)),
         },
     }
+}
+
+/// `None` where the shell's hook handed nothing over.
+fn shell_info(home: &Home, name: &ProcessName, spec: &ProcessSpec) -> Option<ShellInfo> {
+    let store = ProcessStore::new(home.clone());
+    let unknown = |error: Error| ShellInfo {
+        shell: None,
+        used: false,
+        reason: Some(error.to_string()),
+        summary: None,
+    };
+    let state = match store.shell(name) {
+        Ok(state) => state?,
+        Err(error) => return Some(unknown(error)),
+    };
+    let environment = match store.environment(name) {
+        Ok(environment) => environment,
+        Err(error) => return Some(unknown(error)),
+    };
+    let reason = match launch::shell_use(spec, &environment, state.shell()) {
+        ShellUse::Used => None,
+        ShellUse::NotUsed(reason) => Some(reason.to_owned()),
+    };
+    Some(ShellInfo {
+        shell: Some(state.shell().to_string()),
+        used: reason.is_none(),
+        reason,
+        summary: Some(state.summary()),
+    })
 }
 
 fn in_words(context: &Context, info: &Info<'_>) -> String {
@@ -172,6 +218,13 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
     line("Output", &info.files.out);
     line("Errors", &info.files.err);
     line("Environment", &info.files.env);
+    if let Some(state) = &info.shell_state {
+        let words = match (&state.reason, &state.shell, &state.summary) {
+            (None, Some(shell), Some(summary)) => format!("{shell}, {summary}"),
+            (reason, ..) => format!("not used ({})", reason.as_deref().unwrap_or("unknown")),
+        };
+        line("Shell state", &table::printable(&words));
+    }
     text
 }
 

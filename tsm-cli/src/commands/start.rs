@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use tsm_core::control::{ActOptions, StartRequest, Verb};
-use tsm_core::env::Environment;
+use tsm_core::env::{Environment, ShellState, Snapshot};
 use tsm_core::error::{Error, IoContext as _};
 use tsm_core::launch::{Typed, resolve};
 use tsm_core::selector::Selector;
@@ -34,7 +34,8 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
             args.json,
         );
     }
-    let request = request(args)?;
+    let shell = context.shell_state();
+    let request = request(args, shell.as_ref())?;
     let mut environment = Environment::from_os(std::env::vars_os());
     for assignment in &args.env {
         use std::os::unix::ffi::OsStrExt as _;
@@ -46,7 +47,9 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
             .map_err(wrong)?;
     }
     check_port(args, &environment)?;
-    let (outcome, notices) = context.client()?.start(request, &environment.into())?;
+    let (outcome, notices) = context
+        .client()?
+        .start(request, &Snapshot { environment, shell })?;
     if args.json {
         output::json(&[&outcome])?;
     } else {
@@ -100,7 +103,7 @@ fn known_processes(context: &Context, args: &StartArgs) -> Result<Option<Vec<Str
     Ok(known.then_some(words))
 }
 
-fn request(args: &StartArgs) -> Result<StartRequest, Error> {
+fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest, Error> {
     let here = || {
         let action = "tell the working directory";
         std::env::current_dir().map_err(|source| Error::System { action, source })
@@ -117,6 +120,7 @@ fn request(args: &StartArgs) -> Result<StartRequest, Error> {
         args: arguments,
         cwd: &cwd,
         path: path.as_deref(),
+        shell,
         interpreter: args.interpreter.as_deref(),
     };
     let resolved = resolve(typed)?;

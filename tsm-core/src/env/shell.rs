@@ -4,9 +4,13 @@
 //! code that TSM itself wrote from what the hook handed over; TSM never runs it, and looks at it only as far as to tell a
 //! whole file from a damaged one.
 
+mod dump;
+
 use std::fmt;
 
 use thiserror::Error;
+
+pub use dump::DumpError;
 
 /// The most bytes that a shell state may have: 8 MiB.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -68,6 +72,14 @@ pub enum ShellStateErrorReason {
 }
 
 impl ShellState {
+    /// Makes it of what the hook of `tsm init` hands over.
+    ///
+    /// # Errors
+    /// [`DumpError`] where that is not whole.
+    pub fn from_dump(dump: &[u8]) -> Result<Self, DumpError> {
+        dump::compose(dump)
+    }
+
     /// Reads the text of a `NAME.shell` file.
     ///
     /// # Errors
@@ -105,6 +117,26 @@ impl ShellState {
     /// The shell that it is for.
     pub fn shell(&self) -> Shell {
         self.shell
+    }
+
+    /// What it holds, in words, such as `12 functions, 30 variables, 4 aliases`.
+    pub fn summary(&self) -> String {
+        let line = self.text.split(|&b| b == b'\n').next().unwrap_or_default();
+        let line = String::from_utf8_lossy(line);
+        line.split_once(": ")
+            .map_or_else(String::new, |(_, summary)| summary.to_owned())
+    }
+
+    /// Whether a function or an alias of this name is there.
+    pub fn defines(&self, name: &[u8]) -> bool {
+        let beginnings = [
+            [b"\n", name, b" () "].concat(),
+            [b"\nalias -- ", name, b"="].concat(),
+            [b"\nalias -- '", name, b"="].concat(),
+        ];
+        beginnings
+            .iter()
+            .any(|text| self.text.windows(text.len()).any(|part| part == text))
     }
 
     /// The text of the `NAME.shell` file.

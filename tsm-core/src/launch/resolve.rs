@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
+use crate::env::{Shell, ShellState, quote::quote};
 use crate::error::{Error, IoContext as _, Result};
 use crate::name::ProcessName;
 use crate::spec::Program;
@@ -23,6 +24,8 @@ pub struct Typed<'a> {
     pub cwd: &'a Path,
     /// The value of PATH.
     pub path: Option<&'a OsStr>,
+    /// What only the shell knew in which it was typed, where its hook handed that over.
+    pub shell: Option<&'a ShellState>,
     /// `--interpreter`: a program with arguments, or `none` to execute the file itself.
     pub interpreter: Option<&'a str>,
 }
@@ -100,6 +103,21 @@ pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
             program,
             name: stem(Path::new(typed.target)),
         });
+    }
+    if let Some(state) = typed.shell.filter(|state| state.defines(word)) {
+        // Quoted, it would be no alias any more.
+        let call = if word
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(b))
+        {
+            word.to_vec()
+        } else {
+            quote(word)
+        };
+        let call = [&call, &b" \"$@\""[..]].concat();
+        let mut words = vec![OsStr::from_bytes(&call), typed.target];
+        words.extend(typed.args.iter().map(OsString::as_os_str));
+        return Ok(in_shell(state.shell(), &words, Path::new(typed.target)));
     }
     let reason = format!(
         "there is no such file in {}, and no such program on PATH",
@@ -281,6 +299,13 @@ fn command_line(typed: Typed<'_>) -> Result<Resolved> {
         });
     }
     let first = words.as_ref().map_or("sh", |words| words[0].as_str());
+    if let Some(state) = typed.shell {
+        return Ok(in_shell(
+            state.shell(),
+            &[OsStr::new(line)],
+            Path::new(first),
+        ));
+    }
     let words = ["/bin/sh", "-c", line].map(Text::from);
     Ok(Resolved {
         program: Program {
@@ -290,6 +315,23 @@ fn command_line(typed: Typed<'_>) -> Result<Resolved> {
         },
         name: stem(Path::new(first)),
     })
+}
+
+/// `bash -c WORDS`, in the shell whose state is there.
+fn in_shell(shell: Shell, words: &[&OsStr], name: &Path) -> Resolved {
+    let shell = shell.to_string();
+    let before = [OsStr::new(&shell), OsStr::new("-c")].into_iter();
+    Resolved {
+        program: Program {
+            file: shell.as_str().into(),
+            words: before
+                .chain(words.iter().copied())
+                .map(Text::from)
+                .collect(),
+            shell_fallback: false,
+        },
+        name: stem(name),
+    }
 }
 
 /// Whether a command line means something to a shell beyond words and quotes.
@@ -373,6 +415,7 @@ mod tests {
                 args: &args,
                 cwd: self.0.path(),
                 path: Some(path.as_os_str()),
+                shell: None,
                 interpreter,
             })
         }

@@ -44,13 +44,22 @@ impl Supervisor {
             }
             _ => return,
         }
-        if let Err(error) = self.try_launch(id) {
-            let reason = match error {
-                Error::LaunchFailed { reason, .. } => reason,
-                error => error.to_string(),
-            };
-            self.launch_failed(id, reason);
+        let launched = match self.shell_for_launch(id) {
+            Ok(Some(variables)) => self.try_launch(id, &variables),
+            Ok(None) => return,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = launched {
+            self.launch_failed_with(id, error);
         }
+    }
+
+    pub(super) fn launch_failed_with(&mut self, id: u32, error: Error) {
+        let reason = match error {
+            Error::LaunchFailed { reason, .. } => reason,
+            error => error.to_string(),
+        };
+        self.launch_failed(id, reason);
     }
 
     fn launch_failed(&mut self, id: u32, reason: String) {
@@ -73,7 +82,7 @@ impl Supervisor {
         self.step(id, Event::LaunchFailed);
     }
 
-    fn try_launch(&mut self, id: u32) -> Result<()> {
+    fn try_launch(&mut self, id: u32, shell: &[(&'static str, Vec<u8>)]) -> Result<()> {
         self.close_log(id, Stream::Out);
         self.close_log(id, Stream::Err);
         let (spec, environment) = match self.prepared.remove(&id) {
@@ -112,6 +121,7 @@ impl Supervisor {
             cookie: &cookie,
             id,
             name: name.as_str(),
+            shell,
         };
         let prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
             .map_err(|r| failed(r, &name))?;

@@ -340,7 +340,8 @@ impl Supervisor {
             }
             Verb::Restart => {
                 // What could not be started again is not stopped.
-                if let Err(error) = self.read_for_launch(id) {
+                let shell = self.writer.store().shell(&service.name).map(drop);
+                if let Err(error) = self.read_for_launch(id).map(drop).and(shell) {
                     return self.settle(number, id, None, Some((&error).into()));
                 }
                 (Event::Restart, EventKind::RestartRequested { by }, None)
@@ -399,6 +400,7 @@ impl Supervisor {
             return;
         };
         self.prepared.remove(&id);
+        self.shells.remove(&id);
         self.unsaved.remove(&id);
         self.awaited.remove(&id);
         if let Some(armed) = service.armed.take() {

@@ -260,6 +260,7 @@ pub(super) fn spec_of_original(meta: &Meta, environment: &Environment) -> Result
         args: &args,
         cwd,
         path,
+        shell: None,
         interpreter: None,
     })?;
     let mut spec = ProcessSpec::new(script, resolved.program, cwd);

@@ -100,6 +100,8 @@ pub(super) struct Supervisor {
     pub(super) unsaved: BTreeSet<u32>,
     /// What was prepared for a launch by the request that asks for it, so that it is not read again.
     pub(super) prepared: HashMap<u32, (crate::spec::ProcessSpec, crate::env::Environment)>,
+    /// Processes whose program is looked at, for the state of their shell.
+    pub(super) shells: HashMap<u32, super::shells::Look>,
     /// Processes whose spec and environment are being replaced …
     pub(super) being_replaced: BTreeSet<u32>,
     /// … and the requests that wait for that, each with its connection and raw bytes.
@@ -252,6 +254,7 @@ impl Supervisor {
             notices: Vec::new(),
             unsaved: BTreeSet::new(),
             prepared: HashMap::new(),
+            shells: HashMap::new(),
             being_replaced: BTreeSet::new(),
             deferred: Vec::new(),
             forgotten: HashMap::new(),
