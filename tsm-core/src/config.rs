@@ -1,7 +1,6 @@
 //! Declared services: `tspm.yaml` and its like, read into what is to be started.
 
 mod declare;
-mod expand;
 mod keys;
 mod node;
 mod schema;

@@ -2,11 +2,16 @@
 //!
 //! This module holds the list of variables and the rules about which of them belong to a capture.
 //! [`quote`] is the shell quoting, [`file`](mod@file) the `NAME.env` file, [`shell`] the `NAME.shell`
-//! file, and a [`Snapshot`] is both. Nothing here reads or
+//! file, and a [`Snapshot`] is both. [`EnvUpdate`] changes one, [`dotenv`] reads files that people write,
+//! [`secret`] tells what is not to be shown. Nothing here reads or
 //! changes the environment of the running process: the command line hands it in.
 
+pub mod dotenv;
+pub(crate) mod expand;
 pub mod file;
+mod origin;
 pub mod quote;
+pub mod secret;
 pub mod shell;
 mod snapshot;
 
@@ -16,6 +21,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use thiserror::Error;
 
+pub use origin::{Assignment, EnvUpdate, Origin, Origins};
 pub use shell::{Shell, ShellState};
 pub use snapshot::{Snapshot, SnapshotError};
 

@@ -83,6 +83,13 @@ pub enum EventKind {
         /// Who asked.
         by: String,
     },
+    /// Its environment was changed.
+    EnvironmentChanged {
+        /// Who asked.
+        by: String,
+        /// The variables that are new, other, or gone.
+        names: Vec<String>,
+    },
     /// Nothing of it is left.
     Stopped,
     /// Something of it does not end.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::Origins;
 use crate::error::{Error, Result};
 use crate::name::ProcessName;
 use crate::sys::Signal;
@@ -108,6 +109,12 @@ pub struct ProcessSpec {
     /// Resource limits, as at the first start.
     #[serde(default)]
     pub limits: Vec<Limit>,
+    /// Its nice value, from -20 (first) to 19 (last), as at the first start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// Which of its variables are not the shell's.
+    #[serde(default, skip_serializing_if = "Origins::is_empty")]
+    pub origins: Origins,
 }
 
 fn default_stop_signal() -> Signal {
@@ -157,6 +164,8 @@ impl ProcessSpec {
             user: None,
             umask: crate::sys::umask(),
             limits: crate::sys::limits::current(),
+            nice: crate::sys::limits::nice(),
+            origins: Origins::default(),
         }
     }
 }

@@ -26,6 +26,7 @@ mod requests;
 mod service;
 mod shells;
 mod supervisor;
+mod updating;
 mod worklog;
 
 pub use guardian::guard;

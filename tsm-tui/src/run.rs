@@ -242,6 +242,7 @@ fn ask(client: &Client, verb: Verb, id: u32, name: &str) -> Result<String, Strin
         Verb::Stop => "stopped",
         Verb::Restart => "restarted",
         Verb::Delete => "deleted",
+        Verb::Update => "updated",
     };
     let mut told = Vec::new();
     for outcome in outcomes {

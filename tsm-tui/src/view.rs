@@ -337,6 +337,7 @@ fn last_line(model: &Model, width: u16) -> Line<'static> {
             Verb::Stop => "stopping",
             Verb::Restart => "restarting",
             Verb::Delete => "deleting",
+            Verb::Update => "updating",
         };
         return Line::raw(format!("{doing} {name} …"));
     }

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tsm_core::control::{self, ActOptions, Reply, Verb};
+use tsm_core::env::{EnvUpdate, Snapshot};
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::selector::Selector;
 
@@ -100,6 +101,18 @@ pub(crate) fn act(
     options: ActOptions,
     json: bool,
 ) -> Outcome {
+    act_with(context, verb, selectors, options, None, json)
+}
+
+/// As [`act`]; before that, the environment of each changes.
+pub(crate) fn act_with(
+    context: &Context,
+    verb: Verb,
+    selectors: &[String],
+    options: ActOptions,
+    update: Option<(EnvUpdate, Option<Snapshot>)>,
+    json: bool,
+) -> Outcome {
     for text in selectors {
         text.parse::<Selector>()?;
     }
@@ -113,11 +126,13 @@ pub(crate) fn act(
         .into());
     }
     let progress = (io::stderr().is_terminal() && !context.output.quiet).then(Progress::begin);
-    let acted = context.client()?.act(verb, selectors, options, |reply| {
-        if let Some(progress) = &progress {
-            progress.hear(reply);
-        }
-    });
+    let acted = context
+        .client()?
+        .act_with(verb, selectors, options, update, |reply| {
+            if let Some(progress) = &progress {
+                progress.hear(reply);
+            }
+        });
     if let Some(progress) = progress {
         progress.end();
     }
@@ -167,6 +182,9 @@ fn tell(context: &Context, verb: Verb, outcome: &control::Outcome) -> io::Result
         Verb::Stop => context
             .output
             .fact(format_args!("Process stopped: {name} (ID: {id})")),
+        Verb::Update => context.output.fact(format_args!(
+            "Environment changed: {name} (ID: {id}); it acts at the next start"
+        )),
         Verb::Delete => context
             .output
             .fact(format_args!("Process deleted: {name} (ID: {id})")),

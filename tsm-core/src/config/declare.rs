@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::expand::expand;
 use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
 use super::node::{Entry, Language, Node, Place, Value};
+use crate::env::expand::expand;
 use crate::env::quote;
 use crate::error::{Error, IoContext as _, Result};
 use crate::name::ProcessName;

@@ -13,7 +13,7 @@ use super::protocol::{
     ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
     SupervisorStatus, TakenPort, Verb,
 };
-use crate::env::Snapshot;
+use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::probe::{CpuSample, PortHolder};
@@ -112,20 +112,45 @@ impl Client {
         verb: Verb,
         selectors: &[String],
         options: ActOptions,
+        on_reply: impl FnMut(&Reply),
+    ) -> Result<(Vec<Outcome>, Vec<String>)> {
+        self.act_with(verb, selectors, options, None, on_reply)
+    }
+
+    /// As [`Self::act`]; before that, the environment of each changes. A `snapshot` is this shell's, where it is to take the
+    /// place of the one before.
+    ///
+    /// # Errors
+    /// As [`Self::act`].
+    pub fn act_with(
+        &self,
+        verb: Verb,
+        selectors: &[String],
+        options: ActOptions,
+        update: Option<(EnvUpdate, Option<Snapshot>)>,
         mut on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
         let ports = match verb {
             Verb::Start => self.ports_to_start(selectors)?,
-            Verb::Stop | Verb::Restart | Verb::Delete => Vec::new(),
+            Verb::Stop | Verb::Restart | Verb::Delete | Verb::Update => Vec::new(),
         };
+        let mut blob = Vec::new();
+        let update = update.map(|(mut update, snapshot)| {
+            if let Some(snapshot) = snapshot {
+                update.from_shell = true;
+                (blob, update.shell_bytes) = snapshot.to_bytes();
+            }
+            update
+        });
         let body = Body::Act(ActRequest {
             verb,
             selectors: selectors.to_vec(),
             options,
+            update,
             taken_ports: self.taken_ports(&ports)?,
         });
         let mut outcomes: Vec<Outcome> = Vec::new();
-        let notices = self.ask(&body, &[], |reply| {
+        let notices = self.ask(&body, &blob, |reply| {
             on_reply(&reply);
             match reply {
                 // Asked anew after a supervisor died: what was said before is said again.

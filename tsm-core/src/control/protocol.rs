@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::env::EnvUpdate;
 use crate::error::{Error, ErrorKind};
 use crate::name::ProcessName;
 use crate::probe::CpuSample;
@@ -42,7 +43,7 @@ pub struct Asked {
 pub enum Body {
     /// Start something new. The frame's raw bytes are its [`Snapshot`](crate::env::Snapshot).
     Start(Box<StartRequest>),
-    /// Do something with processes that exist.
+    /// Do something with processes that exist. The frame's raw bytes are this shell's snapshot, where one is to be taken.
     Act(ActRequest),
     /// How the supervisor is.
     Status,
@@ -115,6 +116,8 @@ pub enum Verb {
     Restart,
     /// End them and remove their files.
     Delete,
+    /// Change their environments, for their next start.
+    Update,
 }
 
 /// How.
@@ -138,6 +141,9 @@ pub struct ActRequest {
     /// How.
     #[serde(default)]
     pub options: ActOptions,
+    /// How their environments change first; for [`Verb::Restart`] and [`Verb::Update`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<EnvUpdate>,
     /// Who listens on the ports of those that are to be started, as the command saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_ports: Vec<TakenPort>,

@@ -164,7 +164,7 @@ impl Supervisor {
         }
         let done = match request.body {
             Body::Start(start) => self.start_new(number, *start, blob, &request.asked),
-            Body::Act(act) => self.act(number, &act, &request.asked),
+            Body::Act(act) => self.act(number, &act, blob, &request.asked),
             Body::Status => {
                 let status = self.status();
                 self.say(number, &Reply::Status(status));

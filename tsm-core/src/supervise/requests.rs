@@ -259,7 +259,20 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn act(&mut self, number: u32, act: &ActRequest, asked: &Asked) -> Result<()> {
+    pub(super) fn act(
+        &mut self,
+        number: u32,
+        act: &ActRequest,
+        blob: &[u8],
+        asked: &Asked,
+    ) -> Result<()> {
+        let fresh = match &act.update {
+            Some(update) if update.from_shell => {
+                let snapshot = Snapshot::from_bytes(blob, update.shell_bytes);
+                Some(snapshot.map_err(|error| Error::bad_value("snapshot", error.to_string()))?)
+            }
+            _ => None,
+        };
         let mut ids = Vec::new();
         let mut seen = HashSet::new();
         for text in &act.selectors {
@@ -291,13 +304,33 @@ impl Supervisor {
             self.done(number);
         }
         for (id, by_the_way) in ids {
-            self.act_on(number, id, act, asked, by_the_way);
+            let done_already = self.services.get(&id).is_some_and(|service| {
+                act.verb == Verb::Restart
+                    && service.meta.request.as_deref() == Some(asked.token.as_str())
+            });
+            match &act.update {
+                Some(update) if !done_already => {
+                    let fresh = fresh.clone();
+                    if let Err(error) = self.update_then_act(number, id, act, update, fresh, asked)
+                    {
+                        self.settle(number, id, None, Some((&error).into()));
+                    }
+                }
+                _ => self.act_on(number, id, act, asked, by_the_way),
+            }
         }
         Ok(())
     }
 
     /// `by_the_way`: it was selected among others, so that what runs already is no mistake.
-    fn act_on(&mut self, number: u32, id: u32, act: &ActRequest, asked: &Asked, by_the_way: bool) {
+    pub(super) fn act_on(
+        &mut self,
+        number: u32,
+        id: u32,
+        act: &ActRequest,
+        asked: &Asked,
+        by_the_way: bool,
+    ) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -370,6 +403,7 @@ impl Supervisor {
                     note,
                 )
             }
+            Verb::Update => return self.settle(number, id, None, None),
             Verb::Delete => {
                 service.keep_logs = act.options.keep_logs;
                 (Event::Delete, EventKind::StopRequested { by }, None)

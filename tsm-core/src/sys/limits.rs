@@ -35,6 +35,73 @@ fn get(resource: u32) -> Option<Limit> {
     })
 }
 
+/// The nice value of this process; `None` where the kernel does not tell.
+pub fn nice() -> Option<i32> {
+    rustix::process::getpriority_process(None).ok()
+}
+
+/// What a system of today gives to a process that nobody has limited: the limits of process 1, which may be read by all.
+/// Soft and hard, by the number of the resource.
+pub fn of_init() -> Vec<Limit> {
+    // In the order of the kernel's numbers (`fs/proc/base.c`).
+    const NAMES: [&str; RESOURCES as usize] = [
+        "Max cpu time",
+        "Max file size",
+        "Max data size",
+        "Max stack size",
+        "Max core file size",
+        "Max resident set",
+        "Max processes",
+        "Max open files",
+        "Max locked memory",
+        "Max address space",
+        "Max file locks",
+        "Max pending signals",
+        "Max msgqueue size",
+        "Max nice priority",
+        "Max realtime priority",
+        "Max realtime timeout",
+    ];
+    let text = std::fs::read_to_string("/proc/1/limits").unwrap_or_default();
+    let value = |word: Option<&str>| match word? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    };
+    let limit = |(resource, name): (usize, &&str)| {
+        let line = text.lines().find_map(|line| line.strip_prefix(*name))?;
+        let mut words = line.split_ascii_whitespace();
+        Some(Limit {
+            resource: resource as u32,
+            soft: value(words.next())?,
+            hard: value(words.next())?,
+        })
+    };
+    NAMES.iter().enumerate().filter_map(limit).collect()
+}
+
+/// What a resource is called by `ulimit` and systemd: `nofile`, `core` …
+pub fn name(resource: u32) -> &'static str {
+    const NAMES: [&str; RESOURCES as usize] = [
+        "cpu",
+        "fsize",
+        "data",
+        "stack",
+        "core",
+        "rss",
+        "nproc",
+        "nofile",
+        "memlock",
+        "as",
+        "locks",
+        "sigpending",
+        "msgqueue",
+        "nice",
+        "rtprio",
+        "rttime",
+    ];
+    NAMES.get(resource as usize).copied().unwrap_or("?")
+}
+
 /// Raises the soft limit of open files to the hard one. Returns the limit as it is then.
 pub fn raise_open_files() -> io::Result<u64> {
     let limit = get(libc::RLIMIT_NOFILE).ok_or_else(io::Error::last_os_error)?;
@@ -47,4 +114,22 @@ pub fn raise_open_files() -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     Ok(limit.hard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_of_process_1_are_read_by_their_names() {
+        let limits = of_init();
+        // Where /proc is hidden there are none.
+        if let Some(files) = limits.iter().find(|limit| name(limit.resource) == "nofile") {
+            assert!(files.soft > 0 && files.hard >= files.soft);
+            assert_eq!(limits.len(), RESOURCES as usize);
+        }
+        assert_eq!(name(libc::RLIMIT_NOFILE), "nofile");
+        assert_eq!(name(libc::RLIMIT_CORE), "core");
+        assert_eq!(name(libc::RLIMIT_RTTIME), "rttime");
+    }
 }

@@ -1,11 +1,11 @@
-//! `${VAR}` and `${VAR:-default}` in the values of a config file.
+//! `${VAR}` and `${VAR:-default}` in the values of config files and dotenv files.
 
 /// Replaces `${VAR}` by the value that `lookup` gives, `${VAR:-default}` by the default where there is none or it is
 /// empty, and `$$` by a dollar. A dollar before anything else is a dollar.
 ///
 /// # Errors
 /// What is wrong, in words: a variable that is not set, or a `${` that does not end.
-pub(super) fn expand(
+pub(crate) fn expand(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, String> {

@@ -1,0 +1,246 @@
+//! Which variables hold secrets, and what is shown in their place.
+//!
+//! A variable counts as secret by a word in its name (`API_TOKEN`, `dbPassword`), and a value that is a URL with a
+//! password in it has that password covered whatever its name. A file `secrets` in the home adds to the list: one glob of
+//! names a line, `#` before a comment, and `!` before a glob of names that are no secrets.
+
+use crate::error::{Error, IoContext as _, Result};
+use crate::home::Home;
+
+/// What stands in the place of a secret. It tells nothing of its length.
+pub const MASK: &str = "********";
+
+/// Words that make a name a secret's, where a word ends or begins at `_`, `-`, `.`, or a change of case.
+const WORDS: &[&str] = &[
+    "apikey",
+    "auth",
+    "authorization",
+    "cookie",
+    "credential",
+    "credentials",
+    "creds",
+    "key",
+    "keys",
+    "pass",
+    "passphrase",
+    "passwd",
+    "password",
+    "private",
+    "pwd",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+];
+
+/// Words that count wherever they stand in a name: `PGPASSWORD`, `AUTHTOKEN`.
+const WITHIN: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "apikey",
+    "credential",
+];
+
+/// Names that look like a secret's and are none.
+const HARMLESS: &[&str] = &["PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"];
+
+/// Tells what is secret.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    secret: Vec<glob::Pattern>,
+    open: Vec<glob::Pattern>,
+}
+
+impl Secrets {
+    /// The built-in rules, and those of the home's `secrets` file where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read, [`crate::error::Error::Damaged`] with the line that is no glob.
+    pub fn of(home: &Home) -> Result<Self> {
+        let path = home.root().join("secrets");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) => return Err(error).at("read", &path),
+        };
+        Self::parse(&text).map_err(|reason| Error::Damaged { path, reason })
+    }
+
+    /// Reads the text of a `secrets` file.
+    ///
+    /// # Errors
+    /// The line that is no glob, in words.
+    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+        let mut secrets = Self::default();
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (globs, glob) = match line.strip_prefix('!') {
+                Some(glob) => (&mut secrets.open, glob.trim()),
+                None => (&mut secrets.secret, line),
+            };
+            let pattern = glob::Pattern::new(glob)
+                .map_err(|error| format!("line {}: '{glob}' is no glob: {error}", number + 1))?;
+            globs.push(pattern);
+        }
+        Ok(secrets)
+    }
+
+    /// Whether a variable of this name holds a secret.
+    pub fn is_secret(&self, name: &str) -> bool {
+        let in_list = |globs: &[glob::Pattern]| globs.iter().any(|glob| glob.matches(name));
+        if in_list(&self.open) {
+            return false;
+        }
+        in_list(&self.secret) || sounds_secret(name)
+    }
+
+    /// The value as it may be shown: [`MASK`] for a secret, a URL without its password, or the value itself.
+    pub fn shown(&self, name: &str, value: &str) -> String {
+        if self.is_secret(name) {
+            return if value.is_empty() {
+                String::new()
+            } else {
+                MASK.to_owned()
+            };
+        }
+        without_passwords(value)
+    }
+}
+
+fn sounds_secret(name: &str) -> bool {
+    if HARMLESS.contains(&name) {
+        return false;
+    }
+    let lower = name.to_ascii_lowercase();
+    WITHIN.iter().any(|word| lower.contains(word))
+        || words_of(name).any(|word| WORDS.contains(&word.as_str()))
+}
+
+/// The words of a name: parted by signs and where a capital follows a small letter.
+fn words_of(name: &str) -> impl Iterator<Item = String> {
+    let mut words = vec![String::new()];
+    let mut before_is_small = false;
+    for letter in name.chars() {
+        if !letter.is_ascii_alphanumeric() || (letter.is_ascii_uppercase() && before_is_small) {
+            words.push(String::new());
+        }
+        if letter.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.push(letter.to_ascii_lowercase());
+        }
+        before_is_small = letter.is_ascii_lowercase();
+    }
+    words.into_iter().filter(|word| !word.is_empty())
+}
+
+/// Covers each `password` of `scheme://user:password@host` in a text.
+pub fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let authority_at = at + 3;
+        shown.push_str(&rest[..authority_at]);
+        rest = &rest[authority_at..];
+        let end = rest
+            .find(|c: char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace())
+            .unwrap_or(rest.len());
+        // A password may hold an `@`; the last one ends it.
+        if let Some(host) = rest[..end].rfind('@')
+            && let Some(colon) = rest[..host].find(':')
+        {
+            shown.push_str(&rest[..=colon]);
+            shown.push_str(MASK);
+            rest = &rest[host..];
+        }
+    }
+    shown.push_str(rest);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_secrets_are_known_and_others_left_alone() {
+        let secrets = Secrets::default();
+        for name in [
+            "API_TOKEN",
+            "GITHUB_TOKEN",
+            "dbPassword",
+            "PGPASSWORD",
+            "AWS_SECRET_ACCESS_KEY",
+            "SSH_PRIVATE_KEY",
+            "apiKey",
+            "APIKEY",
+            "NPM_AUTH",
+            "MYSQL_PWD",
+            "STRIPE_KEY",
+            "CREDENTIALS",
+            "SESSION_COOKIE",
+            "db.passwd",
+        ] {
+            assert!(secrets.is_secret(name), "{name}");
+        }
+        for name in [
+            "PATH",
+            "HOME",
+            "PWD",
+            "OLDPWD",
+            "KEYBOARD",
+            "MONKEY",
+            "XKB_KEYMAP",
+            "SSH_AUTH_SOCK",
+            "AUTHOR",
+            "COMPASS",
+            "LANG",
+            "PORT",
+            "TSM_NAME",
+            "PASSENGER_COUNT",
+        ] {
+            assert!(!secrets.is_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_extended_and_cut_by_a_file() {
+        let secrets = Secrets::parse("# ours\nACME_*\n!PUBLIC_KEY\n").unwrap();
+        assert!(secrets.is_secret("ACME_ID"));
+        assert!(!secrets.is_secret("PUBLIC_KEY"));
+        assert!(secrets.is_secret("OTHER_KEY"));
+        let wrong = Secrets::parse("A\n[").unwrap_err();
+        assert!(wrong.starts_with("line 2: '[' is no glob"), "{wrong}");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_covered_and_nothing_else() {
+        let secrets = Secrets::default();
+        for (value, expected) in [
+            (
+                "postgres://app:hunter2@db:5432/x",
+                "postgres://app:********@db:5432/x",
+            ),
+            (
+                "a=redis://:p@ss@h/0 b=http://u:v@w",
+                "a=redis://:********@h/0 b=http://u:********@w",
+            ),
+            ("https://host:80/x@y", "https://host:80/x@y"),
+            ("https://user@host/", "https://user@host/"),
+            ("://", "://"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(secrets.shown("DATABASE", value), expected);
+        }
+        assert_eq!(secrets.shown("DB_PASSWORD", "x"), MASK);
+        assert_eq!(secrets.shown("DB_PASSWORD", ""), "");
+    }
+}

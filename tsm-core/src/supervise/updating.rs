@@ -1,0 +1,113 @@
+//! Changing the environment of a process: for its next start, or for the restart that follows.
+
+use super::supervisor::Supervisor;
+use crate::control::{ActRequest, Asked};
+use crate::env::{EnvUpdate, Snapshot};
+use crate::error::{Error, Result};
+use crate::events::EventKind;
+use crate::spec::{ProcessSpec, SavedSpec};
+
+impl Supervisor {
+    /// Changes the environment of a process, and when that is on disk goes on with what was asked. Until then the
+    /// process is as it was; a change that cannot be made leaves everything so.
+    pub(super) fn update_then_act(
+        &mut self,
+        number: u32,
+        id: u32,
+        act: &ActRequest,
+        update: &EnvUpdate,
+        fresh: Option<Snapshot>,
+        asked: &Asked,
+    ) -> Result<()> {
+        let (mut spec, before) = self.read_to_update(id, fresh.is_some())?;
+        let (after, origins) = update
+            .apply(&before, &spec.origins, fresh)
+            .map_err(|error| Error::bad_value("environment", error.to_string()))?;
+        check_port(&spec, update)?;
+        let (act, asked) = (act.clone(), asked.clone());
+        if after == before && origins == spec.origins {
+            self.act_on(number, id, &act, &asked, false);
+            return Ok(());
+        }
+        spec.origins = origins;
+        let Some(service) = self.services.get(&id) else {
+            return Ok(());
+        };
+        let saved = SavedSpec {
+            version: 1,
+            id,
+            name: service.name.clone(),
+            spec,
+        };
+        let staged = self.writer.stage(&saved, &after)?;
+        let event = EventKind::EnvironmentChanged {
+            by: asked.by.clone(),
+            names: changed_names(&before, &after),
+        };
+        self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
+            Ok(()) => {
+                // What was made ready for a launch is of yesterday.
+                supervisor.prepared.remove(&id);
+                supervisor.note(id, event);
+                supervisor.act_on(number, id, &act, &asked, false);
+            }
+            Err(error) => supervisor.settle(number, id, None, Some((&error).into())),
+        });
+        Ok(())
+    }
+
+    /// The spec and the snapshot as they are. A snapshot that is damaged is nothing that could be changed; but where all
+    /// of it was the shell's and is taken anew, nothing of it is needed.
+    fn read_to_update(&self, id: u32, anew: bool) -> Result<(ProcessSpec, Snapshot)> {
+        let read = self.read_whole(id);
+        let Some(service) = self.services.get(&id).filter(|_| anew && read.is_err()) else {
+            return read;
+        };
+        match self.writer.store().spec(&service.name)? {
+            Some(saved) if saved.spec.origins.is_empty() => Ok((saved.spec, Snapshot::default())),
+            _ => read,
+        }
+    }
+
+    fn read_whole(&self, id: u32) -> Result<(ProcessSpec, Snapshot)> {
+        let (spec, environment) = self.read_for_launch(id)?;
+        let service = self.services.get(&id);
+        let shell = service.map(|service| self.writer.store().shell(&service.name));
+        let shell = shell.transpose()?.flatten();
+        Ok((spec, Snapshot { environment, shell }))
+    }
+}
+
+/// A PORT that is set and differs from the declared port is a mistake: the declared one would win.
+fn check_port(spec: &ProcessSpec, update: &EnvUpdate) -> Result<()> {
+    let Some(port) = spec.port else {
+        return Ok(());
+    };
+    let differs = update.set.iter().find(|variable| {
+        variable.name.as_bytes() == b"PORT"
+            && variable.value.as_bytes() != port.to_string().as_bytes()
+    });
+    match differs {
+        Some(variable) => Err(Error::bad_value(
+            "PORT",
+            format!(
+                "{} differs from the declared --port {port}, which the process gets; leave PORT out",
+                variable.value.to_string_lossy()
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The names of the variables in which two snapshots differ.
+fn changed_names(before: &Snapshot, after: &Snapshot) -> Vec<String> {
+    let update = EnvUpdate::between(
+        &before.environment,
+        &after.environment,
+        crate::env::Origin::Shell,
+    );
+    let set = update.set.iter().map(|variable| &variable.name);
+    set.chain(&update.unset)
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
+}
