@@ -5,6 +5,7 @@ mod bed;
 mod command;
 mod concurrency;
 mod config;
+mod env_commands;
 mod environment;
 mod exit_status;
 mod fault_act;

@@ -204,6 +204,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::List(args) => commands::list::run(&context("list")?, &args),
         Command::Info(args) => commands::info::run(&context("info")?, &args),
         Command::Logs(args) => commands::logs::run(&context("logs")?, &args),
+        Command::Env(command) => commands::env::run(&context("env")?, command),
         Command::Config(ConfigCommand::Check(args)) => {
             commands::config::check(&context("config check")?, &args)
         }

@@ -66,8 +66,8 @@ pub(crate) enum Command {
     Stop(StopArgs),
     /// Stop with SIGKILL at once
     Kill(SelectArgs),
-    /// Stop and start again in the same environment
-    Restart(SelectArgs),
+    /// Stop and start again in the same environment, or with --update-env in that of this shell
+    Restart(RestartArgs),
     /// Stop and remove all files; asks on a terminal where a glob or `all` is meant
     #[command(visible_alias = "rm", alias = "del")]
     Delete(DeleteArgs),
@@ -79,6 +79,9 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// What processes printed
     Logs(LogsArgs),
+    /// The environment of a process: show, compare, change
+    #[command(subcommand)]
+    Env(EnvCommand),
     /// Look at a config file without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -123,9 +126,8 @@ pub(crate) struct StartArgs {
     /// Where it runs [default: this directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
-    /// Set a variable in its environment; may be repeated
-    #[arg(long, value_name = "K=V")]
-    pub(crate) env: Vec<OsString>,
+    #[command(flatten)]
+    pub(crate) variables: VariableArgs,
     /// What executes the file, with arguments; `none`: the file itself
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) interpreter: Option<String>,
@@ -164,7 +166,8 @@ impl StartArgs {
         let given = [
             ("--port", self.port.is_some()),
             ("--cwd", self.cwd.is_some()),
-            ("--env", !self.env.is_empty()),
+            ("--env", !self.variables.env.is_empty()),
+            ("--env-file", !self.variables.env_file.is_empty()),
             ("--interpreter", self.interpreter.is_some()),
             ("--restart", self.restart != RestartPolicy::OnFailure),
             ("--max-restarts", self.max_restarts.is_some()),
@@ -178,6 +181,100 @@ impl StartArgs {
             .find(|(_, given)| *given)
             .map(|(option, _)| option)
     }
+}
+
+/// Variables on top of a snapshot.
+#[derive(Debug, Default, Args)]
+pub(crate) struct VariableArgs {
+    /// Set a variable in its environment; may be repeated, and goes before --env-file
+    #[arg(long, value_name = "K=V")]
+    pub(crate) env: Vec<OsString>,
+    /// Set the variables of a dotenv file; may be repeated, later ones go before earlier ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RestartArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    /// In the environment of this shell: new, changed and removed variables take effect; what --env, --env-file or
+    /// `tsm env set` gave stays
+    #[arg(long)]
+    pub(crate) update_env: bool,
+    #[command(flatten)]
+    pub(crate) variables: VariableArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvCommand {
+    /// The variables that a process gets, and where each comes from
+    Show(EnvShowArgs),
+    /// In which variables a process differs from this shell, or from another process; exits 1 where it does
+    Diff {
+        /// Which process
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The other one [default: this shell]
+        #[arg(value_name = "OTHER")]
+        other: Option<String>,
+        /// Show secrets
+        #[arg(long)]
+        reveal: bool,
+        /// Print a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set variables, for the next start
+    Set {
+        /// Which process
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// The variables
+        #[arg(value_name = "K=V", required = true)]
+        assignments: Vec<OsString>,
+    },
+    /// Remove variables, for the next start
+    Unset {
+        /// Which process
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Their names
+        #[arg(value_name = "K", required = true)]
+        names: Vec<OsString>,
+    },
+    /// Edit the snapshot with $VISUAL or $EDITOR, for the next start
+    Edit {
+        /// Which process
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnvShowArgs {
+    /// Which process
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Only these variables
+    #[arg(value_name = "K")]
+    pub(crate) names: Vec<OsString>,
+    /// Print for a program: dotenv, json (an object of names and values) or shell (lines to source)
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<EnvFormat>,
+    /// Show secrets
+    #[arg(long)]
+    pub(crate) reveal: bool,
+    /// Print a JSON array of name, value, origin and whether it is secret
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EnvFormat {
+    Dotenv,
+    Json,
+    Shell,
 }
 
 /// Which processes.

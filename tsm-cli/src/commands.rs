@@ -3,6 +3,7 @@
 pub(crate) mod act;
 pub(crate) mod complete;
 pub(crate) mod config;
+pub(crate) mod env;
 pub(crate) mod hook;
 pub(crate) mod info;
 pub(crate) mod list;
@@ -11,3 +12,4 @@ pub(crate) mod repl;
 pub(crate) mod start;
 pub(crate) mod supervisor;
 pub(crate) mod tui;
+pub(crate) mod variables;

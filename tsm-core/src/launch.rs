@@ -106,6 +106,7 @@ pub fn prepare(
             .copied()
             .filter(|limit| !own_limits.contains(limit))
             .collect(),
+        nice: spec.nice.filter(|_| spec.nice != limits::nice()),
         account: spec.user.clone(),
     })
 }
@@ -127,7 +128,11 @@ fn search_path(snapshot: &Environment) -> impl Iterator<Item = &std::ffi::OsStr>
 }
 
 /// Says exactly why a launch failed.
-pub fn failure_in_words(spec: &ProcessSpec, failure: &LaunchFailure) -> String {
+pub fn failure_in_words(
+    spec: &ProcessSpec,
+    snapshot: &Environment,
+    failure: &LaunchFailure,
+) -> String {
     let system = std::io::Error::from_raw_os_error(failure.errno);
     let program = spec.program.file.to_string_lossy();
     match failure.step {
@@ -167,13 +172,38 @@ pub fn failure_in_words(spec: &ProcessSpec, failure: &LaunchFailure) -> String {
             libc::ENOEXEC => {
                 format!("{program} is no program that this machine can execute: {system}")
             }
-            libc::E2BIG => format!(
-                "{}; {}",
-                system, "its arguments and environment are too large"
-            ),
+            libc::E2BIG => format!("{system}; {}", largest_in_words(spec, snapshot)),
             _ => format!("cannot execute {program}: {system}"),
         },
     }
+}
+
+/// What of arguments and environment is the largest (`execve(2)`, "Limits on size of arguments and environment").
+fn largest_in_words(spec: &ProcessSpec, snapshot: &Environment) -> String {
+    const LONGEST_STRING: usize = 128 << 10;
+    let arguments = spec.program.words.iter().enumerate();
+    let arguments = arguments.map(|(at, word)| (word.as_bytes().len(), format!("argument {at}")));
+    let variables = snapshot.iter().map(|(name, value)| {
+        let words = format!("the variable {}", String::from_utf8_lossy(name));
+        (name.len() + value.len() + 1, words)
+    });
+    let all: Vec<(usize, String)> = arguments.chain(variables).collect();
+    let total: usize = all.iter().map(|(length, _)| length).sum();
+    let Some((length, largest)) = all.into_iter().max() else {
+        return "its arguments and environment are too large".to_owned();
+    };
+    let limit = if length >= LONGEST_STRING {
+        "one string may have 128 KiB".to_owned()
+    } else {
+        format!(
+            "all have {} KiB together, which may be a quarter of the stack limit",
+            total >> 10
+        )
+    };
+    format!(
+        "{limit}; the largest is {largest} with {} KiB",
+        length >> 10
+    )
 }
 
 /// The interpreter that the first line of a script names (`execve(2)`, "Interpreter scripts").

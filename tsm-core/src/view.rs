@@ -1,5 +1,7 @@
 //! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
 
+mod variables;
+
 use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -16,6 +18,8 @@ use crate::spec::DEFAULT_NAMESPACE;
 use crate::store::{Damage, ProcessStore};
 use crate::sys::{Identity, Signal, WaitStatus, clock, procfs};
 use crate::text::Text;
+
+pub use variables::{Difference, Variable, Variables};
 
 /// One process, as `list --json` prints it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

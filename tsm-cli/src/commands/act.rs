@@ -11,7 +11,8 @@ use tsm_core::error::{Error, ErrorKind};
 use tsm_core::selector::Selector;
 
 use crate::app::{Context, Failure, Outcome};
-use crate::args::{DeleteArgs, SelectArgs};
+use crate::args::{DeleteArgs, RestartArgs, SelectArgs};
+use crate::commands::variables;
 use crate::output::{self, complain};
 use crate::words;
 
@@ -32,13 +33,17 @@ pub(crate) fn stop(context: &Context, select: SelectArgs, force: bool) -> Outcom
     )
 }
 
-pub(crate) fn restart(context: &Context, select: SelectArgs) -> Outcome {
-    let json = select.json;
-    act(
+pub(crate) fn restart(context: &Context, args: RestartArgs) -> Outcome {
+    let json = args.select.json;
+    let update = variables::update(&args.variables)?;
+    let shell = args.update_env.then(|| variables::this_shell(context));
+    let update = (!update.is_empty() || shell.is_some()).then_some((update, shell));
+    act_with(
         context,
         Verb::Restart,
-        &select.into_selectors(),
+        &args.select.into_selectors(),
         ActOptions::default(),
+        update,
         json,
     )
 }

@@ -1,5 +1,7 @@
 //! `tsm info`.
 
+mod unusual;
+
 use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
@@ -12,6 +14,8 @@ use tsm_core::spec::ProcessSpec;
 use tsm_core::store::ProcessStore;
 use tsm_core::sys::clock;
 use tsm_core::view::ProcessView;
+
+use unusual::{LimitView, limit_views, unusual};
 
 use super::list::{disk_full, overview, select};
 use crate::app::{Context, Outcome};
@@ -29,6 +33,11 @@ struct Info<'a> {
     stop_signal: Option<String>,
     stop_timeout_ms: Option<u64>,
     user: Option<&'a str>,
+    umask: Option<String>,
+    nice: Option<i32>,
+    limits: Vec<LimitView>,
+    #[serde(skip)]
+    spec: Option<&'a ProcessSpec>,
     program: Option<Vec<String>>,
     shell_state: Option<ShellInfo>,
     files: Files,
@@ -96,6 +105,10 @@ fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -
         user: spec
             .and_then(|spec| spec.user.as_ref())
             .map(|user| user.name.as_str()),
+        umask: spec.map(|spec| format!("{:04o}", spec.umask)),
+        nice: spec.and_then(|spec| spec.nice),
+        limits: spec.map(limit_views).unwrap_or_default(),
+        spec,
         program: spec.map(|spec| {
             spec.program
                 .words
@@ -197,6 +210,9 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
             "Stop",
             &format!("{signal}, SIGKILL after {}", words::seconds(ms)),
         );
+    }
+    for (label, value) in unusual(info.spec) {
+        line(label, &value);
     }
     if let Some(user) = info.user {
         line("User", user);

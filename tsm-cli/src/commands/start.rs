@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use tsm_core::control::{ActOptions, StartRequest, Verb};
-use tsm_core::env::{Environment, ShellState, Snapshot};
+use tsm_core::env::{EnvError, Environment, Origins, ShellState};
 use tsm_core::error::{Error, IoContext as _};
 use tsm_core::launch::{Typed, resolve};
 use tsm_core::selector::Selector;
@@ -12,7 +12,7 @@ use tsm_core::spec::ProcessSpec;
 use tsm_core::sys::account;
 use tsm_core::text::Text;
 
-use super::act;
+use super::{act, variables};
 use crate::app::{Context, Outcome};
 use crate::args::StartArgs;
 use crate::output;
@@ -34,22 +34,16 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
             args.json,
         );
     }
-    let shell = context.shell_state();
-    let request = request(args, shell.as_ref())?;
-    let mut environment = Environment::from_os(std::env::vars_os());
-    for assignment in &args.env {
-        use std::os::unix::ffi::OsStrExt as _;
-        let wrong = |error: tsm_core::env::EnvError| {
-            Error::bad_value("--env", format!("{error}; write --env NAME=VALUE"))
-        };
-        environment
-            .set_assignment(assignment.as_bytes())
-            .map_err(wrong)?;
-    }
-    check_port(args, &environment)?;
-    let (outcome, notices) = context
-        .client()?
-        .start(request, &Snapshot { environment, shell })?;
+    let before = variables::this_shell(context);
+    let mut request = request(args, before.shell.as_ref())?;
+    let update = variables::update(&args.variables)?;
+    let wrong = |error: EnvError| Error::bad_value("--env", error.to_string());
+    let (snapshot, origins) = update
+        .apply(&before, &Origins::default(), None)
+        .map_err(wrong)?;
+    request.spec.origins = origins;
+    check_port(args, &snapshot.environment)?;
+    let (outcome, notices) = context.client()?.start(request, &snapshot)?;
     if args.json {
         output::json(&[&outcome])?;
     } else {
@@ -181,6 +175,7 @@ fn find_user(name: &str) -> Result<account::Account, Error> {
 fn check_port(args: &StartArgs, environment: &Environment) -> Result<(), Error> {
     let Some(port) = args.port else { return Ok(()) };
     let given = args
+        .variables
         .env
         .iter()
         .any(|assignment| assignment.to_string_lossy().starts_with("PORT="));

@@ -137,7 +137,7 @@ impl Client {
         let mut blob = Vec::new();
         let update = update.map(|(mut update, snapshot)| {
             if let Some(snapshot) = snapshot {
-                update.from_shell = true;
+                update.from_shell = !update.exact;
                 (blob, update.shell_bytes) = snapshot.to_bytes();
             }
             update

@@ -122,9 +122,12 @@ pub struct EnvUpdate {
     /// Variables to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unset: Vec<Text>,
-    /// The frame's raw bytes are a snapshot of this shell, which takes the place of the one before …
+    /// The frame's raw bytes are a snapshot of this shell, which takes the place of the one before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_shell: bool,
+    /// The frame's raw bytes are the whole snapshot as it is to be, whoever it came from …
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
     /// … and so many of them, the last ones, are its shell part.
     #[serde(default)]
     pub shell_bytes: usize,
@@ -158,7 +161,7 @@ impl EnvUpdate {
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.unset.is_empty() && !self.from_shell
+        self.set.is_empty() && self.unset.is_empty() && !self.from_shell && !self.exact
     }
 
     /// The snapshot and the origins that a change leads to. `fresh` is this shell's snapshot, where it is to be taken:
@@ -176,6 +179,10 @@ impl EnvUpdate {
         let mut origins = origins.clone();
         let mut after = match fresh {
             None => before.clone(),
+            Some(mut fresh) if self.exact => {
+                fresh.shell = fresh.shell.or_else(|| before.shell.clone());
+                fresh
+            }
             Some(mut fresh) => {
                 fresh.environment.strip_captured();
                 for name in origins.kept() {

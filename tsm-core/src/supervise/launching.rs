@@ -266,18 +266,16 @@ impl Supervisor {
                 self.step(id, Event::Launched);
             }
             Some(failure) => {
-                let reason = match self.spec_for_message(id) {
-                    Ok(spec) => launch::failure_in_words(&spec, &failure),
+                let reason = match self.read_for_launch(id) {
+                    Ok((spec, environment)) => {
+                        launch::failure_in_words(&spec, &environment, &failure)
+                    }
                     Err(error) => error.to_string(),
                 };
                 self.forget_leader(id);
                 self.launch_failed(id, reason);
             }
         }
-    }
-
-    fn spec_for_message(&self, id: u32) -> Result<ProcessSpec> {
-        self.read_for_launch(id).map(|(spec, _)| spec)
     }
 
     /// The child of a failed launch: it is reaped when it ends, and counts for nothing.

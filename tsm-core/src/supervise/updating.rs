@@ -19,7 +19,7 @@ impl Supervisor {
         fresh: Option<Snapshot>,
         asked: &Asked,
     ) -> Result<()> {
-        let (mut spec, before) = self.read_to_update(id, fresh.is_some())?;
+        let (mut spec, before) = self.read_to_update(id, update)?;
         let (after, origins) = update
             .apply(&before, &spec.origins, fresh)
             .map_err(|error| Error::bad_value("environment", error.to_string()))?;
@@ -58,13 +58,15 @@ impl Supervisor {
 
     /// The spec and the snapshot as they are. A snapshot that is damaged is nothing that could be changed; but where all
     /// of it was the shell's and is taken anew, nothing of it is needed.
-    fn read_to_update(&self, id: u32, anew: bool) -> Result<(ProcessSpec, Snapshot)> {
+    fn read_to_update(&self, id: u32, update: &EnvUpdate) -> Result<(ProcessSpec, Snapshot)> {
         let read = self.read_whole(id);
-        let Some(service) = self.services.get(&id).filter(|_| anew && read.is_err()) else {
+        let Some(service) = self.services.get(&id).filter(|_| read.is_err()) else {
             return read;
         };
         match self.writer.store().spec(&service.name)? {
-            Some(saved) if saved.spec.origins.is_empty() => Ok((saved.spec, Snapshot::default())),
+            Some(saved) if update.exact || update.from_shell && saved.spec.origins.is_empty() => {
+                Ok((saved.spec, Snapshot::default()))
+            }
             _ => read,
         }
     }

@@ -36,6 +36,8 @@ pub struct Launch {
     pub umask: u32,
     /// Limits that differ from those of the supervisor.
     pub limits: Vec<Limit>,
+    /// The nice value, where it differs from that of the supervisor.
+    pub nice: Option<i32>,
     /// The user to become, where not the supervisor's own.
     pub account: Option<Account>,
 }
@@ -282,6 +284,11 @@ impl ChildSetUp {
             if done < 0 {
                 self.fail(LaunchStep::Limits, done);
             }
+        }
+        if let Some(nice) = self.launch.nice {
+            // A supervisor without privileges that runs later than its service is to cannot bring it forward; a service
+            // that runs late is better than none.
+            raw::set_nice(nice);
         }
         if let Some(account) = &self.launch.account {
             let done = raw::become_user(&account.groups, account.uid, account.gid);

@@ -195,6 +195,12 @@ pub(super) fn become_user(groups: &[u32], uid: u32, gid: u32) -> isize {
     unsafe { call(libc::SYS_setresuid, uid, uid, uid, 0) }
 }
 
+pub(super) fn set_nice(nice: i32) {
+    let (which, own) = (libc::PRIO_PROCESS as usize, 0);
+    // SAFETY: no pointers.
+    unsafe { call(libc::SYS_setpriority, which, own, nice as usize, 0) };
+}
+
 pub(super) fn umask(mask: u32) {
     // SAFETY: no pointers.
     unsafe { call(libc::SYS_umask, mask as usize, 0, 0, 0) };

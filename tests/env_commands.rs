@@ -1,0 +1,430 @@
+//! `tsm env`, `--env-file`, `restart --env` and `--update-env`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use crate::bed::Bed;
+use crate::command::{Output, run};
+use crate::processes::variable;
+
+fn idle(bed: &Bed) -> String {
+    let script = bed.script("idle.sh", "#!/bin/sh\nexec sleep 100000\n");
+    script.to_str().unwrap().to_owned()
+}
+
+fn start(bed: &Bed, name: &str, args: &[&str]) -> u32 {
+    let script = idle(bed);
+    let command = [&["start", &script, "--name", name], args].concat();
+    bed.tsm(command).ok();
+    bed.pid(name)
+}
+
+/// `tsm ARGS` with more variables.
+fn with(bed: &Bed, args: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = bed.tsm_command(args);
+    command.envs(variables.iter().copied());
+    command
+}
+
+#[track_caller]
+fn value(bed: &Bed, process: &str, name: &str) -> Option<String> {
+    variable(bed.pid(process), name).map(|value| value.into_string().unwrap())
+}
+
+#[track_caller]
+fn has_line(output: &Output, line: &str) {
+    assert!(
+        output.stdout.lines().any(|l| l == line),
+        "no line {line:?} in\n{}",
+        output.stdout
+    );
+}
+
+#[test]
+fn each_variable_is_shown_with_its_origin_and_secrets_are_covered() {
+    let bed = Bed::new();
+    bed.file("vars.env", "FROM_FILE=1\nBOTH=file\n");
+    let script = idle(&bed);
+    let args = [
+        "start",
+        &script,
+        "--name",
+        "a",
+        "--port",
+        "4001",
+        "--env-file",
+        "vars.env",
+        "--env",
+        "BOTH=option",
+        "--env",
+        "API_TOKEN=hunter2",
+        "--env",
+        "DATABASE=postgres://app:hunter2@db/x",
+    ];
+    let mut command = with(&bed, &args, &[("LINES_OF", "two\nlines"), ("PORT", "9")]);
+    command.env("EMPTY_SECRET", "");
+    run(command).ok();
+    let shown = bed.tsm(["env", "show", "a"]).ok();
+    for line in [
+        "file    FROM_FILE=1",
+        "--env   BOTH=option",
+        "--env   API_TOKEN=********",
+        "--env   DATABASE=postgres://app:********@db/x",
+        "shell   LINES_OF=$'two\\nlines'",
+        "TSM     PORT=4001",
+        "TSM     TSM_NAME=a",
+    ] {
+        has_line(&shown, line);
+    }
+    let names: Vec<&str> = shown.stdout.lines().map(|line| &line[8..]).collect();
+    assert!(names.is_sorted(), "{}", shown.stdout);
+    for format in [
+        &["--json"][..],
+        &["--format", "json"],
+        &["--format", "dotenv"],
+        &["--format", "shell"],
+        &[],
+    ] {
+        let covered = bed.tsm([&["env", "show", "a"], format].concat()).ok();
+        assert!(!covered.stdout.contains("hunter2"), "{}", covered.stdout);
+        let open = bed
+            .tsm([&["env", "show", "a", "--reveal"], format].concat())
+            .ok();
+        assert_eq!(open.stdout.matches("hunter2").count(), 2, "{}", open.stdout);
+    }
+    let some = bed.tsm(["env", "show", "a", "API_TOKEN", "NONE"]).exits(1);
+    assert_eq!(some.stdout, "--env   API_TOKEN=********\n");
+    assert!(
+        some.stderr.contains("'a' has no variable NONE"),
+        "{}",
+        some.stderr
+    );
+    bed.tsm(["env", "show", "nobody"]).exits(3);
+    // The record holds them for its owner alone.
+    let mode = bed
+        .home()
+        .join("processes/a.env")
+        .metadata()
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_difference_to_this_shell_or_another_process_exits_1() {
+    let bed = Bed::new();
+    start(&bed, "a", &[]);
+    let same = bed.tsm(["env", "diff", "a"]).ok();
+    assert_eq!(same.stdout, "");
+    start(&bed, "b", &["--env", "NEW=1", "--env", "B_SECRET=x"]);
+    let told = bed.tsm(["env", "diff", "a", "b"]).exits(1);
+    assert_eq!(
+        told.stdout,
+        "+ B_SECRET: not set → ********\n+ NEW: not set → 1\n"
+    );
+    let told = run(with(
+        &bed,
+        &["env", "diff", "b"],
+        &[("NEW", "2"), ("B_SECRET", "y")],
+    ))
+    .exits(1);
+    assert_eq!(
+        told.stdout,
+        "~ B_SECRET: ******** → ******** (they differ)\n~ NEW: 1 → 2\n"
+    );
+    let json = bed
+        .tsm(["env", "diff", "b", "a", "--json", "--reveal"])
+        .exits(1);
+    let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json[0]["left"], "x");
+    assert_eq!(
+        json[1],
+        serde_json::json!({"name": "NEW", "left": "1", "right": null})
+    );
+}
+
+#[test]
+fn what_is_set_and_unset_acts_at_the_next_restart() {
+    let bed = Bed::new();
+    let pid = start(&bed, "a", &["--env", "OLD=1", "--env", "GOES=1"]);
+    let told = bed.tsm(["env", "set", "a", "NEW=x=y", "OLD="]).ok();
+    assert!(told.stdout.contains("at the next start"), "{}", told.stdout);
+    bed.tsm(["env", "unset", "a", "GOES"]).ok();
+    assert_eq!(bed.pid("a"), pid);
+    assert_eq!(value(&bed, "a", "NEW"), None);
+    bed.crash("a");
+    bed.wait_new_pid("a", pid);
+    assert_eq!(value(&bed, "a", "NEW").as_deref(), Some("x=y"));
+    assert_eq!(value(&bed, "a", "OLD").as_deref(), Some(""));
+    assert_eq!(value(&bed, "a", "GOES"), None);
+    for wrong in [
+        &["env", "set", "a", "NOEQUALS"][..],
+        &["env", "set", "a", "=x"],
+        &["env", "unset", "a", "A=B"],
+    ] {
+        let told = bed.tsm(wrong).exits(2);
+        assert_eq!(told.stderr.lines().count(), 1, "{}", told.stderr);
+    }
+    // Forty at once lose nothing.
+    std::thread::scope(|scope| {
+        for number in 0..40 {
+            let bed = &bed;
+            scope.spawn(move || {
+                bed.tsm(["env", "set", "a", &format!("AT_ONCE_{number}=1")])
+                    .ok();
+            });
+        }
+    });
+    let shown = bed.tsm(["env", "show", "a"]).ok();
+    assert_eq!(shown.stdout.matches("AT_ONCE_").count(), 40);
+}
+
+#[test]
+fn an_update_takes_what_is_new_other_and_gone_and_leaves_what_was_given() {
+    let bed = Bed::new();
+    let script = idle(&bed);
+    let start = ["start", &script, "--name", "a", "--env", "GIVEN=1"];
+    run(with(
+        &bed,
+        &start,
+        &[("CHANGES", "old"), ("GOES", "1"), ("GIVEN", "shell")],
+    ))
+    .ok();
+    bed.tsm(["env", "unset", "a", "NEVER"]).ok();
+    let shell = [
+        ("CHANGES", "new"),
+        ("COMES", "1"),
+        ("GIVEN", "shell2"),
+        ("NEVER", "1"),
+    ];
+    run(with(&bed, &["restart", "a"], &shell)).ok();
+    assert_eq!(value(&bed, "a", "CHANGES").as_deref(), Some("old"));
+    assert_eq!(value(&bed, "a", "GOES").as_deref(), Some("1"));
+    run(with(&bed, &["restart", "a", "--update-env"], &shell)).ok();
+    assert_eq!(value(&bed, "a", "CHANGES").as_deref(), Some("new"));
+    assert_eq!(value(&bed, "a", "COMES").as_deref(), Some("1"));
+    assert_eq!(value(&bed, "a", "GOES"), None);
+    assert_eq!(value(&bed, "a", "GIVEN").as_deref(), Some("1"));
+    assert_eq!(value(&bed, "a", "NEVER"), None);
+    // And it is that from now on: after a crash, and after a stop.
+    bed.crash("a");
+    let before = bed.pid("a");
+    assert_eq!(value(&bed, "a", "CHANGES").as_deref(), Some("new"));
+    bed.tsm(["stop", "a"]).ok();
+    bed.tsm(["start", "a"]).ok();
+    bed.wait_new_pid("a", before);
+    assert_eq!(value(&bed, "a", "GOES"), None);
+    bed.file("more.env", "FROM=file\nGIVEN=file\n");
+    bed.tsm(["restart", "a", "--env-file", "more.env", "--env", "LAST=1"])
+        .ok();
+    assert_eq!(value(&bed, "a", "FROM").as_deref(), Some("file"));
+    assert_eq!(value(&bed, "a", "GIVEN").as_deref(), Some("file"));
+    assert_eq!(value(&bed, "a", "CHANGES").as_deref(), Some("new"));
+    let shown = bed.tsm(["env", "show", "a", "GIVEN", "LAST"]).ok();
+    assert_eq!(shown.stdout, "file    GIVEN=file\n--env   LAST=1\n");
+}
+
+#[test]
+fn the_port_is_the_declared_one() {
+    let bed = Bed::new();
+    start(&bed, "a", &["--port", "4001"]);
+    for args in [
+        &["env", "set", "a", "PORT=4002"][..],
+        &["restart", "a", "--env", "PORT=4002"],
+    ] {
+        let told = bed.tsm(args).exits(2);
+        assert!(
+            told.stderr
+                .contains("differs from the declared --port 4001"),
+            "{}",
+            told.stderr
+        );
+    }
+    bed.tsm(["env", "set", "a", "PORT=4001"]).ok();
+    assert_eq!(value(&bed, "a", "PORT").as_deref(), Some("4001"));
+}
+
+#[test]
+fn a_mistake_in_a_dotenv_file_is_told_with_its_line_and_nothing_happens() {
+    let bed = Bed::new();
+    bed.file("bad.env", "GOOD=1\nnothing here\n");
+    let script = idle(&bed);
+    let told = bed
+        .tsm(["start", &script, "--name", "a", "--env-file", "bad.env"])
+        .exits(1);
+    assert!(
+        told.stderr.contains("bad.env: line 2: no `=` in it"),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(bed.process_files(), [""; 0]);
+    let pid = start(&bed, "a", &[]);
+    bed.tsm(["restart", "a", "--env-file", "bad.env"]).exits(1);
+    let told = bed.tsm(["restart", "a", "--env-file", "none.env"]).exits(1);
+    assert!(told.stderr.contains("none.env"), "{}", told.stderr);
+    assert_eq!(bed.pid("a"), pid);
+}
+
+#[test]
+fn a_snapshot_that_was_damaged_by_hand_keeps_the_process_as_it_is() {
+    let bed = Bed::new();
+    let pid = start(&bed, "a", &[]);
+    let path = bed.home().join("processes/a.env");
+    let good = std::fs::read(&path).unwrap();
+    let bad = b"# TSM\nexport A='1'\nexport B=$(rm -rf x)\n";
+    std::fs::write(&path, bad).unwrap();
+    for args in [
+        &["restart", "a"][..],
+        &["restart", "a", "--env", "X=1"],
+        &["env", "set", "a", "X=1"],
+        &["env", "show", "a"],
+        &["env", "diff", "a"],
+    ] {
+        let told = bed.tsm(args).exits(1);
+        assert!(
+            told.stderr.contains("a.env: line 3: "),
+            "{args:?}: {}",
+            told.stderr
+        );
+        assert_eq!(told.stderr.lines().count(), 1, "{}", told.stderr);
+    }
+    assert_eq!(bed.pid("a"), pid);
+    assert_eq!(std::fs::read(&path).unwrap(), bad);
+    // An editor mends it.
+    let repaired = bed.file("repaired", &good);
+    edit(&bed, "a", &format!("cp {}", repaired.display())).ok();
+    assert_eq!(std::fs::read(&path).unwrap(), good);
+    bed.tsm(["restart", "a"]).ok();
+}
+
+/// `tsm env edit`, with an editor that is this shell command followed by the path.
+fn edit(bed: &Bed, name: &str, editor: &str) -> Output {
+    let mut command = bed.tsm_command(["env", "edit", name]);
+    command.env("VISUAL", editor).env_remove("EDITOR");
+    command.env("TMPDIR", bed.root());
+    run(command)
+}
+
+fn leftovers(bed: &Bed) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(bed.root()).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("tsm-env-")
+        })
+        .collect()
+}
+
+#[test]
+fn an_edited_snapshot_is_checked_and_a_mistake_loses_nothing() {
+    let bed = Bed::new();
+    start(&bed, "a", &["--env", "OLD=1", "--env", "GOES=1"]);
+    let editor = bed.script(
+        "editor.sh",
+        "#!/bin/sh\nstat -c %a \"$2\" > mode\nsed -i -e '/ GOES=/d' -e \"s/^export OLD=.*/export OLD='$1'/\" \"$2\"\necho \"export NEW='n'\" >> \"$2\"\n",
+    );
+    let editor = editor.display();
+    edit(&bed, "a", &format!("{editor} other")).ok();
+    assert_eq!(std::fs::read_to_string(bed.path("mode")).unwrap(), "600\n");
+    bed.tsm(["restart", "a"]).ok();
+    assert_eq!(value(&bed, "a", "OLD").as_deref(), Some("other"));
+    assert_eq!(value(&bed, "a", "NEW").as_deref(), Some("n"));
+    assert_eq!(value(&bed, "a", "GOES"), None);
+    assert!(leftovers(&bed).is_empty());
+
+    let before = std::fs::read(bed.home().join("processes/a.env")).unwrap();
+    let told = edit(&bed, "a", "echo oops >>").exits(1);
+    assert!(
+        told.stderr.contains("neither an assignment"),
+        "{}",
+        told.stderr
+    );
+    assert!(
+        told.stderr.contains("what you wrote is kept here"),
+        "{}",
+        told.stderr
+    );
+    let kept = leftovers(&bed);
+    assert!(
+        std::fs::read_to_string(kept[0].join("a.env"))
+            .unwrap()
+            .ends_with("oops\n")
+    );
+    assert_eq!(
+        std::fs::read(bed.home().join("processes/a.env")).unwrap(),
+        before
+    );
+
+    let told = edit(&bed, "a", "true").ok();
+    assert!(told.stderr.contains("nothing changed"), "{}", told.stderr);
+    let told = edit(&bed, "a", "false").exits(2);
+    assert!(
+        told.stderr.contains("the environment is as it was"),
+        "{}",
+        told.stderr
+    );
+}
+
+#[test]
+fn umask_nice_value_and_limits_are_given_back_and_told() {
+    let bed = Bed::new();
+    let script = bed.script(
+        "tell.sh",
+        "#!/bin/sh\necho \"$(umask) $(nice) $(ulimit -n) $(pwd)\"\nexec sleep 100000\n",
+    );
+    let line = format!(
+        "umask 0037; ulimit -n 777; nice -n 7 \"$0\" start {} --name a",
+        script.display()
+    );
+    bed.shell(&line).ok();
+    let expected = format!("0037 7 777 {}\n", bed.work().display());
+    assert_eq!(bed.wait_log("a.out", "\n"), expected);
+    bed.tsm(["restart", "a"]).ok();
+    assert_eq!(
+        bed.wait_log("a.out", &expected.repeat(2)),
+        expected.repeat(2)
+    );
+    let told = bed.tsm(["info", "a"]).ok();
+    has_line(&told, "Umask: 0037");
+    has_line(&told, "Nice: 7");
+    let limits = told
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("Limits: "));
+    assert!(
+        limits.is_some_and(|line| line.contains("nofile 777")),
+        "{}",
+        told.stdout
+    );
+    let info = bed.info("a");
+    assert_eq!(
+        (info["umask"].as_str(), info["nice"].as_i64()),
+        (Some("0037"), Some(7))
+    );
+}
+
+#[test]
+fn the_largest_of_what_is_too_large_is_named() {
+    let bed = Bed::new();
+    start(&bed, "a", &[]);
+    let big = "x".repeat(100 << 10);
+    bed.tsm(["env", "set", "a", &format!("BIG={big}")]).ok();
+    bed.tsm(["restart", "a"]).ok();
+    assert_eq!(value(&bed, "a", "BIG").unwrap().len(), big.len());
+    bed.file("huge.env", format!("HUGE={}\n", "x".repeat(200 << 10)));
+    let script = idle(&bed);
+    let told = bed
+        .tsm(["start", &script, "--name", "b", "--env-file", "huge.env"])
+        .exits(1);
+    assert!(
+        told.stderr
+            .contains("one string may have 128 KiB; the largest is the variable HUGE with 200 KiB"),
+        "{}",
+        told.stderr
+    );
+}

@@ -1,0 +1,119 @@
+//! `tsm env edit`.
+
+use std::fs;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+use tsm_core::control::{ActOptions, Verb};
+use tsm_core::env::{EnvUpdate, Environment, Origin, file};
+use tsm_core::error::{Error, IoContext as _};
+use tsm_core::name::ProcessName;
+
+use crate::app::{Context, Outcome};
+use crate::commands::act;
+use crate::output::complain;
+
+/// Lets a person edit a copy that nobody else reads, checks it when the editor returns, and hands on what changed.
+pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
+    let path = context.home.env(name);
+    let before = fs::read(&path).at("read", &path)?;
+    let directory = tempfile::Builder::new()
+        .prefix("tsm-env-")
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .at("make a directory in", std::env::temp_dir())?;
+    let copy = directory.path().join(format!("{name}.env"));
+    let write = || -> io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&copy)?;
+        file.write_all(&before)
+    };
+    write().at("write", &copy)?;
+    let edited = loop {
+        edit(&copy)?;
+        let bytes = fs::read(&copy).at("read", &copy)?;
+        match file::parse(&bytes) {
+            Ok(environment) => break environment,
+            Err(error) => {
+                complain(format_args!("{name}.env: {error}"));
+                if !ask_again()? {
+                    let kept = directory.keep();
+                    return Err(Error::Damaged {
+                        path: kept.join(format!("{name}.env")),
+                        reason: "what you wrote is kept here; the environment is as it was"
+                            .to_owned(),
+                    }
+                    .into());
+                }
+            }
+        }
+    };
+    let (update, whole) = change(&before, edited);
+    if update.is_empty() {
+        context.output.remark("nothing changed");
+        return Ok(());
+    }
+    act::act_with(
+        context,
+        Verb::Update,
+        &[name.to_string()],
+        ActOptions::default(),
+        Some((update, whole.map(Into::into))),
+        false,
+    )
+}
+
+/// What changed; and the whole of it, where what was there before could not be read.
+fn change(before: &[u8], edited: Environment) -> (EnvUpdate, Option<Environment>) {
+    match file::parse(before) {
+        Ok(before) => (EnvUpdate::between(&before, &edited, Origin::Option), None),
+        Err(_) => (
+            EnvUpdate {
+                exact: true,
+                ..EnvUpdate::default()
+            },
+            Some(edited),
+        ),
+    }
+}
+
+fn edit(copy: &Path) -> Result<(), Error> {
+    let editor = ["VISUAL", "EDITOR"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|editor| !editor.is_empty()))
+        .unwrap_or_else(|| "vi".to_owned());
+    // It may have arguments; the shell knows how they are quoted, and the path is none of its business.
+    let status = Command::new("/bin/sh")
+        .args(["-c", &format!("{editor} \"$1\""), "sh"])
+        .arg(copy)
+        .status()
+        .doing("run the editor")?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::bad_value(
+        "env edit",
+        format!(
+            "'{editor}' ended with {status}; the environment is as it was. $VISUAL or $EDITOR names another one"
+        ),
+    ))
+}
+
+fn ask_again() -> Result<bool, Error> {
+    if !io::stdin().is_terminal() {
+        return Ok(false);
+    }
+    let mut answer = String::new();
+    let mut stderr = io::stderr();
+    write!(stderr, "Edit again? [Y/n] ")
+        .and_then(|()| stderr.flush())
+        .and_then(|()| io::stdin().lock().read_line(&mut answer))
+        .doing("ask")?;
+    Ok(!answer.is_empty() && !matches!(answer.trim(), "n" | "N" | "no"))
+}

@@ -1,0 +1,50 @@
+//! Variables as they are given on the command line.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+
+use tsm_core::env::{EnvError, EnvUpdate, Environment, Origin, Snapshot, dotenv};
+use tsm_core::error::{Error, IoContext as _};
+
+use crate::app::Context;
+use crate::args::VariableArgs;
+
+/// What `--env-file` and `--env` ask for, in the order in which they count.
+pub(crate) fn update(args: &VariableArgs) -> Result<EnvUpdate, Error> {
+    let mut update = EnvUpdate::default();
+    for path in &args.env_file {
+        let bytes = std::fs::read(path).at("read", path)?;
+        let lookup = |name: &str| std::env::var(name).ok();
+        let variables = dotenv::parse(&bytes, &lookup).map_err(|error| Error::Damaged {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        for (name, value) in variables {
+            update.set(name.as_bytes(), value.as_bytes(), Origin::File);
+        }
+    }
+    for assignment in &args.env {
+        assign(&mut update, "--env", assignment)?;
+    }
+    Ok(update)
+}
+
+/// Adds one `NAME=VALUE`.
+pub(crate) fn assign(update: &mut EnvUpdate, what: &str, assignment: &OsStr) -> Result<(), Error> {
+    // It is tried on an environment of its own, which knows what a variable may be.
+    let mut one = Environment::new();
+    let wrong = |error: EnvError| Error::bad_value(what, format!("{error}; write NAME=VALUE"));
+    one.set_assignment(assignment.as_bytes()).map_err(wrong)?;
+    for (name, value) in one.iter() {
+        update.set(name, value, Origin::Option);
+    }
+    Ok(())
+}
+
+/// The environment of this very moment, with what the shell hook handed over.
+pub(crate) fn this_shell(context: &Context) -> Snapshot {
+    Snapshot {
+        environment: Environment::from_os(std::env::vars_os()),
+        shell: context.shell_state(),
+    }
+}
