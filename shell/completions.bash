@@ -1,7 +1,7 @@
 
 # What follows are the completions.
 function _tsm_complete {
-    \builtin local line=${COMP_LINE:0:COMP_POINT} word words IFS=$' \t\n'
+    \builtin local line="${COMP_LINE:0:COMP_POINT}" word words IFS=$' \t\n'
     \builtin read -r -a words <<< "$line"
     [[ $line == *[[:space:]] ]] && words+=('')
     word=${words[${#words[@]} - 1]}

@@ -19,6 +19,9 @@ function tsm {
 # Prints the parts of this shell's state, each as its name and its text with a NUL behind both. What zsh sets by itself,
 # what is exported and what begins with `_tsm` is left out; of its own parameters `fpath` is kept, which finds functions.
 function _tsm_state {
+    if (( ${+functions[builtin]} )); then
+        \unset 'functions[builtin]'
+    fi
     \builtin emulate -L zsh
     \builtin unsetopt xtrace err_exit no_unset
     \builtin zmodload zsh/parameter
@@ -30,13 +33,14 @@ function _tsm_state {
         *special* | *export* | *local* | *hideval*) ;;
         *)
             case $_tsm_name in
+            CPUTYPE | HOST | MACHTYPE | OSTYPE | TTY | VENDOR | ZSH_* | signals) ;;
             _tsm_* | TSM_ZDOTDIR | TSM_ZSH_STATE | _ | '*' | '@' | '#' | '?' | '-' | '$' | '!' | [0-9]*) ;;
             *) _tsm_names+=("$_tsm_name") ;;
             esac ;;
         esac
     done
     \builtin printf '%s\0' shell "zsh $ZSH_VERSION" function-count "${#functions}" variable-count "${#_tsm_names}"
-    \builtin printf 'variables\0%s\n' "fpath=( ${(@qq)fpath} )"
+    \builtin printf 'variables\0%s\n' "fpath=( ${(j: :)${(@qq)fpath}} )"
     (( ${#_tsm_names} )) && \builtin typeset -p -- "${(@o)_tsm_names}"
     \builtin printf '\0functions\0'
     \builtin functions

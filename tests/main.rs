@@ -20,6 +20,7 @@ mod fault_kit;
 mod fault_quiet;
 mod fault_start;
 mod fault_stress;
+mod hook;
 mod isolation;
 mod logs;
 mod modes;

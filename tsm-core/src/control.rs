@@ -6,11 +6,12 @@
 mod client;
 mod frame;
 mod protocol;
+mod shells;
 
 pub use client::{Client, Launcher};
 pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};
 pub(crate) use protocol::HANDOVER_RECORD;
 pub use protocol::{
-    ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, ReportedError, Request,
-    StartRequest, SupervisorStatus, TakenPort, Verb,
+    ActOptions, ActRequest, Asked, Body, DamagedShell, Outcome, PROTOCOL, Reply, ReportedError,
+    Request, StartRequest, SupervisorStatus, TakenPort, Verb,
 };

@@ -39,7 +39,7 @@ fn processes(context: &Context) -> Vec<(String, String)> {
     let Ok((records, _)) = context.store().records() else {
         return Vec::new();
     };
-    let mut found = Vec::new();
+    let mut found = vec![("all".to_owned(), "all processes".to_owned())];
     let mut namespaces = Vec::new();
     for (name, meta) in &records {
         let state = meta.state.clone().unwrap_or_default();

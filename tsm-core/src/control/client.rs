@@ -13,6 +13,7 @@ use super::protocol::{
     ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
     SupervisorStatus, TakenPort, Verb,
 };
+use super::shells;
 use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
@@ -134,6 +135,15 @@ impl Client {
             Verb::Start => self.ports_to_start(selectors)?,
             Verb::Stop | Verb::Restart | Verb::Delete | Verb::Update => Vec::new(),
         };
+        let replaced = update
+            .as_ref()
+            .is_some_and(|(_, snapshot)| snapshot.is_some());
+        let damaged_shells = match verb {
+            Verb::Start | Verb::Restart if !replaced => {
+                shells::damaged(&ProcessStore::new(self.home.clone()), &parsed(selectors)?)?
+            }
+            _ => Vec::new(),
+        };
         let mut blob = Vec::new();
         let update = update.map(|(mut update, snapshot)| {
             if let Some(snapshot) = snapshot {
@@ -148,6 +158,7 @@ impl Client {
             options,
             update,
             taken_ports: self.taken_ports(&ports)?,
+            damaged_shells,
         });
         let mut outcomes: Vec<Outcome> = Vec::new();
         let notices = self.ask(&body, &blob, |reply| {
@@ -165,10 +176,7 @@ impl Client {
 
     /// The declared ports of those processes among `selectors` that do not run.
     fn ports_to_start(&self, selectors: &[String]) -> Result<Vec<u16>> {
-        let selectors = selectors
-            .iter()
-            .map(|text| text.parse::<Selector>())
-            .collect::<Result<Vec<_>>>()?;
+        let selectors = parsed(selectors)?;
         let (records, _) = ProcessStore::new(self.home.clone()).records()?;
         let selected = records.iter().filter(|(name, meta)| {
             let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
@@ -437,6 +445,10 @@ impl Client {
             reason => Err(self.unreachable(format!("could not be started: {reason}"))),
         }
     }
+}
+
+fn parsed(selectors: &[String]) -> Result<Vec<Selector>> {
+    selectors.iter().map(|text| text.parse()).collect()
 }
 
 /// 128 bits that no other command has.

@@ -147,6 +147,18 @@ pub struct ActRequest {
     /// Who listens on the ports of those that are to be started, as the command saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_ports: Vec<TakenPort>,
+    /// Those whose shell state cannot be read by its shell, as the command saw it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged_shells: Vec<DamagedShell>,
+}
+
+/// A shell state that its shell cannot read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DamagedShell {
+    /// The process that it belongs to.
+    pub id: u32,
+    /// What is wrong, with file and line.
+    pub error: ReportedError,
 }
 
 /// What the supervisor says.

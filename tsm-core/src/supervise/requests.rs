@@ -10,7 +10,9 @@ use std::path::{Component, PathBuf};
 use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
-use crate::control::{ActRequest, Asked, Body, Reply, StartRequest, TakenPort, Verb};
+use crate::control::{
+    ActRequest, Asked, Body, Reply, ReportedError, StartRequest, TakenPort, Verb,
+};
 use crate::env::Snapshot;
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
@@ -352,6 +354,11 @@ impl Supervisor {
                 return self.settle(number, id, None, None);
             }
             Verb::Start => {
+                if let Some(error) = damaged_shell(act, id)
+                    && resting
+                {
+                    return self.settle(number, id, None, Some(error));
+                }
                 let port = service.meta.port;
                 let refused = refuse_taken_port(&service.name, port, Some(id), &act.taken_ports);
                 // What is on its way up may listen already.
@@ -373,6 +380,9 @@ impl Supervisor {
             }
             Verb::Restart => {
                 // What could not be started again is not stopped.
+                if let Some(error) = damaged_shell(act, id) {
+                    return self.settle(number, id, None, Some(error));
+                }
                 let shell = self.writer.store().shell(&service.name).map(drop);
                 if let Err(error) = self.read_for_launch(id).map(drop).and(shell) {
                     return self.settle(number, id, None, Some((&error).into()));
@@ -449,6 +459,12 @@ impl Supervisor {
         self.removed_names.insert(id, service.name.clone());
         self.status_changed();
     }
+}
+
+/// What the command found wrong with the shell state of a process.
+fn damaged_shell(act: &ActRequest, id: u32) -> Option<ReportedError> {
+    let found = act.damaged_shells.iter().find(|damaged| damaged.id == id);
+    found.map(|damaged| damaged.error.clone())
 }
 
 /// Refuses to start a process whose port somebody else has; what is left of its own last run is ended before the next one.

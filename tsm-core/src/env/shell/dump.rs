@@ -334,9 +334,9 @@ fn bash_set(parts: &Parts<'_>) -> String {
         }
     }
     let mut text = String::new();
-    text.push_str("if [[ $_tsm_x ]]; then unset _tsm_x; set -x; else unset _tsm_x; fi\n");
+    text.push_str("if [[ $_tsm_x ]]; then \\unset _tsm_x; \\set -x; else \\unset _tsm_x; fi\n");
     if !words.is_empty() {
-        let _ = writeln!(text, "set{words}");
+        let _ = writeln!(text, "\\set{words}");
     }
     text
 }

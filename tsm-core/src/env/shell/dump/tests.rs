@@ -54,7 +54,7 @@ fn only_what_differs_from_a_new_bash_is_set() {
     assert!(text.contains("shopt -s nullglob 2> /dev/null || :\n"));
     assert!(text.contains("shopt -u promptvars 2> /dev/null || :\n"));
     assert!(text.contains("\nshopt -s expand_aliases\n"));
-    assert!(text.contains("\nset -o pipefail -o nounset +o interactive-comments\n"));
+    assert!(text.contains("\n\\set -o pipefail -o nounset +o interactive-comments\n"));
 }
 
 #[test]
