@@ -57,6 +57,7 @@ fn serve(words: &[OsString]) -> Result<u8> {
     supervise::run(Options {
         home: Home::at(home),
         foreground: false,
+        resurrect: None,
         environment,
     })
 }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 
 use crate::bed::{Bed, run};
-use crate::processes;
+use crate::processes::{self, Seen};
 
 /// Names and values that are hard to carry.
 fn hard_variables() -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -47,6 +47,27 @@ fn hard_variables() -> Vec<(Vec<u8>, Vec<u8>)> {
         .map(|(name, value)| (name.to_vec(), value.to_vec()))
         .collect();
     variables.push((b"LARGE".to_vec(), large));
+    // And as many of random bytes as make three hundred.
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % below
+    };
+    for number in variables.len()..300 {
+        let value: Vec<u8> = (0..draw(60)).map(|_| 1 + draw(255) as u8).collect();
+        let name = match number % 3 {
+            0 => format!("WILD_{number}").into_bytes(),
+            1 => [
+                format!("wild {number} ").as_bytes(),
+                &[1 + draw(60) as u8, 0x80],
+            ]
+            .concat(),
+            _ => format!("BASH_FUNC_wild{number}%%").into_bytes(),
+        };
+        variables.push((name, value));
+    }
     variables
 }
 
@@ -120,6 +141,18 @@ fn variables_survive_restart_crash_stop_and_another_shell() {
     bed.tsm(["supervisor", "stop"]).ok();
     bed.tsm(["start", "a"]).ok();
     assert_environment(bed.pid("a"), &expected, "by another supervisor");
+
+    // As after a reboot: by its record, and by the dump where it has none.
+    bed.tsm(["save"]).ok();
+    bed.tsm(["supervisor", "stop"]).ok();
+    Seen::now(bed.pid("a")).signal(rustix::process::Signal::KILL);
+    bed.wait_state("a", "failed");
+    bed.edit_meta("a", "boot", "00000000-0000-4000-8000-000000000000");
+    bed.tsm(["resurrect", "--detach", "--boot"]).ok();
+    assert_environment(bed.pid("a"), &expected, "after a reboot");
+    bed.tsm(["delete", "a"]).ok();
+    bed.tsm(["resurrect", "--detach"]).ok();
+    assert_environment(bed.pid("a"), &expected, "from the dump");
 }
 
 #[test]

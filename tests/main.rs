@@ -24,6 +24,7 @@ mod hook;
 mod isolation;
 mod logs;
 mod modes;
+mod persist;
 mod ports;
 mod processes;
 mod programs;

@@ -212,6 +212,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Init { shell } => commands::hook::init(shell),
         Command::Completions { shell } => commands::hook::completions(shell),
         Command::Complete { words } => commands::complete::run(&context("__complete")?, &words),
+        Command::Save(args) => commands::persist::save(&context("save")?, &args),
+        Command::Resurrect(args) => commands::persist::resurrect(&context("resurrect")?, &args),
         Command::Repl => commands::repl::run(&context("repl")?, &cli.global),
         Command::Tui => commands::tui::run(&context("tui")?),
         Command::Supervisor(SupervisorCommand::Status { json }) => {

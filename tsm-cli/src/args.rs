@@ -82,6 +82,14 @@ pub(crate) enum Command {
     /// The environment of a process: show, compare, change
     #[command(subcommand)]
     Env(EnvCommand),
+    /// Write down what there is and what should run, for `resurrect`
+    Save(SaveArgs),
+    /// Start what should run, be the supervisor, and stay in the foreground; --detach returns
+    #[command(
+        after_help = "The records decide: what should have run when the machine went down runs again. The dump that `tsm save` wrote
+adds what has no record any more. SIGTERM or SIGINT stop all services in order, then this ends."
+    )]
+    Resurrect(ResurrectArgs),
     /// Look at a config file without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -379,6 +387,44 @@ pub(crate) enum HookShell {
     Bash,
     Zsh,
     Fish,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SaveArgs {
+    /// Print it instead; secrets stand in it
+    #[arg(long, conflicts_with = "to")]
+    pub(crate) print: bool,
+    /// Write it to this file instead
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Replace a list by an empty one, too
+    #[arg(long)]
+    pub(crate) empty: bool,
+    /// Print what was saved as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResurrectArgs {
+    /// Return when all is settled; a supervisor goes on in the background
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// At boot: what was deleted since `save` stays deleted
+    #[arg(long)]
+    pub(crate) boot: bool,
+    /// The dump decides: what it lists as up is up, all else is stopped
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Another dump than the home's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// Show what would be done
+    #[arg(long, alias = "dryrun")]
+    pub(crate) dry_run: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,6 +8,7 @@ pub(crate) mod hook;
 pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod persist;
 pub(crate) mod repl;
 pub(crate) mod start;
 pub(crate) mod supervisor;

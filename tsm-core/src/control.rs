@@ -13,5 +13,5 @@ pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};
 pub(crate) use protocol::HANDOVER_RECORD;
 pub use protocol::{
     ActOptions, ActRequest, Asked, Body, DamagedShell, Outcome, PROTOCOL, Reply, ReportedError,
-    Request, StartRequest, SupervisorStatus, TakenPort, Verb,
+    Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
 };

@@ -183,6 +183,12 @@ pub enum Error {
         /// What this version knows.
         own: &'static str,
     },
+    /// Neither a record nor a dump says what should run.
+    #[error("there is nothing to resurrect in {}: no process and no dump.json; 'tsm save' writes one", home.display())]
+    NothingToResurrect {
+        /// The home.
+        home: PathBuf,
+    },
     /// There is no supervisor, or it does not answer.
     #[error("the supervisor of {} {reason}", home.display())]
     Unreachable {
@@ -231,6 +237,7 @@ impl Error {
             | Self::System { .. }
             | Self::Damaged { .. }
             | Self::UnsafeHome { .. }
+            | Self::NothingToResurrect { .. }
             | Self::NewerLayout { .. } => ErrorKind::Failed,
         }
     }

@@ -207,6 +207,16 @@ impl Home {
         self.root.join("supervisor.sock")
     }
 
+    /// `dump.json`: what `save` saved.
+    pub fn dump(&self) -> PathBuf {
+        self.root.join("dump.json")
+    }
+
+    /// `processes/deleted.jsonl`: what was deleted since the last `save`.
+    pub fn deleted(&self) -> PathBuf {
+        self.processes().join("deleted.jsonl")
+    }
+
     /// `status.json`.
     pub fn status(&self) -> PathBuf {
         self.root.join("status.json")

@@ -1,5 +1,6 @@
 //! From what a person typed to a running process: which program that is, and how the kernel is told.
 
+mod original;
 mod resolve;
 mod shell;
 
@@ -7,6 +8,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+pub(crate) use original::spec_of_original;
 pub use resolve::{Resolved, Typed, resolve};
 pub use shell::{ShellUse, shell_use, shell_variables};
 

@@ -418,6 +418,21 @@ impl Writer {
         Ok(id)
     }
 
+    /// Sees to it that this id is never given.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where that cannot be written down.
+    pub fn skip_ids(&mut self, up_to: u32) -> Result<()> {
+        let path = self.home().next_id();
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let next = text.trim().parse().unwrap_or(0).max(self.next_id);
+        if next <= up_to {
+            replace_file(&path, format!("{}\n", up_to + 1).as_bytes())?;
+        }
+        self.next_id = next.max(up_to + 1);
+        Ok(())
+    }
+
     /// Writes a record.
     ///
     /// # Errors

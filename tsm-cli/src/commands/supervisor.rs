@@ -143,6 +143,7 @@ fn run_guarded(home: Home) -> Result<u8, Error> {
     let ended = supervise::run(Options {
         home,
         foreground: false,
+        resurrect: None,
         environment: std::env::vars_os().collect(),
     });
     if let Err(error) = &ended {
@@ -157,6 +158,7 @@ pub(crate) fn run(context: &Context) -> Outcome {
     let options = Options {
         home: context.home.clone(),
         foreground: true,
+        resurrect: None,
         environment: std::env::vars_os().collect(),
     };
     match supervise::run(options)? {

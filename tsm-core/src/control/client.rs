@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::frame::{FrameBuffer, encode};
 use super::protocol::{
-    ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, StartRequest,
-    SupervisorStatus, TakenPort, Verb,
+    ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, ResurrectRequest,
+    SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
 };
 use super::shells;
 use crate::env::{EnvUpdate, Snapshot};
@@ -200,6 +200,42 @@ impl Client {
         Ok(holders.into_iter().map(taken).collect())
     }
 
+    /// Writes the dump, and returns when it is safe on the disk. `empty`: even where it lists nothing.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] with the supervisor's words; then the dump is as it was.
+    pub fn save(&self, empty: bool) -> Result<(SavedCounts, Vec<String>)> {
+        let mut saved = SavedCounts::default();
+        let notices = self.ask(&Body::Save { empty }, &[], |reply| {
+            if let Reply::Saved(counts) = reply {
+                saved = counts;
+            }
+        })?;
+        Ok((saved, notices))
+    }
+
+    /// Starts what should run and brings back what only the dump has; waits until each process is settled.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] where nothing was done at all. What went wrong with single processes stands in their outcomes.
+    pub fn resurrect(
+        &self,
+        request: ResurrectRequest,
+        mut on_reply: impl FnMut(&Reply),
+    ) -> Result<(Vec<Outcome>, Vec<String>)> {
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let notices = self.ask(&Body::Resurrect(request), &[], |reply| {
+            on_reply(&reply);
+            match reply {
+                Reply::Accepted { .. } => outcomes.clear(),
+                Reply::Outcome(outcome) => outcomes.push(outcome),
+                _ => {}
+            }
+        })?;
+        outcomes.sort_by_key(|outcome| outcome.id);
+        Ok((outcomes, notices))
+    }
+
     /// How the supervisor is; `None` where none runs. Starts none.
     ///
     /// # Errors
@@ -348,7 +384,7 @@ impl Client {
                         return Ok(Attempt::Settled(Vec::new()));
                     }
                     // Understood: from here on it takes as long as the processes need.
-                    Reply::Accepted { .. } | Reply::Outcome(_) => {
+                    Reply::Accepted { .. } | Reply::Outcome(_) | Reply::Saved(_) => {
                         limit = None;
                         on_reply(reply);
                     }

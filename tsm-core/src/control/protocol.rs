@@ -1,10 +1,13 @@
 //! What is said over the control socket.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::env::EnvUpdate;
 use crate::error::{Error, ErrorKind};
 use crate::name::ProcessName;
+use crate::persist;
 use crate::probe::CpuSample;
 use crate::spec::ProcessSpec;
 
@@ -45,6 +48,13 @@ pub enum Body {
     Start(Box<StartRequest>),
     /// Do something with processes that exist. The frame's raw bytes are this shell's snapshot, where one is to be taken.
     Act(ActRequest),
+    /// Write the dump; an empty list takes the place of another only where that is said.
+    Save {
+        /// Whether it may be empty.
+        empty: bool,
+    },
+    /// Start what should run, and bring back what only the dump has.
+    Resurrect(ResurrectRequest),
     /// How the supervisor is.
     Status,
     /// Keep these, and say what was kept before.
@@ -102,6 +112,26 @@ pub struct TakenPort {
     pub id: Option<u32>,
     /// Who holds it, in words.
     pub holder: String,
+}
+
+/// Start what should run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResurrectRequest {
+    /// The dump, where it is not the home's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// Who decides.
+    #[serde(default)]
+    pub mode: persist::Mode,
+}
+
+/// What was saved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedCounts {
+    /// How many processes.
+    pub processes: usize,
+    /// How many of them should run.
+    pub up: usize,
 }
 
 /// What to do with processes.
@@ -183,6 +213,8 @@ pub enum Reply {
     Status(SupervisorStatus),
     /// What was kept before.
     Samples(Vec<CpuSample>),
+    /// What is in the dump now.
+    Saved(SavedCounts),
 }
 
 /// An error on its way.

@@ -52,7 +52,7 @@ impl Supervisor {
                 format!("{rebooted} processes")
             };
             self.notices.push(format!(
-                "{what} ran before the reboot; 'tsm start all' starts what is not running"
+                "{what} ran before the reboot; 'tsm resurrect' starts what should run"
             ));
         }
         self.status_changed();

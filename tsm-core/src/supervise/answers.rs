@@ -145,6 +145,7 @@ impl Supervisor {
             .or_else(|| self.removed_names.get(&id).cloned());
         let Some(name) = name else { return };
         let pid = self.services.get(&id).and_then(Service::live_pid);
+        self.resurrected(number, id, error.as_ref());
         let outcome = Outcome {
             id,
             name,
@@ -152,6 +153,11 @@ impl Supervisor {
             note: note.map(str::to_owned),
             error,
         };
+        self.tell_outcome(number, outcome);
+    }
+
+    /// One outcome for one connection, whether or not it has a record.
+    pub(super) fn tell_outcome(&mut self, number: u32, outcome: Outcome) {
         self.say(number, &Reply::Outcome(outcome));
         let Some(connection) = self.connections.get_mut(&number) else {
             return;

@@ -165,6 +165,17 @@ impl Supervisor {
         let done = match request.body {
             Body::Start(start) => self.start_new(number, *start, blob, &request.asked),
             Body::Act(act) => self.act(number, &act, blob, &request.asked),
+            Body::Save { empty } => {
+                self.save_dump(number, empty);
+                Ok(())
+            }
+            Body::Resurrect(_) if self.ending != Ending::No => {
+                Err(Error::bad_value("supervisor", "it is ending; try again"))
+            }
+            Body::Resurrect(resurrect) => {
+                self.resurrect(number, resurrect, request.asked);
+                Ok(())
+            }
             Body::Status => {
                 let status = self.status();
                 self.say(number, &Reply::Status(status));
@@ -310,6 +321,7 @@ impl Supervisor {
             waiters.retain(|waiter| waiter.connection != number);
         }
         self.waiters.retain(|_, waiters| !waiters.is_empty());
+        self.forget_resurrection(number);
     }
 
     /// Drops those who stall.

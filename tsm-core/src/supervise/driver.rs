@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::fail;
 use super::machine::{Action, Event, Phase};
 use super::service::Service;
 use super::supervisor::Supervisor;
+use crate::fail;
 use crate::sys::{WaitStatus, clock};
 
 /// How many launches are made before other events get their turn.

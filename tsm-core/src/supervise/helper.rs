@@ -12,9 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::fail;
 use super::supervisor::Supervisor;
 use crate::error::{IoContext as _, Result};
+use crate::fail;
 use crate::store::Staged;
 use crate::sys;
 

@@ -14,10 +14,10 @@ use std::os::fd::AsFd as _;
 use super::machine::{Event, Phase};
 use super::service::{Leader, LogEnd};
 use super::supervisor::{Kind, Supervisor, token};
-use super::{fail, service};
 use crate::env::Environment;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
+use crate::fail;
 use crate::launch::{self, RunVariables};
 use crate::logs::Stream;
 use crate::spec::ProcessSpec;
@@ -213,7 +213,7 @@ impl Supervisor {
         let environment = store.environment(&service.name)?;
         let spec = match store.spec(&service.name)? {
             Some(saved) => saved.spec,
-            None => service::spec_of_original(&service.meta, &environment)?,
+            None => launch::spec_of_original(&service.meta, &environment)?,
         };
         Ok((spec, environment))
     }

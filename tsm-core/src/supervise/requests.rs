@@ -119,7 +119,11 @@ impl Supervisor {
                 .filter_map(|text| text.parse::<Selector>().ok())
                 .any(|selector| self.select(&selector).iter().any(is_being_replaced)),
             Body::Handover => true,
-            Body::Status | Body::Samples(_) | Body::Shutdown => false,
+            Body::Status
+            | Body::Samples(_)
+            | Body::Shutdown
+            | Body::Save { .. }
+            | Body::Resurrect(_) => false,
         }
     }
 
@@ -174,7 +178,7 @@ impl Supervisor {
     }
 
     /// Makes both logs, so that whoever wants to follow them finds them.
-    fn make_logs(&self, name: &ProcessName) -> Result<()> {
+    pub(super) fn make_logs(&self, name: &ProcessName) -> Result<()> {
         let home = self.writer.home();
         for log in [home.out_log(name), home.err_log(name)] {
             let made = OpenOptions::new()
@@ -451,6 +455,9 @@ impl Supervisor {
             self.deadlines.remove(&(armed, id));
         }
         self.highest_id = self.highest_id.max(id);
+        if !service.fresh {
+            self.note_deleted(id, &service.name);
+        }
         if let Err(error) = self.writer.remove(&service.name, service.keep_logs) {
             self.removal_errors.insert(id, (&error).into());
             self.log.say(error);

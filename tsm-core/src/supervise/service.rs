@@ -1,15 +1,10 @@
 //! One process as the supervisor holds it: its record, its state machine, and its descriptors.
 
-use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::Path;
 use std::time::Duration;
 
 use super::machine::{Desired, Machine, Next, Phase, Policy, Rest};
-use crate::env::{Environment, quote};
-use crate::error::{Error, Result};
-use crate::launch;
+use crate::env::quote;
 use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
@@ -242,29 +237,4 @@ fn desired_word(desired: Desired) -> &'static str {
         Desired::Down => "down",
         Desired::Gone => "gone",
     }
-}
-
-/// The spec of a record that the original TSM wrote, which has `.meta` and `.env` alone.
-pub(super) fn spec_of_original(meta: &Meta, environment: &Environment) -> Result<ProcessSpec> {
-    let typed_args = meta.args.as_deref().unwrap_or_default();
-    let args = quote::split_words(typed_args)
-        .map_err(|error| Error::bad_value("args of the record", error.to_string()))?
-        .into_iter()
-        .map(OsString::from_vec)
-        .collect::<Vec<_>>();
-    let script = OsStr::from_bytes(&meta.script);
-    let cwd = Path::new(OsStr::from_bytes(&meta.cwd));
-    let path = environment.get(b"PATH").map(OsStr::from_bytes);
-    let resolved = launch::resolve(launch::Typed {
-        target: script,
-        args: &args,
-        cwd,
-        path,
-        shell: None,
-        interpreter: None,
-    })?;
-    let mut spec = ProcessSpec::new(script, resolved.program, cwd);
-    spec.args = args.iter().map(Text::from).collect();
-    spec.port = meta.port;
-    Ok(spec)
 }

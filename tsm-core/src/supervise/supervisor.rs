@@ -13,10 +13,11 @@ use super::handover::Handover;
 use super::helper::Helper;
 use super::machine::{Event, Phase, Stage};
 use super::mover::OpenLogs;
+use super::resurrecting::{NOBODY, Resurrection};
 use super::service::Service;
 use super::worklog::WorkLog;
 use super::{EXIT_OTHER_SUPERVISOR, READY};
-use crate::control::Request;
+use crate::control::{Asked, Request, ResurrectRequest};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::logs::Stream;
@@ -33,6 +34,8 @@ pub struct Options {
     pub home: Home,
     /// In the foreground: it takes the place of one that is there, and SIGTERM or SIGINT stop the services too.
     pub foreground: bool,
+    /// What is to be brought back when it begins.
+    pub resurrect: Option<ResurrectRequest>,
     /// The environment of this process, in which the keeper of descriptors is named.
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -109,6 +112,7 @@ pub(super) struct Supervisor {
     /// Children whose launch failed, on their way to their exit.
     pub(super) forgotten: HashMap<u32, Pidfd>,
     pub(super) handover: Option<Handover>,
+    pub(super) resurrections: Vec<Resurrection>,
     pub(super) random: u64,
     /// Adopted processes that have ended and whose status somebody else is about to take; until when that is waited for.
     pub(super) awaited: BTreeMap<u32, Duration>,
@@ -146,6 +150,14 @@ pub fn run(options: Options) -> Result<u8> {
     let said = match Supervisor::start(options) {
         Ok(Some(mut supervisor)) => {
             supervisor.announce();
+            if let Some(request) = supervisor.options.resurrect.take() {
+                let asked = Asked {
+                    token: String::new(),
+                    by: "`tsm resurrect`".to_owned(),
+                    resumed: false,
+                };
+                supervisor.resurrect(NOBODY, request, asked);
+            }
             sys::release_code();
             return supervisor.serve();
         }
@@ -259,6 +271,7 @@ impl Supervisor {
             deferred: Vec::new(),
             forgotten: HashMap::new(),
             handover: None,
+            resurrections: Vec::new(),
             random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
             awaited: BTreeMap::new(),
             highest_id: 0,
@@ -291,8 +304,9 @@ impl Supervisor {
             self.writer.home().root().display(),
             self.services.len()
         ));
-        self.store
-            .notify(&format!("READY=1\nSTATUS={running} running"));
+        if self.options.resurrect.is_none() {
+            self.announce_ready();
+        }
         if !self.options.foreground {
             use std::io::Write as _;
             // Nobody may be there to read it: after a crash there is no command that waits.
@@ -302,10 +316,17 @@ impl Supervisor {
         }
     }
 
+    /// Tells an init system that what should run was launched, adopted, or failed to launch.
+    pub(super) fn announce_ready(&mut self) {
+        let running = self.services.values().filter(|s| s.live_pid().is_some());
+        let status = format!("READY=1\nSTATUS={} running", running.count());
+        self.store.notify(&status);
+    }
+
     fn serve(&mut self) -> Result<u8> {
         let mut ready: Vec<Ready> = Vec::with_capacity(256);
         loop {
-            let wait = if self.launches_to_make() == 0 {
+            let wait = if self.launches_to_make() == 0 && !self.has_to_restore() {
                 self.time_to_next()
             } else {
                 Some(Duration::ZERO)
@@ -316,6 +337,7 @@ impl Supervisor {
             }
             self.fire_deadlines();
             self.give_up_slow_handover();
+            self.restore_some();
             self.launch_some();
             self.sweep_if_due();
             self.write_status_if_due();

@@ -1,0 +1,212 @@
+//! `tsm save` and `tsm resurrect`.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tsm_core::control::ResurrectRequest;
+use tsm_core::error::{Error, ErrorKind, IoContext as _};
+use tsm_core::name::ProcessName;
+use tsm_core::persist::{self, Dump, Mode, Step};
+use tsm_core::supervise::{self, Options};
+
+use crate::app::{Context, Failure, Outcome};
+use crate::args::{ResurrectArgs, SaveArgs};
+use crate::output::{self, Output, complain};
+use crate::words;
+
+pub(crate) fn save(context: &Context, args: &SaveArgs) -> Outcome {
+    if args.print || args.to.is_some() {
+        let (dump, damaged) = Dump::collect(&context.store())?;
+        for damage in &damaged {
+            complain(format_args!(
+                "'{}' is not in it: {}",
+                damage.name, damage.error
+            ));
+        }
+        match &args.to {
+            Some(path) => {
+                write(path, &dump.to_json())?;
+                said(context, path, dump.processes.len(), up(&dump))?;
+            }
+            None => Output::raw(&dump.to_json())?,
+        }
+        return if damaged.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::Told(ErrorKind::Failed))
+        };
+    }
+    if !context.home.exists() {
+        return Err(Error::NothingToResurrect {
+            home: context.home.root().to_owned(),
+        }
+        .into());
+    }
+    let (counts, notices) = context.client()?.save(args.empty)?;
+    if args.json {
+        output::json(&counts)?;
+    } else {
+        said(context, &context.home.dump(), counts.processes, counts.up)?;
+    }
+    for notice in notices {
+        context.output.remark(notice);
+    }
+    Ok(())
+}
+
+fn up(dump: &Dump) -> usize {
+    dump.processes.iter().filter(|saved| saved.up).count()
+}
+
+fn said(context: &Context, path: &Path, processes: usize, up: usize) -> std::io::Result<()> {
+    context.output.fact(format_args!(
+        "Saved {}, {up} of them up, to {}",
+        words::processes(processes),
+        path.display()
+    ))
+}
+
+/// Writes a file of the caller's, whole or not at all, for its owner alone: secrets stand in it.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let written = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.at("write", path)
+}
+
+#[derive(Serialize)]
+struct Planned<'a> {
+    name: &'a ProcessName,
+    #[serde(flatten)]
+    step: PlannedStep,
+}
+
+#[derive(Serialize)]
+struct PlannedStep {
+    step: &'static str,
+}
+
+fn in_words(step: Step) -> &'static str {
+    match step {
+        Step::Start => "start",
+        Step::Stop => "stop",
+        Step::Restore { start: true } => "restore and start",
+        Step::Restore { start: false } => "restore, stopped",
+    }
+}
+
+pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
+    let mode = Mode {
+        boot: args.boot,
+        exact: args.exact,
+    };
+    let from = args
+        .from
+        .as_ref()
+        .map(|path| std::path::absolute(path).at("find", path))
+        .transpose()?;
+    if let Some(path) = &from {
+        std::fs::metadata(path).at("read", path)?;
+    }
+    let dump = from.clone().unwrap_or_else(|| context.home.dump());
+    // What cannot be understood is told before anything is begun.
+    let plan = persist::preview(&context.store(), &dump, &mode)?;
+    if args.dry_run {
+        return show(context, &plan, args.json);
+    }
+    let request = ResurrectRequest { from, mode };
+    if args.detach {
+        return detached(context, request, args.json);
+    }
+    let ended = supervise::run(Options {
+        home: context.home.clone(),
+        foreground: true,
+        resurrect: Some(request),
+        environment: std::env::vars_os().collect(),
+    })?;
+    match ended {
+        0 => Ok(()),
+        _ => Err(Error::bad_value(
+            "supervisor",
+            "another one has this home and did not hand over",
+        )
+        .into()),
+    }
+}
+
+fn show(context: &Context, plan: &[(ProcessName, Step)], json: bool) -> Outcome {
+    if json {
+        let planned: Vec<Planned<'_>> = plan
+            .iter()
+            .map(|(name, step)| Planned {
+                name,
+                step: PlannedStep {
+                    step: in_words(*step),
+                },
+            })
+            .collect();
+        output::json(&planned)?;
+        return Ok(());
+    }
+    for (name, step) in plan {
+        context
+            .output
+            .fact(format_args!("{name}: {}", in_words(*step)))?;
+    }
+    if plan.is_empty() {
+        context.output.remark("all is as it should be");
+    }
+    Ok(())
+}
+
+fn detached(context: &Context, request: ResurrectRequest, json: bool) -> Outcome {
+    let (outcomes, notices) = context.client()?.resurrect(request, |_| {})?;
+    if json {
+        output::json(&outcomes)?;
+    }
+    let mut failed = 0;
+    for outcome in &outcomes {
+        if let Some(error) = &outcome.error {
+            failed += 1;
+            complain(&error.message);
+        } else if !json {
+            let what = match (&outcome.pid, &outcome.note) {
+                (_, Some(note)) => note.clone(),
+                (Some(pid), None) => format!("runs (PID: {pid}, ID: {})", outcome.id),
+                (None, None) => "stopped".to_owned(),
+            };
+            context
+                .output
+                .fact(format_args!("{} {what}", outcome.name))?;
+        }
+    }
+    if outcomes.is_empty() && !json {
+        context.output.remark("all is as it should be");
+    }
+    for notice in notices {
+        context.output.remark(notice);
+    }
+    if failed == 0 {
+        return Ok(());
+    }
+    complain(format_args!(
+        "{failed} of {} could not be brought back",
+        words::processes(outcomes.len())
+    ));
+    Err(Failure::Told(ErrorKind::Failed))
+}

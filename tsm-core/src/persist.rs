@@ -1,0 +1,345 @@
+//! `dump.json`: what `save` saved, and what `resurrect` makes of it.
+//!
+//! The records in `processes/` decide what runs; the dump adds what has no record any more, and is a copy that can be
+//! carried elsewhere. It is written whole and for good: the one before stays as `dump.json.1`, and at no moment is there
+//! none.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::env::{Environment, ShellState, Snapshot};
+use crate::error::{Error, IoContext as _, Result};
+use crate::events::rfc3339;
+use crate::fail;
+use crate::home::Home;
+use crate::name::ProcessName;
+use crate::spec::ProcessSpec;
+use crate::store::{Damage, ProcessStore};
+use crate::sys::{clock, procfs};
+use crate::text::Text;
+
+/// The version of dumps that this TSM writes.
+pub const DUMP_VERSION: u32 = 1;
+
+/// A saved list of processes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Dump {
+    /// [`DUMP_VERSION`].
+    pub version: u32,
+    /// When it was made, RFC 3339.
+    pub saved_at: String,
+    /// In which boot of the machine.
+    pub boot: String,
+    /// The processes, by id.
+    pub processes: Vec<Saved>,
+}
+
+/// One process of a dump.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Its name.
+    pub name: ProcessName,
+    /// Its TSM id.
+    pub id: u32,
+    /// Whether it should run.
+    pub up: bool,
+    /// What was asked for.
+    pub spec: ProcessSpec,
+    /// Its variables, each as `NAME=value`.
+    pub environment: Vec<Text>,
+    /// What only its shell knew, as `NAME.shell` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell: Option<Text>,
+}
+
+impl Saved {
+    /// Its snapshot.
+    ///
+    /// # Errors
+    /// In words, what of it is none.
+    pub fn snapshot(&self) -> std::result::Result<Snapshot, String> {
+        let mut block = Vec::new();
+        for variable in &self.environment {
+            block.extend_from_slice(variable.as_bytes());
+            block.push(0);
+        }
+        let shell = self
+            .shell
+            .as_ref()
+            .map(|text| ShellState::parse(text.as_bytes()))
+            .transpose()
+            .map_err(|error| format!("shell state: {error}"))?;
+        Ok(Snapshot {
+            environment: Environment::from_block(&block).map_err(|error| error.to_string())?,
+            shell,
+        })
+    }
+}
+
+impl Dump {
+    /// What the records of a home say now. What cannot be read is left out and named.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the records cannot be read at all.
+    pub fn collect(store: &ProcessStore) -> Result<(Self, Vec<Damage>)> {
+        let (records, mut damaged) = store.records()?;
+        let mut processes = Vec::with_capacity(records.len());
+        for (name, meta) in records {
+            let read = || -> Result<Saved> {
+                let environment = store.environment(&name)?;
+                let spec = match store.spec(&name)? {
+                    Some(saved) => saved.spec,
+                    None => crate::launch::spec_of_original(&meta, &environment)?,
+                };
+                let shell = store.shell(&name)?;
+                Ok(Saved {
+                    name: name.clone(),
+                    id: meta.id,
+                    up: meta.desired.as_deref() == Some("up"),
+                    spec,
+                    environment: environment
+                        .iter()
+                        .map(|(name, value)| Text::from_bytes([name, b"=", value].concat()))
+                        .collect(),
+                    shell: shell.map(|shell| Text::from_bytes(shell.as_bytes())),
+                })
+            };
+            match read() {
+                Ok(saved) => processes.push(saved),
+                Err(error) => damaged.push(Damage { name, error }),
+            }
+        }
+        processes.sort_by_key(|saved| saved.id);
+        let dump = Self {
+            version: DUMP_VERSION,
+            saved_at: rfc3339(clock::unix_ms()),
+            boot: procfs::boot_id().doing("read the boot id")?,
+            processes,
+        };
+        Ok((dump, damaged))
+    }
+
+    /// Its document.
+    pub fn to_json(&self) -> Vec<u8> {
+        // Numbers and strings: serializing them does not fail.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+
+    /// Reads a dump; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Damaged`] for one that is torn, foreign, or newer than this TSM, with the remedy.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("read", path),
+        };
+        let before = previous(path);
+        let remedy = if before.exists() {
+            format!(
+                "the one before is {}: 'tsm resurrect --from' takes it",
+                before.display()
+            )
+        } else {
+            "'tsm save' writes a new one".to_owned()
+        };
+        let damaged = |reason: String| Error::Damaged {
+            path: path.to_owned(),
+            reason: format!("{reason}; {remedy}"),
+        };
+        let value: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|error| damaged(format!("it is torn ({error})")))?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(version) if version > u64::from(DUMP_VERSION) => {
+                return Err(damaged(format!(
+                    "version {version} is newer than this TSM; use the newer tsm"
+                )));
+            }
+            Some(_) => {}
+            None => return Err(damaged("it is no dump of TSM".to_owned())),
+        }
+        let dump: Self = serde_json::from_value(value)
+            .map_err(|error| damaged(format!("it is no dump of TSM ({error})")))?;
+        for saved in &dump.processes {
+            saved
+                .snapshot()
+                .map_err(|reason| damaged(format!("'{}': {reason}", saved.name)))?;
+        }
+        Ok(Some(dump))
+    }
+
+    /// Writes the home's dump, durably. The one before stays as `dump.json.1`; a foreign one as `dump.json.tspm`. Takes
+    /// tens of milliseconds.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then the dump that was there is there.
+    pub(crate) fn replace(&self, home: &Home) -> Result<()> {
+        let path = home.dump();
+        let directory = File::open(home.root()).at("open", home.root())?;
+        let temporary = with_suffix(&path, ".tmp");
+        let written = write_synced(&temporary, &self.to_json());
+        if written.is_err() {
+            // The first error is the one to tell.
+            let _ = fs::remove_file(&temporary);
+        }
+        written.at("write", &path)?;
+        fail::point("save-1-written");
+        if path.exists() {
+            let kept = match Self::read(&path) {
+                Err(Error::Damaged { .. }) => with_suffix(&path, ".tspm"),
+                _ => previous(&path),
+            };
+            // A second name, so that the first one is there at every moment.
+            let second = with_suffix(&kept, ".tmp");
+            let _ = fs::remove_file(&second);
+            fs::hard_link(&path, &second)
+                .and_then(|()| fs::rename(&second, &kept))
+                .at("keep", &path)?;
+            // Where an attempt that was interrupted had kept it already, renaming does nothing (`rename(2)`).
+            let _ = fs::remove_file(&second);
+        }
+        fail::point("save-2-kept");
+        fs::rename(&temporary, &path).at("write", &path)?;
+        fail::point("save-3-renamed");
+        // From here on, what was deleted before is in no dump.
+        match fs::remove_file(home.deleted()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).at("remove", home.deleted());
+            }
+            _ => {}
+        }
+        directory.sync_all().at("sync", home.root())
+    }
+}
+
+/// Where the dump before is kept.
+pub fn previous(dump: &Path) -> PathBuf {
+    with_suffix(dump, ".1")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
+}
+
+/// One line of `processes/deleted.jsonl`.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Deleted {
+    pub(crate) at: String,
+    pub(crate) name: ProcessName,
+    pub(crate) id: u32,
+}
+
+/// The names of what was deleted since the last `save`.
+pub fn deleted_since(home: &Home) -> HashSet<ProcessName> {
+    let Ok(file) = File::open(home.deleted()) else {
+        return HashSet::new();
+    };
+    BufReader::new(file)
+        .lines()
+        .map_while(std::result::Result::ok)
+        .filter_map(|line| serde_json::from_str::<Deleted>(&line).ok())
+        .map(|deleted| deleted.name)
+        .collect()
+}
+
+/// How to bring back what should run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mode {
+    /// At boot: what was deleted after the dump was written stays deleted.
+    #[serde(default)]
+    pub boot: bool,
+    /// The dump decides: what it lists as up is up, all else is stopped.
+    #[serde(default)]
+    pub exact: bool,
+}
+
+/// What `resurrect` does with one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// It has a record and is started.
+    Start,
+    /// It has no record: one is made from the dump; it is started if it was up.
+    Restore {
+        /// Whether it is started.
+        start: bool,
+    },
+    /// It runs, and the dump does not list it as up.
+    Stop,
+}
+
+/// What is to be done, by name, in the order of ids. `records`: name, whether it should run, and whether it does.
+pub(crate) fn plan(
+    records: &[(ProcessName, bool, bool)],
+    dump: Option<&Dump>,
+    deleted: &HashSet<ProcessName>,
+    mode: &Mode,
+) -> Vec<(ProcessName, Step)> {
+    let listed = |name: &ProcessName| {
+        let processes = dump.map_or(&[][..], |dump| &dump.processes);
+        processes.iter().find(|saved| saved.name == *name)
+    };
+    let mut steps = Vec::new();
+    for (name, wanted, runs) in records {
+        let wanted = if mode.exact {
+            listed(name).is_some_and(|saved| saved.up)
+        } else {
+            *wanted
+        };
+        match (wanted, runs) {
+            (true, false) => steps.push((name.clone(), Step::Start)),
+            (false, true) if mode.exact => steps.push((name.clone(), Step::Stop)),
+            _ => {}
+        }
+    }
+    for saved in dump.map_or(&[][..], |dump| &dump.processes) {
+        let has_record = records.iter().any(|(name, ..)| *name == saved.name);
+        if has_record || (mode.boot && deleted.contains(&saved.name)) {
+            continue;
+        }
+        steps.push((saved.name.clone(), Step::Restore { start: saved.up }));
+    }
+    steps
+}
+
+/// What `resurrect` would do, for `--dry-run`: from the files, without a supervisor.
+///
+/// # Errors
+/// As [`Dump::read`]; [`Error::NothingToResurrect`] where there is neither a record nor a dump.
+pub fn preview(store: &ProcessStore, dump: &Path, mode: &Mode) -> Result<Vec<(ProcessName, Step)>> {
+    let overview = crate::view::Overview::read(store, false)?;
+    let records: Vec<(ProcessName, bool, bool)> = overview
+        .processes
+        .iter()
+        .map(|view| (view.name.clone(), view.wanted, view.pid.is_some()))
+        .collect();
+    let dump = Dump::read(dump)?;
+    if dump.is_none() && records.is_empty() {
+        return Err(Error::NothingToResurrect {
+            home: store.home().root().to_owned(),
+        });
+    }
+    let deleted = deleted_since(store.home());
+    Ok(plan(&records, dump.as_ref(), &deleted, mode))
+}
+
+#[cfg(test)]
+mod tests;

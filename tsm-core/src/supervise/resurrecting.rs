@@ -1,0 +1,392 @@
+//! `save` and `resurrect` on the supervisor's side. Files are read and written by the helper; what comes of that is done
+//! here, some of it at a time.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::helper::Urgency;
+use super::machine::{Desired, Event, Machine, Phase, Rest};
+use super::service::{self, Service};
+use super::supervisor::Supervisor;
+use crate::control::{Asked, Reply, ReportedError, ResurrectRequest, SavedCounts, Verb};
+use crate::env::{Environment, Snapshot};
+use crate::error::{Error, IoContext as _, Result};
+use crate::events::EventKind;
+use crate::home::Home;
+use crate::meta::Meta;
+use crate::name::ProcessName;
+use crate::persist::{self, Deleted, Dump, Saved, Step};
+use crate::spec::SavedSpec;
+use crate::store::{ProcessStore, Staged};
+use crate::sys;
+
+/// How many records are made from a dump before other events get their turn.
+const RESTORED_AT_ONCE: usize = 8;
+/// The connection that a resurrection has that nobody asked for over the socket: the one of a foreground's start.
+pub(super) const NOBODY: u32 = u32::MAX;
+
+/// A resurrection that is under way.
+pub(super) struct Resurrection {
+    connection: u32,
+    by: String,
+    token: String,
+    /// Processes that have no record yet, and whether each is started.
+    to_restore: VecDeque<(Saved, bool)>,
+    /// Processes whose start or stop nobody has heard of yet; for [`NOBODY`], since a connection counts its own.
+    waits_for: BTreeSet<u32>,
+    failed: u32,
+}
+
+impl Supervisor {
+    /// Writes the dump and answers when it is safe.
+    pub(super) fn save_dump(&mut self, number: u32, empty: bool) {
+        // What is not on disk yet would be missing.
+        let ids: Vec<u32> = self.services.keys().copied().collect();
+        for id in ids {
+            self.save(id);
+        }
+        let home = self.writer.home().clone();
+        let counts = Arc::new(Mutex::new((SavedCounts::default(), Vec::new())));
+        let told = Arc::clone(&counts);
+        self.helper.submit(
+            Urgency::Now,
+            move |_| {
+                let counted = write_dump(&home, empty)?;
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+                Ok(())
+            },
+            move |supervisor, written| match written {
+                Ok(()) => {
+                    let counted = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                    let (counts, damaged) = counted.clone();
+                    supervisor.notices.extend(damaged);
+                    supervisor.say(number, &Reply::Saved(counts));
+                    supervisor.done(number);
+                }
+                Err(error) => supervisor.fail(number, &error),
+            },
+        );
+    }
+
+    /// Reads the dump, and goes on with [`Self::carry_out`].
+    pub(super) fn resurrect(&mut self, number: u32, request: ResurrectRequest, asked: Asked) {
+        let home = self.writer.home();
+        let path = request.from.clone().unwrap_or_else(|| home.dump());
+        let named = request.from.is_some();
+        let found: Arc<Mutex<Option<Dump>>> = Arc::default();
+        let told = Arc::clone(&found);
+        self.helper.submit(
+            Urgency::Now,
+            move |_| {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = read_dump(&path, named)?;
+                Ok(())
+            },
+            move |supervisor, read| {
+                let dump = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let done = read.and_then(|()| supervisor.carry_out(number, &request, dump, asked));
+                if let Err(error) = done {
+                    supervisor.resurrection_failed(number, &error);
+                }
+            },
+        );
+    }
+
+    fn resurrection_failed(&mut self, number: u32, error: &Error) {
+        if number != NOBODY {
+            return self.fail(number, error);
+        }
+        self.log.say(error);
+        self.announce_ready();
+    }
+
+    /// What the records and the dump ask for is begun.
+    fn carry_out(
+        &mut self,
+        number: u32,
+        request: &ResurrectRequest,
+        dump: Option<Dump>,
+        asked: Asked,
+    ) -> Result<()> {
+        if dump.is_none() && self.services.is_empty() {
+            return Err(Error::NothingToResurrect {
+                home: self.writer.home().root().to_owned(),
+            });
+        }
+        let records: Vec<(ProcessName, bool, bool)> = self
+            .services
+            .values()
+            .map(|service| {
+                let runs = !matches!(service.machine.phase, Phase::Resting(_));
+                let wanted = service.machine.desired == Desired::Up;
+                (service.name.clone(), wanted, runs)
+            })
+            .collect();
+        let deleted = persist::deleted_since(self.writer.home());
+        let steps = persist::plan(&records, dump.as_ref(), &deleted, &request.mode);
+        let names = steps.iter().map(|(name, _)| name.clone()).collect();
+        let mut saved: Vec<Saved> = dump.map(|dump| dump.processes).unwrap_or_default();
+        if number == NOBODY {
+            self.log
+                .say(format_args!("resurrecting {} processes", steps.len()));
+        } else {
+            self.say(number, &Reply::Accepted { names });
+            if let Some(connection) = self.connections.get_mut(&number) {
+                connection.pending = steps.len() as u32;
+            }
+            if steps.is_empty() {
+                self.done(number);
+            }
+        }
+        let mut resurrection = Resurrection {
+            connection: number,
+            by: asked.by,
+            token: asked.token,
+            to_restore: VecDeque::new(),
+            waits_for: BTreeSet::new(),
+            failed: 0,
+        };
+        let mut events = Vec::new();
+        for (name, step) in steps {
+            if let Step::Restore { start } = step {
+                if let Some(at) = saved.iter().position(|saved| saved.name == name) {
+                    resurrection
+                        .to_restore
+                        .push_back((saved.swap_remove(at), start));
+                }
+                continue;
+            }
+            let found = self.services.iter().find(|(_, s)| s.name == name);
+            let Some(id) = found.map(|(id, _)| *id) else {
+                continue;
+            };
+            resurrection.waits_for.insert(id);
+            let by = resurrection.by.clone();
+            events.push(if step == Step::Start {
+                (
+                    id,
+                    Verb::Start,
+                    Event::Start,
+                    EventKind::StartRequested { by },
+                )
+            } else {
+                let stop = Event::Stop { force: false };
+                (id, Verb::Stop, stop, EventKind::StopRequested { by })
+            });
+        }
+        self.resurrections.push(resurrection);
+        for (id, verb, event, kind) in events {
+            self.note(id, kind);
+            self.add_waiter(number, id, verb, None);
+            self.step(id, event);
+        }
+        self.end_resurrections();
+        Ok(())
+    }
+
+    /// Whether records wait to be made from a dump.
+    pub(super) fn has_to_restore(&self) -> bool {
+        self.resurrections
+            .iter()
+            .any(|resurrection| !resurrection.to_restore.is_empty())
+    }
+
+    /// Makes some of the records that wait for it.
+    pub(super) fn restore_some(&mut self) {
+        for _ in 0..RESTORED_AT_ONCE {
+            let next = self.resurrections.iter_mut().find_map(|resurrection| {
+                let (saved, start) = resurrection.to_restore.pop_front()?;
+                let (by, token) = (resurrection.by.clone(), resurrection.token.clone());
+                Some((resurrection.connection, by, token, saved, start))
+            });
+            let Some((number, by, token, saved, start)) = next else {
+                return;
+            };
+            let name = saved.name.clone();
+            match self.restore(saved, start) {
+                Ok(id) if start => {
+                    if let Some(service) = self.services.get_mut(&id) {
+                        // A command that asks again after a supervisor's death does not count it twice.
+                        service.meta.request = Some(token);
+                    }
+                    if let Some(resurrection) = self.resurrection_of(number) {
+                        resurrection.waits_for.insert(id);
+                    }
+                    self.note(id, EventKind::StartRequested { by });
+                    self.add_waiter(number, id, Verb::Start, None);
+                    self.step(id, Event::Start);
+                }
+                Ok(id) => self.settle(number, id, Some("is back, stopped as it was"), None),
+                Err(error) => self.restore_failed(number, &name, &error),
+            }
+        }
+        self.end_resurrections();
+    }
+
+    fn resurrection_of(&mut self, number: u32) -> Option<&mut Resurrection> {
+        self.resurrections
+            .iter_mut()
+            .find(|resurrection| resurrection.connection == number)
+    }
+
+    fn restore_failed(&mut self, number: u32, name: &ProcessName, error: &Error) {
+        self.log
+            .say(format_args!("cannot bring '{name}' back: {error}"));
+        let reported: ReportedError = error.into();
+        if number == NOBODY {
+            if let Some(resurrection) = self.resurrection_of(number) {
+                resurrection.failed += 1;
+            }
+            return;
+        }
+        // There is no record that could be settled.
+        let outcome = crate::control::Outcome {
+            id: 0,
+            name: name.clone(),
+            pid: None,
+            note: None,
+            error: Some(reported),
+        };
+        self.tell_outcome(number, outcome);
+    }
+
+    /// A record as a dump has it, under the id that it had where that is free.
+    fn restore(&mut self, saved: Saved, start: bool) -> Result<u32> {
+        let name = saved.name.clone();
+        let snapshot: Snapshot = saved
+            .snapshot()
+            .map_err(|reason| Error::bad_value(name.as_str(), reason))?;
+        let highest = self.services.keys().next_back().copied().unwrap_or(0);
+        let highest = highest.max(self.highest_id);
+        let id = if self.services.contains_key(&saved.id) || saved.id == 0 {
+            self.writer.allocate_id(highest)?
+        } else {
+            self.writer.skip_ids(saved.id)?;
+            saved.id
+        };
+        self.highest_id = self.highest_id.max(id);
+        let document = SavedSpec {
+            version: 1,
+            id,
+            name: name.clone(),
+            spec: saved.spec,
+        };
+        let staged = self.writer.stage(&document, &snapshot)?;
+        staged.iter().try_for_each(Staged::commit)?;
+        self.make_logs(&name)?;
+        let spec = document.spec;
+        let mut meta = Meta {
+            id,
+            ..Meta::default()
+        };
+        service::describe(&mut meta, &spec);
+        let desired = if start { Desired::Up } else { Desired::Down };
+        let machine = Machine::new(
+            service::policy_of(&spec),
+            desired,
+            Phase::Resting(Rest::Stopped),
+        );
+        let mut service = Service::new(name.clone(), meta, machine, spec.stop_signal);
+        service.begun_here = true;
+        service.sync_meta(sys::clock::monotonic(), sys::clock::unix_ms());
+        self.services.insert(id, service);
+        self.save(id);
+        let home = self.writer.home();
+        let paths = [home.spec(&name), home.env(&name), home.meta(&name)];
+        self.helper.sync_soon(paths);
+        let environment: Environment = snapshot.environment;
+        if start {
+            self.prepared.insert(id, (spec, environment));
+        }
+        Ok(id)
+    }
+
+    /// A process that a resurrection waits for is settled, well or not.
+    pub(super) fn resurrected(&mut self, number: u32, id: u32, error: Option<&ReportedError>) {
+        let told = error.map(|error| error.message.clone());
+        let Some(resurrection) = self.resurrection_of(number) else {
+            return;
+        };
+        if !resurrection.waits_for.remove(&id) {
+            return;
+        }
+        resurrection.failed += u32::from(told.is_some());
+        if let (NOBODY, Some(told)) = (number, told) {
+            self.log.say(told);
+        }
+        self.end_resurrections();
+    }
+
+    /// Nobody waits at this connection any more: what was begun goes on, untold.
+    pub(super) fn forget_resurrection(&mut self, number: u32) {
+        if let Some(resurrection) = self.resurrection_of(number) {
+            resurrection.waits_for.clear();
+        }
+        self.end_resurrections();
+    }
+
+    /// Those that have nothing left to do are over.
+    fn end_resurrections(&mut self) {
+        let over = |r: &Resurrection| r.to_restore.is_empty() && r.waits_for.is_empty();
+        let boot = self.resurrections.iter().find(|r| r.connection == NOBODY);
+        let booted = boot.filter(|r| over(r)).map(|r| r.failed);
+        self.resurrections.retain(|r| !over(r));
+        if let Some(failed) = booted {
+            if failed > 0 {
+                self.log.say(format_args!(
+                    "{failed} of what should run could not be started; see above, and 'tsm list'"
+                ));
+            }
+            self.announce_ready();
+        }
+    }
+
+    /// Notes that a process was deleted, for the next resurrection at boot.
+    pub(super) fn note_deleted(&mut self, id: u32, name: &ProcessName) {
+        let line = Deleted {
+            at: crate::events::rfc3339(sys::clock::unix_ms()),
+            name: name.clone(),
+            id,
+        };
+        let path = self.writer.home().deleted();
+        let mut json = serde_json::to_vec(&line).unwrap_or_default();
+        json.push(b'\n');
+        let noted = sys::open_for_appending(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, &json))
+            .at("append to", &path);
+        if let Err(error) = noted {
+            self.log.say(error);
+        }
+    }
+}
+
+/// Collects and writes the dump. Returns what is in it, and what could not be.
+fn write_dump(home: &Home, empty: bool) -> Result<(SavedCounts, Vec<String>)> {
+    let (dump, damaged) = Dump::collect(&ProcessStore::new(home.clone()))?;
+    let before = Dump::read(&home.dump()).ok().flatten();
+    let is_loss = before.is_some_and(|before| !before.processes.is_empty());
+    if dump.processes.is_empty() && is_loss && !empty {
+        return Err(Error::bad_value(
+            "save",
+            "there is no process, and dump.json lists some; it is left as it is. 'tsm save --empty' replaces it",
+        ));
+    }
+    dump.replace(home)?;
+    let counts = SavedCounts {
+        processes: dump.processes.len(),
+        up: dump.processes.iter().filter(|saved| saved.up).count(),
+    };
+    let missing = damaged
+        .iter()
+        .map(|damage| format!("'{}' is not in it: {}", damage.name, damage.error));
+    Ok((counts, missing.collect()))
+}
+
+fn read_dump(path: &Path, named: bool) -> Result<Option<Dump>> {
+    let dump = Dump::read(path)?;
+    if named && dump.is_none() {
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(missing).at("read", path);
+    }
+    Ok(dump)
+}
