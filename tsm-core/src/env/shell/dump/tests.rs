@@ -91,3 +91,82 @@ fn what_is_cut_off_or_foreign_is_refused() {
         Err(DumpError::NotADeclaration(_))
     ));
 }
+
+/// The hook as bash gets it.
+const HOOK: &str = include_str!("../../../../../shell/hook.bash");
+
+/// Runs bash, and returns what it prints; it has to print nothing to standard error.
+fn bash_prints(script: &[u8]) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("script");
+    std::fs::write(&path, script).unwrap();
+    let output = std::process::Command::new("/bin/bash")
+        .arg("--norc")
+        .arg(&path)
+        .env_clear()
+        .env("LANG", "C.UTF-8")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said, "", "{}", String::from_utf8_lossy(script));
+    output.stdout
+}
+
+fn value() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+    use proptest::prelude::*;
+    let hard = proptest::sample::select(
+        &b"'\"$`\\!\n\t\x01\x7f\x1b\xff\xe9 ]=[()*?~#;&|@%{}-a1\xc3\xa9"[..],
+    );
+    proptest::collection::vec(prop_oneof![hard, 1_u8..=255], 0..12)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn whatever_bash_variables_hold_comes_back(
+        values in proptest::collection::vec((value(), value(), value()), 1..6),
+    ) {
+        if !std::path::Path::new("/bin/bash").exists() {
+            return Ok(());
+        }
+        let mut define = Vec::new();
+        let mut report = Vec::new();
+        for (number, (a, b, c)) in values.iter().enumerate() {
+            let [a, b, c] = [a, b, c].map(|value| quote(value));
+            let text = |before: String, value: &[u8]| [before.as_bytes(), value, b"\n"].concat();
+            define.extend(text(format!("plain{number}="), &a));
+            define.extend(text(format!("declare -r fixed{number}="), &b));
+            define.extend(text(format!("list{number}[3]="), &c));
+            define.extend(text(format!("declare -l low{number}="), &a));
+            // An empty key is none.
+            define.extend(text(format!("declare -A map{number}; key=x"), &b));
+            define.extend(format!("map{number}[$key]=$plain{number}\n").into_bytes());
+            define.extend(text(format!("alias a{number}="), &c));
+            report.extend(
+                format!(
+                    "printf '%s\\0' \"$plain{number}\" \"$fixed{number}\" \"${{!list{number}[@]}}\" \"${{list{number}[@]}}\" \
+                     \"$low{number}\" \"${{!map{number}[@]}}\" \"${{map{number}[@]}}\" \"${{BASH_ALIASES[a{number}]}}\"\n"
+                )
+                .into_bytes(),
+            );
+        }
+        let state = b"_tsm_state \"$SHELLOPTS\" \"$BASHOPTS\" 3>&1 >/dev/null\n";
+        let hook = HOOK.replace("@TSM@", "/bin/true");
+        let dump = bash_prints(&[&define[..], hook.as_bytes(), state].concat());
+        let state = ShellState::from_dump(&dump).unwrap();
+        let before = bash_prints(&[&define[..], &report].concat());
+        let after = bash_prints(&[state.as_bytes(), &report].concat());
+        proptest::prop_assert_eq!(before, after);
+    }
+
+    #[test]
+    fn no_dump_and_no_file_makes_the_reader_panic(bytes: Vec<u8>) {
+        let _ = ShellState::parse(&bytes);
+        let _ = ShellState::from_dump(&bytes);
+        let framed = [b"shell\0bash 5\0variables\0", &bytes[..], b"\0end\0\0"].concat();
+        let _ = ShellState::from_dump(&framed);
+        let framed = [b"shell\0bash 5\0aliases\0", &bytes[..], b"\0end\0\0"].concat();
+        let _ = ShellState::from_dump(&framed);
+    }
+}
