@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::bed::{Bed, Output, TSM, finish, run};
+use crate::bed::{Bed, Output, TSM, run};
 use crate::processes;
 use crate::programs::has;
 use crate::wait::{wait_for, wait_until};
@@ -60,7 +59,7 @@ shopt extglob nullglob expand_aliases; set -o | grep 'pipefail\|nounset\|errexit
 impl Bed {
     /// Runs a script in a shell that has loaded the hook.
     #[track_caller]
-    fn hooked(&self, shell: &str, text: &str) -> Output {
+    pub(crate) fn hooked(&self, shell: &str, text: &str) -> Output {
         let text = format!("eval \"$('{TSM}' init {shell})\"\n{text}");
         let path = self.file("typed", text);
         let mut command = self.command(shell);
@@ -73,7 +72,7 @@ impl Bed {
     }
 
     /// A script that does something and then stays.
-    fn service(&self, name: &str, first_line: &str, text: &str) -> String {
+    pub(crate) fn service(&self, name: &str, first_line: &str, text: &str) -> String {
         let sleeper = self.sleeper();
         let text = format!(
             "{first_line}\n{text}\necho END\nexec '{}' 100000\n",
@@ -84,7 +83,7 @@ impl Bed {
 
     /// What a process has printed up to its line END.
     #[track_caller]
-    fn said(&self, name: &str) -> String {
+    pub(crate) fn said(&self, name: &str) -> String {
         self.said_in_run(name, 1)
     }
 
@@ -100,7 +99,7 @@ impl Bed {
         said
     }
 
-    fn read_log(&self, name: &str) -> String {
+    pub(crate) fn read_log(&self, name: &str) -> String {
         let bytes = fs::read(self.home().join("logs").join(name)).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -435,129 +434,5 @@ fn a_zsh_service_finds_functions_and_variables() {
             .ok()
             .stdout
             .contains("\nShell state: zsh, ")
-    );
-}
-
-/// Types lines into an interactive shell on a terminal, and returns the screen.
-#[track_caller]
-fn typed_on_a_terminal(bed: &Bed, shell: &[&str], lines: &str) -> String {
-    let spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-    let mut command = bed.command("python3");
-    command.args(["-c", spawn]).args(shell).env("TERM", "dumb");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(lines.as_bytes()).unwrap();
-    drop(stdin);
-    finish(child, "a shell on a terminal").stdout
-}
-
-#[test]
-fn the_hook_works_in_interactive_shells_on_a_terminal() {
-    let shells: [(&str, &[&str], String); 3] = [
-        (
-            "bash",
-            &["bash", "--norc", "-i"],
-            format!("eval \"$('{TSM}' init bash)\""),
-        ),
-        (
-            "zsh",
-            &["zsh", "-f", "-i"],
-            format!("eval \"$('{TSM}' init zsh)\""),
-        ),
-        (
-            "fish",
-            &["fish", "--no-config", "-i"],
-            format!("'{TSM}' init fish | source"),
-        ),
-    ];
-    for (shell, words, load) in shells {
-        if !has(shell) || !has("python3") {
-            continue;
-        }
-        let bed = Bed::new();
-        let text = if shell == "fish" {
-            "echo $EXPORTED"
-        } else {
-            "mine; echo $EXPORTED $plain"
-        };
-        let service = bed.service("service", &format!("#!/usr/bin/env {shell}"), text);
-        let define = match shell {
-            "fish" => "set -x EXPORTED 'x y'",
-            _ => "plain=1; mine() { echo mine; }; export EXPORTED='x y'",
-        };
-        let lines = format!(
-            "{load}\n{define}\ntsm start '{service}' --name a\necho \"status=\"$status$?\nexit\n"
-        );
-        let lines = if shell == "fish" {
-            lines.replace("$?", "")
-        } else {
-            lines.replace("$status$?", "$?")
-        };
-        let screen = typed_on_a_terminal(&bed, words, &lines);
-        assert!(screen.contains("TSM ID: 1"), "{screen}");
-        assert!(screen.contains("status=0"), "{screen}");
-        let expected = if shell == "fish" {
-            "x y\n"
-        } else {
-            "mine\nx y 1\n"
-        };
-        assert_eq!(bed.said("a"), expected, "{shell}");
-    }
-}
-
-#[test]
-fn an_interactive_bash_without_a_terminal_says_nothing_more() {
-    if !has("bash") {
-        return;
-    }
-    let bed = Bed::new();
-    let service = bed.service("service.sh", "#!/bin/bash", "echo $plain");
-    let said = |lines: &str| {
-        let mut command = bed.command("setsid");
-        command
-            .args(["bash", "--norc", "--noediting", "-i"])
-            .env("PS1", "");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(lines.as_bytes()).unwrap();
-        drop(stdin);
-        let said = finish(child, "bash -i").stderr;
-        // bash names its own pid.
-        said.chars()
-            .filter(|c| !c.is_ascii_digit())
-            .collect::<String>()
-    };
-    let without = said("plain=1\n:\n:\nexit 0\n");
-    let with = said(&format!(
-        "plain=1\neval \"$('{TSM}' init bash)\"\ntsm start '{service}' --name a\nexit 0\n"
-    ));
-    assert_eq!(with, without);
-    assert_eq!(bed.said("a"), "1\n");
-}
-
-#[test]
-fn names_are_completed() {
-    if !has("bash") {
-        return;
-    }
-    let bed = Bed::new();
-    bed.start_idle("api");
-    let typed =
-        "COMP_LINE='tsm stop a'; COMP_POINT=${#COMP_LINE}; COMP_WORDS=(tsm stop a); COMP_CWORD=2
-        _tsm_complete; echo \"${COMPREPLY[@]}\"; complete -p tsm";
-    let output = bed.hooked("bash", typed).ok();
-    assert_eq!(
-        output.stdout,
-        "all api\ncomplete -o default -F _tsm_complete tsm\n"
     );
 }

@@ -21,6 +21,7 @@ mod fault_quiet;
 mod fault_start;
 mod fault_stress;
 mod hook;
+mod hook_shells;
 mod isolation;
 mod logs;
 mod modes;

@@ -175,6 +175,14 @@ pub(super) fn compose(dump: &[u8]) -> Result<ShellState, DumpError> {
     Ok(ShellState { shell, text })
 }
 
+fn counted(number: usize, noun: &str) -> String {
+    match (number, noun) {
+        (1, _) => format!("1 {noun}"),
+        (_, "alias") => format!("{number} aliases"),
+        _ => format!("{number} {noun}s"),
+    }
+}
+
 fn header(shell: Shell, version: &str, counts: &str) -> Vec<u8> {
     let version: String = version
         .chars()
@@ -209,11 +217,12 @@ fn bash(parts: &Parts<'_>, version: &str) -> Result<Vec<u8>, DumpError> {
     let shopt = parts.list("shopt");
     let is_on = |option: &str| shopt.iter().any(|on| on == option);
 
-    let counts = format!(
-        "{} functions, {count} variables, {} aliases",
-        attributes.len(),
-        aliases.len()
-    );
+    let counts = [
+        counted(attributes.len(), "function"),
+        counted(count, "variable"),
+        counted(aliases.len(), "alias"),
+    ]
+    .join(", ");
     let mut text = header(Shell::Bash, version, &counts);
     if !shadows.is_empty() {
         // Exported ones are there before the first line; in POSIX mode `unset` and `set` are the shell's own.
@@ -431,12 +440,15 @@ fn bash_aliases(text: &[u8]) -> Result<Vec<Vec<u8>>, DumpError> {
 
 /// The hook of zsh chooses what is kept; here it is only put together.
 fn zsh(parts: &Parts<'_>, version: &str) -> Vec<u8> {
-    let count = |name| String::from_utf8_lossy(parts.get(name)).into_owned();
-    let counts = format!(
-        "{} functions, {} variables",
-        count("function-count"),
-        count("variable-count")
-    );
+    let count = |part: &str, noun| {
+        let number = String::from_utf8_lossy(parts.get(part));
+        counted(number.parse().unwrap_or_default(), noun)
+    };
+    let counts = [
+        count("function-count", "function"),
+        count("variable-count", "variable"),
+    ]
+    .join(", ");
     let mut text = header(Shell::Zsh, version, &counts);
     text.extend_from_slice(b"# zsh reads it in .zshenv, or 'source' it after NAME.env.\n");
     for part in ["variables", "functions"] {
