@@ -5,4 +5,5 @@ function _tsm_complete
     @TSM@ __complete -- $words[2..-1] 2>/dev/null
 end
 complete -c tsm -e
-complete -c tsm -a '(_tsm_complete)'
+complete -c tsm -n '__fish_seen_subcommand_from start config' -a '(_tsm_complete)'
+complete -c tsm -n 'not __fish_seen_subcommand_from start config' -f -a '(_tsm_complete)'

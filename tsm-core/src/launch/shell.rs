@@ -29,6 +29,9 @@ pub fn shell_use(spec: &ProcessSpec, environment: &Environment, shell: Shell) ->
     if spec.user.is_some() {
         return ShellUse::NotUsed("another user may not read it");
     }
+    if shell == Shell::Bash && starts_in_posix_mode(environment) {
+        return ShellUse::NotUsed("bash runs in POSIX mode");
+    }
     let mut words: Vec<Vec<u8>> = spec.program.words.iter().map(bytes).collect();
     let mut file = bytes(&spec.program.file);
     for _ in 0..MOST_STEPS {
@@ -50,6 +53,14 @@ pub fn shell_use(spec: &ProcessSpec, environment: &Environment, shell: Shell) ->
         file.clone_from(first);
     }
     ShellUse::NotUsed(not_this(shell))
+}
+
+/// Whether bash takes POSIX mode, or `-p`, from its environment; then it reads no `BASH_ENV`.
+fn starts_in_posix_mode(environment: &Environment) -> bool {
+    let options = environment.get(b"SHELLOPTS").unwrap_or_default();
+    let mut options = options.split(|&b| b == b':');
+    environment.get(b"POSIXLY_CORRECT").is_some()
+        || options.any(|option| option == b"posix" || option == b"privileged")
 }
 
 fn bytes(text: &Text) -> Vec<u8> {

@@ -26,6 +26,10 @@ impl Bed {
     }
 
     fn of(&self, shell: Shell, line: &str) -> ShellUse {
+        self.with(shell, line, &[])
+    }
+
+    fn with(&self, shell: Shell, line: &str, variables: &[(&str, &str)]) -> ShellUse {
         let words: Vec<Text> = line.split(' ').map(Text::from).collect();
         let program = Program {
             file: words[0].clone(),
@@ -36,6 +40,9 @@ impl Bed {
         let mut environment = Environment::new();
         let path = self.0.path().as_os_str().as_bytes();
         environment.set(b"PATH", path).unwrap();
+        for (name, value) in variables {
+            environment.set(name.as_bytes(), value.as_bytes()).unwrap();
+        }
         shell_use(&spec, &environment, shell)
     }
 
@@ -106,6 +113,19 @@ fn what_reads_no_bash_env_gets_none() {
     }
     bed.file("loop", "#!./loop\n");
     assert_eq!(not("./loop"), "program is not bash");
+}
+
+#[test]
+fn posix_mode_from_the_environment_counts() {
+    let bed = Bed::new();
+    for (name, value, used) in [
+        ("POSIXLY_CORRECT", "1", false),
+        ("SHELLOPTS", "braceexpand:posix", false),
+        ("SHELLOPTS", "braceexpand:pipefail", true),
+    ] {
+        let found = bed.with(Shell::Bash, "bash x", &[(name, value)]);
+        assert_eq!(found == ShellUse::Used, used, "{name}={value}");
+    }
 }
 
 #[test]
