@@ -8,6 +8,8 @@ use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use tsm_core::env::secret::without_passwords;
+
 /// How many lines of the file can be recalled.
 pub(crate) const RECALLED: usize = 1000;
 
@@ -62,6 +64,7 @@ impl History {
 pub(crate) fn looks_secret(line: &str) -> bool {
     const SIGNS: &[&str] = &[
         "--env",
+        "env set",
         "token",
         "passw",
         "passphrase",
@@ -80,17 +83,7 @@ pub(crate) fn looks_secret(line: &str) -> bool {
     SIGNS
         .iter()
         .any(|sign| line.contains(sign) || plain.contains(sign))
-        || has_password_in_url(&plain)
-}
-
-/// `scheme://user:password@host`.
-fn has_password_in_url(line: &str) -> bool {
-    line.split("://").skip(1).any(|rest| {
-        let authority = rest.split(['/', ' ']).next().unwrap_or_default();
-        authority
-            .rsplit_once('@')
-            .is_some_and(|(person, _)| person.contains(':'))
-    })
+        || without_passwords(&plain) != plain
 }
 
 #[cfg(test)]
@@ -101,6 +94,7 @@ mod tests {
     fn what_may_be_a_secret_is_seen() {
         for line in [
             "start x --env A=b",
+            "env set x A=b",
             "start x --env=A=b",
             "start x --e'nv' A=b",
             "!export API_TOKEN=abc",

@@ -8,6 +8,7 @@ use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
 use super::node::{Entry, Language, Node, Place, Value};
 use crate::env::expand::expand;
 use crate::env::quote;
+use crate::env::secret::without_secrets;
 use crate::error::{Error, IoContext as _, Result};
 use crate::name::ProcessName;
 use crate::spec::{RestartPolicy, parse_duration};
@@ -29,7 +30,7 @@ pub struct Mistake {
     pub at: Place,
     /// What is wrong, and what to do.
     pub message: String,
-    /// The line of the file.
+    /// The line of the file, secrets covered.
     pub line: String,
 }
 
@@ -141,7 +142,7 @@ impl Reader<'_> {
         self.mistakes.push(Mistake {
             at,
             message: message.into(),
-            line: line.unwrap_or_default().to_owned(),
+            line: without_secrets(line.unwrap_or_default()),
         });
     }
 

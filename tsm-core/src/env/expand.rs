@@ -30,7 +30,7 @@ pub(crate) fn expand(
             None => (&inner[..end], None),
         };
         if !crate::env::file::is_identifier(name.as_bytes()) {
-            return Err(format!("`${{{name}}}` names no variable"));
+            return Err("what stands in a `${…}` names no variable".to_owned());
         }
         match (lookup(name), default) {
             (Some(value), None) => expanded.push_str(&value),

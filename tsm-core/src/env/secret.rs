@@ -142,6 +142,26 @@ fn words_of(name: &str) -> impl Iterator<Item = String> {
     words.into_iter().filter(|word| !word.is_empty())
 }
 
+/// A line of a file as an error message may show it: where it gives a value to a name that sounds secret, the value is
+/// covered, and so are passwords in URLs.
+pub fn without_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find([':', '=']) {
+        let name = rest[..at].trim_end_matches(['"', '\'', ' ']);
+        let begin =
+            name.rfind(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.'));
+        let name = &name[begin.map_or(0, |begin| begin + 1)..];
+        shown.push_str(&rest[..=at]);
+        rest = &rest[at + 1..];
+        if sounds_secret(name) && !rest.trim().is_empty() {
+            return format!("{shown} {MASK}");
+        }
+    }
+    shown.push_str(rest);
+    without_passwords(&shown)
+}
+
 /// Covers each `password` of `scheme://user:password@host` in a text.
 pub fn without_passwords(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -239,6 +259,19 @@ mod tests {
             ("plain", "plain"),
         ] {
             assert_eq!(secrets.shown("DATABASE", value), expected);
+        }
+        for (line, expected) in [
+            (
+                "    env: {A: 1, API_TOKEN: [x]}",
+                "    env: {A: 1, API_TOKEN: ********",
+            ),
+            ("password = \"x\"", "password = ********"),
+            ("\"dbPassword\": 1,", "\"dbPassword\": ********"),
+            ("  API_TOKEN:", "  API_TOKEN:"),
+            ("url: redis://a:b@c", "url: redis://a:********@c"),
+            ("port: 99999", "port: 99999"),
+        ] {
+            assert_eq!(without_secrets(line), expected);
         }
         assert_eq!(secrets.shown("DB_PASSWORD", "x"), MASK);
         assert_eq!(secrets.shown("DB_PASSWORD", ""), "");
