@@ -117,6 +117,7 @@ impl Supervisor {
             self.write_status();
             // After a change comes quiet: what it needed is given back.
             sys::trim_memory();
+            sys::release_code();
         }
     }
 
