@@ -45,7 +45,7 @@ const WITHIN: &[&str] = &[
 ];
 
 /// Names that look like a secret's and are none.
-const HARMLESS: &[&str] = &["PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY"];
+const HARMLESS: &[&str] = &["PWD", "OLDPWD", "SSH_AUTH_SOCK", "XAUTHORITY", "TSM_COOKIE"];
 
 /// Tells what is secret.
 #[derive(Clone, Debug, Default)]
