@@ -28,7 +28,7 @@
 //! let client = Client::new(home, launcher, "my program");
 //! let cwd = Path::new("/srv/app");
 //! let path = std::env::var_os("PATH");
-//! let typed = Typed { target: "server.sh".as_ref(), args: &[], cwd, path: path.as_deref(), interpreter: None };
+//! let typed = Typed { target: "server.sh".as_ref(), args: &[], cwd, path: path.as_deref(), interpreter: None, shell: None };
 //! let resolved = resolve(typed)?;
 //! let spec = ProcessSpec::new("server.sh", resolved.program, cwd);
 //! let request = StartRequest::new(resolved.name, spec);

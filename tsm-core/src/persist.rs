@@ -185,7 +185,7 @@ impl Dump {
         let path = home.dump();
         let directory = File::open(home.root()).at("open", home.root())?;
         let temporary = with_suffix(&path, ".tmp");
-        let written = write_synced(&temporary, &self.to_json());
+        let written = write_private(&temporary, &self.to_json()).and_then(|file| file.sync_data());
         if written.is_err() {
             // The first error is the one to tell.
             let _ = fs::remove_file(&temporary);
@@ -209,13 +209,6 @@ impl Dump {
         fail::point("save-2-kept");
         fs::rename(&temporary, &path).at("write", &path)?;
         fail::point("save-3-renamed");
-        // From here on, what was deleted before is in no dump.
-        match fs::remove_file(home.deleted()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).at("remove", home.deleted());
-            }
-            _ => {}
-        }
         directory.sync_all().at("sync", home.root())
     }
 }
@@ -231,12 +224,12 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(path)?;
     file.write_all(bytes)?;
-    file.sync_data()
+    Ok(file)
 }
 
 /// One line of `processes/deleted.jsonl`.
@@ -247,17 +240,41 @@ pub(crate) struct Deleted {
     pub(crate) id: u32,
 }
 
-/// The names of what was deleted since the last `save`.
-pub fn deleted_since(home: &Home) -> HashSet<ProcessName> {
-    let Ok(file) = File::open(home.deleted()) else {
-        return HashSet::new();
-    };
-    BufReader::new(file)
-        .lines()
-        .map_while(std::result::Result::ok)
-        .filter_map(|line| serde_json::from_str::<Deleted>(&line).ok())
-        .map(|deleted| deleted.name)
-        .collect()
+/// The ids of what was deleted since the last `save`. Ids are never used twice, names are.
+pub fn deleted_since(home: &Home) -> HashSet<u32> {
+    read_deleted(home).map(|deleted| deleted.id).collect()
+}
+
+fn read_deleted(home: &Home) -> impl Iterator<Item = Deleted> {
+    let file = File::open(home.deleted()).ok();
+    let lines = file.into_iter().flat_map(|file| {
+        let lines = BufReader::new(file).lines();
+        lines.map_while(std::result::Result::ok)
+    });
+    lines.filter_map(|line| serde_json::from_str(&line).ok())
+}
+
+/// Forgets what was deleted and is in no dump any more, since a new one was written that lists `saved`.
+pub(crate) fn cut_deleted(home: &Home, saved: &HashSet<u32>) -> Result<()> {
+    let path = home.deleted();
+    let mut left = Vec::new();
+    for deleted in read_deleted(home).filter(|deleted| saved.contains(&deleted.id)) {
+        serde_json::to_writer(&mut left, &deleted)
+            .map_err(io::Error::from)
+            .at("write", &path)?;
+        left.push(b'\n');
+    }
+    if left.is_empty() {
+        return match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("remove", &path),
+            _ => Ok(()),
+        };
+    }
+    // Not synced: it is a note on the dump, and losing the cut costs nothing.
+    let temporary = with_suffix(&path, ".tmp");
+    write_private(&temporary, &left)
+        .and_then(|_| fs::rename(&temporary, &path))
+        .at("write", &path)
 }
 
 /// How to bring back what should run.
@@ -290,7 +307,7 @@ pub enum Step {
 pub(crate) fn plan(
     records: &[(ProcessName, bool, bool)],
     dump: Option<&Dump>,
-    deleted: &HashSet<ProcessName>,
+    deleted: &HashSet<u32>,
     mode: &Mode,
 ) -> Vec<(ProcessName, Step)> {
     let listed = |name: &ProcessName| {
@@ -312,7 +329,7 @@ pub(crate) fn plan(
     }
     for saved in dump.map_or(&[][..], |dump| &dump.processes) {
         let has_record = records.iter().any(|(name, ..)| *name == saved.name);
-        if has_record || (mode.boot && deleted.contains(&saved.name)) {
+        if has_record || (mode.boot && deleted.contains(&saved.id)) {
             continue;
         }
         steps.push((saved.name.clone(), Step::Restore { start: saved.up }));

@@ -92,7 +92,7 @@ fn the_records_decide_and_the_dump_adds_what_has_none() {
         saved("lost-down", 5, false),
         saved("deleted", 6, true),
     ]);
-    let deleted = HashSet::from([name("deleted")]);
+    let deleted = HashSet::from([6]);
     let steps = |mode: &Mode| -> Vec<(String, Step)> {
         let steps = plan(&records, Some(&dump), &deleted, mode);
         steps.into_iter().map(|(n, s)| (n.to_string(), s)).collect()
@@ -136,6 +136,22 @@ fn the_records_decide_and_the_dump_adds_what_has_none() {
             ("deleted", up)
         ])
     );
+}
+
+#[test]
+fn what_was_deleted_is_noted_until_no_dump_lists_it() {
+    let (_directory, home) = home();
+    assert!(deleted_since(&home).is_empty());
+    fs::create_dir_all(home.processes()).unwrap();
+    let line =
+        |id: u32| format!("{{\"at\":\"2026-01-01T00:00:00Z\",\"name\":\"web\",\"id\":{id}}}\n");
+    fs::write(home.deleted(), line(1) + &line(2) + "{torn").unwrap();
+    assert_eq!(deleted_since(&home), HashSet::from([1, 2]));
+    // Saved again under another id, while 2 was deleted after the dump's records had been read.
+    cut_deleted(&home, &HashSet::from([2, 3])).unwrap();
+    assert_eq!(deleted_since(&home), HashSet::from([2]));
+    cut_deleted(&home, &HashSet::from([3])).unwrap();
+    assert!(!home.deleted().exists());
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! `save` and `resurrect` on the supervisor's side. Files are read and written by the helper; what comes of that is done
 //! here, some of it at a time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,24 +47,31 @@ impl Supervisor {
             self.save(id);
         }
         let home = self.writer.home().clone();
-        let counts = Arc::new(Mutex::new((SavedCounts::default(), Vec::new())));
-        let told = Arc::clone(&counts);
+        let outcome = Arc::new(Mutex::new(Written::default()));
+        let told = Arc::clone(&outcome);
+        self.saves_under_way += 1;
         self.helper.submit(
             Urgency::Now,
             move |_| {
-                let counted = write_dump(&home, empty)?;
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = counted;
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = write_dump(&home, empty)?;
                 Ok(())
             },
-            move |supervisor, written| match written {
-                Ok(()) => {
-                    let counted = counts.lock().unwrap_or_else(PoisonError::into_inner);
-                    let (counts, damaged) = counted.clone();
-                    supervisor.notices.extend(damaged);
-                    supervisor.say(number, &Reply::Saved(counts));
-                    supervisor.done(number);
+            move |supervisor, done| {
+                supervisor.saves_under_way -= 1;
+                let mut written = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                match done {
+                    Ok(()) => {
+                        let written = std::mem::take(&mut *written);
+                        let home = supervisor.writer.home();
+                        if let Err(error) = persist::cut_deleted(home, &written.ids) {
+                            supervisor.log.say(error);
+                        }
+                        supervisor.notices.extend(written.missing);
+                        supervisor.say(number, &Reply::Saved(written.counts));
+                        supervisor.done(number);
+                    }
+                    Err(error) => supervisor.fail(number, &error),
                 }
-                Err(error) => supervisor.fail(number, &error),
             },
         );
     }
@@ -341,8 +348,12 @@ impl Supervisor {
         }
     }
 
-    /// Notes that a process was deleted, for the next resurrection at boot.
+    /// Notes that a process was deleted, for the next resurrection at boot: a dump may list it.
     pub(super) fn note_deleted(&mut self, id: u32, name: &ProcessName) {
+        let dump = self.writer.home().dump();
+        if self.saves_under_way == 0 && matches!(dump.try_exists(), Ok(false)) {
+            return;
+        }
         let line = Deleted {
             at: crate::events::rfc3339(sys::clock::unix_ms()),
             name: name.clone(),
@@ -360,8 +371,17 @@ impl Supervisor {
     }
 }
 
-/// Collects and writes the dump. Returns what is in it, and what could not be.
-fn write_dump(home: &Home, empty: bool) -> Result<(SavedCounts, Vec<String>)> {
+/// A dump that was written.
+#[derive(Default)]
+struct Written {
+    counts: SavedCounts,
+    ids: HashSet<u32>,
+    /// What could not be saved, in words.
+    missing: Vec<String>,
+}
+
+/// Collects and writes the dump.
+fn write_dump(home: &Home, empty: bool) -> Result<Written> {
     let (dump, damaged) = Dump::collect(&ProcessStore::new(home.clone()))?;
     let before = Dump::read(&home.dump()).ok().flatten();
     let is_loss = before.is_some_and(|before| !before.processes.is_empty());
@@ -379,7 +399,11 @@ fn write_dump(home: &Home, empty: bool) -> Result<(SavedCounts, Vec<String>)> {
     let missing = damaged
         .iter()
         .map(|damage| format!("'{}' is not in it: {}", damage.name, damage.error));
-    Ok((counts, missing.collect()))
+    Ok(Written {
+        counts,
+        ids: dump.processes.iter().map(|saved| saved.id).collect(),
+        missing: missing.collect(),
+    })
 }
 
 fn read_dump(path: &Path, named: bool) -> Result<Option<Dump>> {

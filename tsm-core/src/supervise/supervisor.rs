@@ -113,6 +113,7 @@ pub(super) struct Supervisor {
     pub(super) forgotten: HashMap<u32, Pidfd>,
     pub(super) handover: Option<Handover>,
     pub(super) resurrections: Vec<Resurrection>,
+    pub(super) saves_under_way: u32,
     pub(super) random: u64,
     /// Adopted processes that have ended and whose status somebody else is about to take; until when that is waited for.
     pub(super) awaited: BTreeMap<u32, Duration>,
@@ -272,6 +273,7 @@ impl Supervisor {
             forgotten: HashMap::new(),
             handover: None,
             resurrections: Vec::new(),
+            saves_under_way: 0,
             random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
             awaited: BTreeMap::new(),
             highest_id: 0,
