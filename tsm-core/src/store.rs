@@ -4,6 +4,7 @@ mod staged;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
@@ -116,19 +117,23 @@ impl ProcessStore {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
     pub fn names(&self) -> Result<Vec<ProcessName>> {
-        let directory = self.home.processes();
-        let entries = match fs::read_dir(&directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error).at("read", &directory),
+        Ok(self.names_in_directory()?.1)
+    }
+
+    fn names_in_directory(&self) -> Result<(Option<File>, Vec<ProcessName>)> {
+        let path = self.home.processes();
+        let directory = match File::open(&path) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
+            Err(error) => return Err(error).at("read", &path),
         };
         let mut names = Vec::new();
-        for entry in entries {
-            let file = entry.at("read", &directory)?.file_name();
+        for entry in fs::read_dir(&path).at("read", &path)? {
+            let file = entry.at("read", &path)?.file_name();
             let stem = file.to_str().and_then(|file| file.strip_suffix(".meta"));
             names.extend(stem.and_then(|stem| stem.parse().ok()));
         }
-        Ok(names)
+        Ok((Some(directory), names))
     }
 
     /// Reads one record.
@@ -136,10 +141,21 @@ impl ProcessStore {
     /// # Errors
     /// [`Error::Damaged`] where it cannot be parsed, [`Error::Io`] where it cannot be read.
     pub fn meta(&self, name: &ProcessName) -> Result<Meta> {
-        let path = self.home.meta(name);
-        let bytes = read_file(&path).at("read", &path)?;
-        Meta::parse(&bytes).map_err(|error| Error::Damaged {
-            path,
+        let file = sys::open_without_waiting(&self.home.meta(name));
+        self.parsed(name, file)
+    }
+
+    fn parsed(&self, name: &ProcessName, file: io::Result<File>) -> Result<Meta> {
+        let mut first = [0; FIRST_PIECE];
+        let mut rest = Vec::new();
+        let path = || self.home.meta(name);
+        let bytes = file.and_then(|file| read_small(file, &mut first, &mut rest));
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(error).at("read", path()),
+        };
+        Meta::parse(bytes).map_err(|error| Error::Damaged {
+            path: path(),
             reason: error.to_string(),
         })
     }
@@ -149,7 +165,8 @@ impl ProcessStore {
     /// # Errors
     /// [`Error::Io`] where the directory cannot be read.
     pub fn records(&self) -> Result<Records> {
-        Ok(self.see(self.names()?, &|name, meta| (name, meta)))
+        let (directory, names) = self.names_in_directory()?;
+        Ok(self.see(directory.as_ref(), names, &|name, meta| (name, meta)))
     }
 
     /// What `see` makes of each record, on several cores where there are enough of them to be worth it, and what is
@@ -161,20 +178,21 @@ impl ProcessStore {
         &self,
         see: impl Fn(ProcessName, Meta) -> T + Sync,
     ) -> Result<(Vec<T>, Vec<Damage>)> {
-        let mut names = self.names()?;
+        let (directory, mut names) = self.names_in_directory()?;
+        let directory = directory.as_ref();
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = threads.min(names.len() / WORTH_A_THREAD).min(MOST_THREADS);
         if threads < 2 {
-            return Ok(self.see(names, &see));
+            return Ok(self.see(directory, names, &see));
         }
         let share = names.len().div_ceil(threads);
         Ok(std::thread::scope(|scope| {
             let mut others = Vec::new();
             while names.len() > share {
                 let part = names.split_off(names.len() - share);
-                others.push(scope.spawn(|| self.see(part, &see)));
+                others.push(scope.spawn(|| self.see(directory, part, &see)));
             }
-            let (mut seen, mut damaged) = self.see(names, &see);
+            let (mut seen, mut damaged) = self.see(directory, names, &see);
             for other in others {
                 let (more, worse) = other.join().unwrap_or_else(|panic| resume_unwind(panic));
                 seen.extend(more);
@@ -186,13 +204,20 @@ impl ProcessStore {
 
     fn see<T>(
         &self,
+        directory: Option<&File>,
         names: Vec<ProcessName>,
         see: &impl Fn(ProcessName, Meta) -> T,
     ) -> (Vec<T>, Vec<Damage>) {
         let mut seen = Vec::with_capacity(names.len());
         let mut damaged = Vec::new();
         for name in names {
-            match self.meta(&name) {
+            let file = match directory {
+                Some(directory) => {
+                    sys::open_without_waiting_in(directory.as_fd(), &format!("{name}.meta"))
+                }
+                None => sys::open_without_waiting(&self.home.meta(&name)),
+            };
+            match self.parsed(&name, file) {
                 Ok(meta) => seen.push(see(name, meta)),
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => damaged.push(Damage { name, error }),
@@ -491,19 +516,31 @@ fn remove_log(log: &Path) -> Result<()> {
     remove_file(log)
 }
 
-/// Reads a file that is nearly always small, in as few calls as that takes: a list reads a thousand of them.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = sys::open_without_waiting(path)?;
-    let mut first = [0; 4096];
-    let length = io::Read::read(&mut file, &mut first)?;
+/// Nearly every record and spec fits.
+const FIRST_PIECE: usize = 4096;
+
+/// Reads a file that is nearly always small, in as few calls as that takes: a list reads a thousand of them. What it
+/// holds is in `first`, or in `rest` where it is larger.
+fn read_small<'a>(
+    mut file: File,
+    first: &'a mut [u8; FIRST_PIECE],
+    rest: &'a mut Vec<u8>,
+) -> io::Result<&'a [u8]> {
+    let length = io::Read::read(&mut file, first)?;
     if length == 0 {
         sys::only_regular(&file)?;
     }
-    let mut bytes = first[..length].to_vec();
-    if length == first.len() {
-        io::Read::read_to_end(&mut file, &mut bytes)?;
+    if length < first.len() {
+        return Ok(&first[..length]);
     }
-    Ok(bytes)
+    rest.extend_from_slice(first);
+    io::Read::read_to_end(&mut file, rest)?;
+    Ok(rest)
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = sys::open_without_waiting(path)?;
+    Ok(read_small(file, &mut [0; FIRST_PIECE], &mut Vec::new())?.to_vec())
 }
 
 /// Removes a file; that it is not there is what was wanted.
