@@ -1,5 +1,7 @@
 //! What a person asked for: [`ProcessSpec`], and the words and units that its values are written in.
 
+pub mod care;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +15,11 @@ use crate::sys::Signal;
 use crate::sys::account::Account;
 use crate::sys::limits::Limit;
 use crate::text::Text;
+
+pub use care::{
+    CommandLine, HealthAction, HealthCheck, HealthSpec, Hook, Hooks, HttpCheck, Notice,
+    NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, Zone,
+};
 
 /// The namespace of a process that was given none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -115,6 +122,24 @@ pub struct ProcessSpec {
     /// Which of its variables are not the shell's.
     #[serde(default, skip_serializing_if = "Origins::is_empty")]
     pub origins: Origins,
+    /// When it counts as ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready: Option<Box<ReadySpec>>,
+    /// Whether it is healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Box<HealthSpec>>,
+    /// What is executed around it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks: Option<Box<Hooks>>,
+    /// Files whose changes restart it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Box<WatchSpec>>,
+    /// When it is started by the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Box<ScheduleSpec>>,
+    /// Who is told of what happens to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Notice>,
 }
 
 fn default_stop_signal() -> Signal {
@@ -166,6 +191,12 @@ impl ProcessSpec {
             limits: crate::sys::limits::current(),
             nice: crate::sys::limits::nice(),
             origins: Origins::default(),
+            ready: None,
+            health: None,
+            hooks: None,
+            watch: None,
+            schedule: None,
+            notify: Vec::new(),
         }
     }
 }

@@ -1,0 +1,606 @@
+//! What a person asked for besides running: when a process counts as ready and as healthy, what is executed around it, and
+//! what else starts it again or is told of it. All of it is optional, and costs nothing where it is not asked for.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{parse_duration, signal_name};
+use crate::error::{Error, Result};
+use crate::sys::Signal;
+use crate::text::Text;
+
+/// How long a process may take until it is ready, where nothing else is said: a minute, in milliseconds.
+pub const DEFAULT_READY_TIMEOUT_MS: u64 = 60_000;
+/// The time between two health checks, where nothing else is said, in milliseconds.
+pub const DEFAULT_HEALTH_INTERVAL_MS: u64 = 30_000;
+/// How long one health check may take, where nothing else is said, in milliseconds.
+pub const DEFAULT_HEALTH_TIMEOUT_MS: u64 = 5_000;
+/// How many health checks have to fail in a row, where nothing else is said.
+pub const DEFAULT_HEALTH_RETRIES: u32 = 3;
+/// How long a hook may take, where nothing else is said, in milliseconds.
+pub const DEFAULT_HOOK_TIMEOUT_MS: u64 = 30_000;
+/// How long it has to be quiet after a change until it acts, where nothing else is said, in milliseconds.
+pub const DEFAULT_DEBOUNCE_MS: u64 = 500;
+
+/// A command besides the program of a process: it gets the process's environment, directory, user and limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CommandLine {
+    /// A line for `/bin/sh -c`.
+    Line(Text),
+    /// Words that are executed as they are.
+    Words(Vec<Text>),
+}
+
+impl CommandLine {
+    /// In a person's words.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Line(line) => line.to_string_lossy().into_owned(),
+            Self::Words(words) => {
+                let words = crate::env::quote::quote_words(words.iter().map(Text::as_bytes));
+                String::from_utf8_lossy(&words).into_owned()
+            }
+        }
+    }
+}
+
+/// A request over HTTP, and the answer that is hoped for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpCheck {
+    /// The whole address, `http://` or `https://`.
+    pub url: String,
+    /// The method; GET where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The statuses that count as good; 200 to 399 where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<u16>,
+    /// What the body has to contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Whether any certificate will do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+}
+
+impl HttpCheck {
+    /// A GET of this address that is answered with 200 to 399.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] where that is no address of HTTP.
+    pub fn new(url: impl Into<String>) -> Result<Self> {
+        let url = url.into();
+        let rest = url
+            .strip_prefix("http://")
+            .or_else(|| url.strip_prefix("https://"));
+        let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next());
+        if host.is_none_or(str::is_empty) || url.contains(|c: char| c.is_whitespace()) {
+            let reason = format!("'{url}' is no address such as http://127.0.0.1:8080/health");
+            return Err(Error::bad_value("url", reason));
+        }
+        Ok(Self {
+            url,
+            method: None,
+            status: Vec::new(),
+            body: None,
+            insecure: false,
+        })
+    }
+}
+
+/// When a process counts as ready.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadySpec {
+    /// By what it is told.
+    pub check: ReadyCheck,
+    /// How long it may take from its start, in milliseconds; after that the run has failed.
+    #[serde(default = "default_ready_timeout")]
+    pub timeout_ms: u64,
+}
+
+fn default_ready_timeout() -> u64 {
+    DEFAULT_READY_TIMEOUT_MS
+}
+
+/// By what readiness is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReadyCheck {
+    /// Somebody of it listens on this TCP port; on its declared one where there is no number.
+    Port(Option<u16>),
+    /// An HTTP server answers.
+    Http(HttpCheck),
+    /// A line that it prints matches this regular expression.
+    Log(String),
+    /// A command, tried again and again, exits with status 0.
+    Command(CommandLine),
+    /// It says `READY=1`, as `sd_notify(3)` does.
+    Notify,
+    /// It writes a newline into this file descriptor, as s6 has it.
+    Fd(u16),
+}
+
+impl ReadySpec {
+    /// Readiness by `check`, within the usual time.
+    pub fn new(check: ReadyCheck) -> Self {
+        Self {
+            check,
+            timeout_ms: DEFAULT_READY_TIMEOUT_MS,
+        }
+    }
+}
+
+/// `port`, `port:5432`, `http://…`, `log:REGEX`, `cmd:COMMAND`, `notify`, `fd:3`.
+impl FromStr for ReadyCheck {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = |reason: String| Error::bad_value("--ready", reason);
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return HttpCheck::new(text).map(Self::Http);
+        }
+        match text.split_once(':') {
+            None if text == "port" => Ok(Self::Port(None)),
+            None if text == "notify" => Ok(Self::Notify),
+            Some(("port", number)) => port(number).map(|port| Self::Port(Some(port))),
+            Some(("log", pattern)) if !pattern.is_empty() => Self::log(pattern),
+            Some(("cmd" | "command", line)) if !line.trim().is_empty() => {
+                Ok(Self::Command(CommandLine::Line(line.into())))
+            }
+            Some(("fd", number)) => number
+                .parse()
+                .map_err(|_not_a_number| wrong(format!("'{number}' is no file descriptor")))
+                .and_then(Self::fd),
+            _ => Err(wrong(format!(
+                "'{text}' is none of port, port:N, http://…, log:REGEX, cmd:COMMAND, notify, fd:N"
+            ))),
+        }
+    }
+}
+
+impl ReadyCheck {
+    /// Readiness by a line that matches.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] where that is no regular expression.
+    pub fn log(pattern: &str) -> Result<Self> {
+        compile(pattern).map(|_| Self::Log(pattern.to_owned()))
+    }
+
+    /// Readiness by a file descriptor.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] for one that every program uses otherwise, or that hardly exists.
+    pub fn fd(number: u16) -> Result<Self> {
+        if (3..=255).contains(&number) {
+            return Ok(Self::Fd(number));
+        }
+        let reason = format!("{number} is none from 3 to 255");
+        Err(Error::bad_value("file descriptor", reason))
+    }
+}
+
+/// A regular expression of a bounded size, for lines of bytes.
+pub(crate) fn compile(pattern: &str) -> Result<regex::bytes::Regex> {
+    const LARGEST: usize = 1 << 20;
+    let built = regex::bytes::RegexBuilder::new(pattern)
+        .size_limit(LARGEST)
+        .build();
+    built.map_err(|error| {
+        // Its own words go over several lines, with a picture.
+        let reason = error.to_string();
+        let last = reason.lines().last().unwrap_or_default();
+        let last = last.trim_start_matches("error: ");
+        Error::bad_value("regular expression", format!("'{pattern}': {last}"))
+    })
+}
+
+fn port(text: &str) -> Result<u16> {
+    match text.parse() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(Error::bad_value(
+            "port",
+            format!("'{text}' is none from 1 to 65535"),
+        )),
+    }
+}
+
+/// Whether a process is healthy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthSpec {
+    /// By what it is told.
+    pub check: HealthCheck,
+    /// The time between the end of a check and the next one, in milliseconds.
+    #[serde(default = "default_health_interval")]
+    pub interval_ms: u64,
+    /// How long a check may take, in milliseconds; for a watchdog: how long it may be silent.
+    #[serde(default = "default_health_timeout")]
+    pub timeout_ms: u64,
+    /// How many checks have to fail in a row.
+    #[serde(default = "default_health_retries")]
+    pub retries: u32,
+    /// The time before the first check, in milliseconds; the interval where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_delay_ms: Option<u64>,
+    /// For so long after its start failures do not count until the first success, in milliseconds.
+    #[serde(default)]
+    pub start_period_ms: u64,
+    /// What becomes of one that is not.
+    #[serde(default)]
+    pub action: HealthAction,
+}
+
+fn default_health_interval() -> u64 {
+    DEFAULT_HEALTH_INTERVAL_MS
+}
+
+fn default_health_timeout() -> u64 {
+    DEFAULT_HEALTH_TIMEOUT_MS
+}
+
+fn default_health_retries() -> u32 {
+    DEFAULT_HEALTH_RETRIES
+}
+
+impl HealthSpec {
+    /// Health by `check`, at the usual times.
+    pub fn new(check: HealthCheck) -> Self {
+        Self {
+            check,
+            interval_ms: DEFAULT_HEALTH_INTERVAL_MS,
+            timeout_ms: DEFAULT_HEALTH_TIMEOUT_MS,
+            retries: DEFAULT_HEALTH_RETRIES,
+            initial_delay_ms: None,
+            start_period_ms: 0,
+            action: HealthAction::default(),
+        }
+    }
+}
+
+/// By what health is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthCheck {
+    /// An HTTP server answers.
+    Http(HttpCheck),
+    /// A TCP connection can be made.
+    Tcp {
+        /// To which host.
+        host: String,
+        /// To which port.
+        port: u16,
+    },
+    /// A command exits with status 0.
+    Command(CommandLine),
+    /// It says `WATCHDOG=1` in time, as `sd_notify(3)` does.
+    Watchdog,
+}
+
+/// `http://…`, `tcp:PORT`, `tcp:HOST:PORT`, `cmd:COMMAND`, `watchdog`.
+impl FromStr for HealthCheck {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return HttpCheck::new(text).map(Self::Http);
+        }
+        match text.split_once(':') {
+            None if text == "watchdog" => Ok(Self::Watchdog),
+            Some(("tcp", place)) => {
+                let place = place.trim_start_matches("//");
+                let (host, number) = place.rsplit_once(':').unwrap_or(("127.0.0.1", place));
+                Ok(Self::Tcp {
+                    host: host.trim_matches(['[', ']']).to_owned(),
+                    port: port(number)?,
+                })
+            }
+            Some(("cmd" | "command", line)) if !line.trim().is_empty() => {
+                Ok(Self::Command(CommandLine::Line(line.into())))
+            }
+            _ => Err(Error::bad_value(
+                "--health",
+                format!(
+                    "'{text}' is none of http://…, tcp:PORT, tcp:HOST:PORT, cmd:COMMAND, watchdog"
+                ),
+            )),
+        }
+    }
+}
+
+/// What becomes of a process that is not healthy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HealthAction {
+    /// Its run has failed: it is ended, and started again by the rules of restarts.
+    #[default]
+    Restart,
+    /// It is told, and nothing else.
+    Report,
+}
+
+/// `restart` or `report`.
+impl FromStr for HealthAction {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "restart" => Ok(Self::Restart),
+            "report" => Ok(Self::Report),
+            _ => Err(Error::bad_value(
+                "--health-action",
+                format!("'{text}' is neither restart nor report"),
+            )),
+        }
+    }
+}
+
+/// What is executed around a process. What they print goes into its log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hooks {
+    /// Before each start; where it fails, the start has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre_start: Option<Hook>,
+    /// When it runs; its failure is told, and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_start: Option<Hook>,
+    /// Before the signal that asks it to end; its failure is told, and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pre_stop: Option<Hook>,
+    /// When nothing of a run is left, however it ended; its failure is told, and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_stop: Option<Hook>,
+}
+
+impl Hooks {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One command around a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hook {
+    /// What is executed.
+    pub command: CommandLine,
+    /// How long it may take, in milliseconds; after that it is ended, and has failed.
+    #[serde(default = "default_hook_timeout")]
+    pub timeout_ms: u64,
+}
+
+fn default_hook_timeout() -> u64 {
+    DEFAULT_HOOK_TIMEOUT_MS
+}
+
+impl Hook {
+    /// A hook that may take the usual time.
+    pub fn new(command: CommandLine) -> Self {
+        Self {
+            command,
+            timeout_ms: DEFAULT_HOOK_TIMEOUT_MS,
+        }
+    }
+}
+
+/// Files whose changes restart a process. What `.gitignore` and its like name, and what is hidden, does not count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchSpec {
+    /// Files, directories or globs, from its working directory; all of that where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// What does not count, in the language of `.gitignore`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
+    /// How long it has to be quiet after a change until it acts, in milliseconds.
+    #[serde(default = "default_debounce")]
+    pub debounce_ms: u64,
+    /// The signal that it gets instead of a restart.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "optional_signal"
+    )]
+    pub signal: Option<Signal>,
+}
+
+fn default_debounce() -> u64 {
+    DEFAULT_DEBOUNCE_MS
+}
+
+mod optional_signal {
+    use super::{Signal, signal_name};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    struct Named(#[serde(with = "signal_name")] Signal);
+
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's `with` calls it so"
+    )]
+    pub(super) fn serialize<S: Serializer>(
+        signal: &Option<Signal>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match signal {
+            Some(signal) => signal_name::serialize(signal, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Signal>, D::Error> {
+        Ok(Option::<Named>::deserialize(deserializer)?.map(|named| named.0))
+    }
+}
+
+/// When a process is started by the clock: a task runs, a service is restarted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleSpec {
+    /// Five fields as `crontab(5)` has them, six with seconds first, or `@daily` and its like.
+    pub cron: String,
+    /// Which clock is meant.
+    #[serde(default)]
+    pub zone: Zone,
+}
+
+/// Which clock a schedule goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Zone {
+    /// That of this machine.
+    #[default]
+    Local,
+    /// Coordinated universal time.
+    Utc,
+}
+
+/// Who is told of what happens to a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// The events, by the names that they have in the history; [`Notice::USUAL`] where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<String>,
+    /// How.
+    pub to: NoticeTarget,
+}
+
+impl Notice {
+    /// What is told where nothing else is said: all that a person may have to do something about.
+    pub const USUAL: [&'static str; 7] = [
+        "launch-failed",
+        "backoff",
+        "gave-up",
+        "not-ready",
+        "unhealthy",
+        "hook-failed",
+        "resists",
+    ];
+
+    /// Whether this event is told.
+    pub fn wants(&self, event: &str) -> bool {
+        if self.on.is_empty() {
+            return Self::USUAL.contains(&event);
+        }
+        self.on.iter().any(|name| name == event || name == "all")
+    }
+}
+
+/// How somebody is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeTarget {
+    /// A command, with the event in `TSM_EVENT` and all of it as JSON on its standard input.
+    Command(CommandLine),
+    /// A POST of the event as JSON.
+    Webhook {
+        /// Where to.
+        url: String,
+        /// Headers besides.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        headers: Vec<(String, String)>,
+    },
+}
+
+/// A check with a time, as in `watchdog:10s`; for options.
+pub fn health_from_option(text: &str) -> Result<HealthSpec> {
+    if let Some(time) = text.strip_prefix("watchdog:") {
+        let mut spec = HealthSpec::new(HealthCheck::Watchdog);
+        spec.timeout_ms = parse_duration(time)?.as_millis() as u64;
+        return Ok(spec);
+    }
+    text.parse().map(HealthSpec::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_read_from_options() {
+        let ready = |text: &str| text.parse::<ReadyCheck>();
+        assert_eq!(ready("port").unwrap(), ReadyCheck::Port(None));
+        assert_eq!(ready("port:80").unwrap(), ReadyCheck::Port(Some(80)));
+        assert_eq!(ready("notify").unwrap(), ReadyCheck::Notify);
+        assert_eq!(ready("fd:3").unwrap(), ReadyCheck::Fd(3));
+        assert_eq!(
+            ready("log:listening on .*:").unwrap(),
+            ReadyCheck::Log("listening on .*:".to_owned())
+        );
+        assert!(matches!(
+            ready("http://[::1]:1/x").unwrap(),
+            ReadyCheck::Http(_)
+        ));
+        for text in [
+            "",
+            "port:0",
+            "log:",
+            "log:(",
+            "fd:2",
+            "http://",
+            "http:///x",
+            "ftp://x",
+            "cmd: ",
+        ] {
+            let error = ready(text).unwrap_err().to_string();
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+        let tcp = |host: &str, port| HealthCheck::Tcp {
+            host: host.to_owned(),
+            port,
+        };
+        let health = |text: &str| text.parse::<HealthCheck>();
+        assert_eq!(health("tcp:80").unwrap(), tcp("127.0.0.1", 80));
+        assert_eq!(health("tcp:[::1]:80").unwrap(), tcp("::1", 80));
+        assert_eq!(health("tcp://db:80").unwrap(), tcp("db", 80));
+        assert!(health("tcp:x").is_err() && health("nothing").is_err());
+        assert_eq!(
+            health_from_option("watchdog:1.5s").unwrap().timeout_ms,
+            1500
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_survives_json_and_little_is_enough() {
+        let watch = WatchSpec {
+            paths: vec!["src/**/*.js".to_owned()],
+            ignore: Vec::new(),
+            debounce_ms: 1,
+            signal: Some(Signal::HUP),
+        };
+        let json = serde_json::to_string(&watch).unwrap();
+        assert_eq!(
+            json,
+            r#"{"paths":["src/**/*.js"],"debounce_ms":1,"signal":"SIGHUP"}"#
+        );
+        assert_eq!(serde_json::from_str::<WatchSpec>(&json).unwrap(), watch);
+        assert_eq!(
+            serde_json::from_str::<WatchSpec>("{}").unwrap().signal,
+            None
+        );
+        let health: HealthSpec = serde_json::from_str(r#"{"check":"watchdog"}"#).unwrap();
+        assert_eq!(health, HealthSpec::new(HealthCheck::Watchdog));
+        let ready: ReadySpec = serde_json::from_str(r#"{"check":{"port":null}}"#).unwrap();
+        assert_eq!(ready, ReadySpec::new(ReadyCheck::Port(None)));
+        let hook: Hook = serde_json::from_str(r#"{"command":["a","b c"]}"#).unwrap();
+        assert_eq!(hook.command.in_words(), "a 'b c'");
+        let schedule: ScheduleSpec = serde_json::from_str(r#"{"cron":"@daily"}"#).unwrap();
+        assert_eq!(schedule.zone, Zone::Local);
+    }
+
+    #[test]
+    fn a_notice_is_of_what_it_names_or_of_what_is_usual() {
+        let mut notice = Notice {
+            on: Vec::new(),
+            to: NoticeTarget::Command(CommandLine::Line("x".into())),
+        };
+        assert!(notice.wants("unhealthy") && !notice.wants("started"));
+        notice.on = vec!["started".to_owned()];
+        assert!(!notice.wants("unhealthy") && notice.wants("started"));
+    }
+}
