@@ -22,6 +22,7 @@ mod fault_start;
 mod fault_stress;
 mod hook;
 mod hook_shells;
+mod init_system;
 mod isolation;
 mod logs;
 mod modes;

@@ -187,6 +187,29 @@ impl Home {
         }
     }
 
+    /// Refuses a home that another machine has in use: it is on a disk that several reach, or was copied.
+    ///
+    /// Who holds the lock writes the machine's id into it, and takes it out again when nothing of the home runs any more.
+    ///
+    /// # Errors
+    /// [`Error::UnsafeHome`].
+    pub fn check_machine(&self) -> Result<()> {
+        let written = fs::read_to_string(self.lock()).unwrap_or_default();
+        let (written, Some(own)) = (written.trim(), sys::machine_id()) else {
+            return Ok(());
+        };
+        if written.is_empty() || written == own {
+            return Ok(());
+        }
+        Err(Error::UnsafeHome {
+            path: self.root.clone(),
+            reason: format!(
+                "another machine has it in use (id {written}, this one is {own}); use a home of this machine (--home DIR), or, if that machine does not use it any more, rm {}",
+                self.lock().display()
+            ),
+        })
+    }
+
     /// `next_id`.
     pub fn next_id(&self) -> PathBuf {
         self.root.join("next_id")
@@ -215,6 +238,16 @@ impl Home {
     /// `processes/deleted.jsonl`: what was deleted since the last `save`.
     pub fn deleted(&self) -> PathBuf {
         self.processes().join("deleted.jsonl")
+    }
+
+    /// `startup/`: what start at boot needs.
+    pub fn startup(&self) -> PathBuf {
+        self.root.join("startup")
+    }
+
+    /// `startup/startup.json`: what `startup` installed.
+    pub fn startup_record(&self) -> PathBuf {
+        self.startup().join("startup.json")
     }
 
     /// `status.json`.
@@ -344,6 +377,25 @@ mod tests {
         assert_eq!(mode(&home.layout()), 0o600);
         set_mode(home.root(), 0o770).unwrap();
         assert!(matches!(home.prepare(), Err(Error::UnsafeHome { .. })));
+    }
+
+    #[test]
+    fn a_home_of_another_machine_is_refused_with_the_remedy() {
+        let Some(own) = sys::machine_id() else { return };
+        let parent = tempfile::tempdir().unwrap();
+        let home = Home::at(parent.path());
+        home.check_machine().unwrap();
+        for fine in ["", "\n", &own, &format!("{own}\n")] {
+            fs::write(home.lock(), fine).unwrap();
+            home.check_machine().unwrap();
+        }
+        fs::write(home.lock(), "0123456789abcdef0123456789abcdef\n").unwrap();
+        let told = home.check_machine().unwrap_err().to_string();
+        assert!(told.contains("another machine has it in use (id 0123456789abcdef"));
+        assert!(
+            told.ends_with(&format!("rm {}", home.lock().display())),
+            "{told}"
+        );
     }
 
     #[test]

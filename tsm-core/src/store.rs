@@ -3,7 +3,7 @@
 mod staged;
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -320,11 +320,38 @@ impl Writer {
     /// Takes the lock of a prepared home; `None` where another process has it.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::UnsafeHome`] where another machine has it.
     pub fn acquire(home: Home) -> Result<Option<Self>> {
+        home.check_machine()?;
         let path = home.lock();
-        let lock = sys::lock::acquire(&path).at("lock", &path)?;
-        Ok(lock.map(|lock| Self::with_lock(home, lock)))
+        let Some(lock) = sys::lock::acquire(&path).at("lock", &path)? else {
+            return Ok(None);
+        };
+        let writer = Self::with_lock(home, lock);
+        writer.sign(sys::machine_id().as_deref())?;
+        Ok(Some(writer))
+    }
+
+    /// Writes into the lock which machine has this home in use.
+    fn sign(&self, machine: Option<&str>) -> Result<()> {
+        let text = machine.map(|id| format!("{id}\n")).unwrap_or_default();
+        let mut file = &self.lock;
+        let mut write = || {
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(text.as_bytes())
+        };
+        write().at("write", self.home().lock())
+    }
+
+    /// Gives the lock back, whoever else holds a copy of its descriptor. `in_use`: something of this home runs on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn release(&self, in_use: bool) -> Result<()> {
+        let signed = if in_use { Ok(()) } else { self.sign(None) };
+        sys::lock::release(&self.lock).at("unlock", self.home().lock())?;
+        signed
     }
 
     /// With a lock that was handed over: a descriptor of `.lock` that holds it.

@@ -38,6 +38,17 @@ pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }
 
+/// The id of this machine (`machine-id(5)`); `None` where it has none, as in many containers.
+pub fn machine_id() -> Option<String> {
+    let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
+    let texts = files
+        .iter()
+        .filter_map(|file| std::fs::read_to_string(file).ok());
+    texts
+        .map(|text| text.trim().to_owned())
+        .find(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// Names this process for `ps` and `top` (`PR_SET_NAME`, at most 15 bytes).
 pub fn set_process_name(name: &std::ffi::CStr) {
     // A process that cannot be named works all the same.

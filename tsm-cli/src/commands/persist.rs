@@ -125,9 +125,14 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
     }
     let dump = from.clone().unwrap_or_else(|| context.home.dump());
     // What cannot be understood is told before anything is begun.
-    let plan = persist::preview(&context.store(), &dump, &mode)?;
-    if args.dry_run {
-        return show(context, &plan, args.json);
+    match persist::preview(&context.store(), &dump, &mode) {
+        Ok(plan) if args.dry_run => return show(context, &plan, args.json),
+        Ok(_) => {}
+        // Whoever starts this at every boot finds nothing to do at some of them.
+        Err(Error::NothingToResurrect { .. }) if mode.boot && has_manager() && !args.detach => {}
+        // After a crash services run, and want a supervisor whatever a dump says.
+        Err(error) if !goes_on() => return Err(error.into()),
+        Err(error) => complain(error),
     }
     let request = ResurrectRequest { from, mode };
     if args.detach {
@@ -147,6 +152,17 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
         )
         .into()),
     }
+}
+
+/// Whether an init system waits to hear from this process (`sd_notify(3)`).
+fn has_manager() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some_and(|socket| !socket.is_empty())
+}
+
+/// Whether the supervisor before died, so that its descriptors came to this process (`sd_listen_fds(3)`).
+fn goes_on() -> bool {
+    let own = std::process::id().to_string();
+    std::env::var_os("LISTEN_PID").is_some_and(|pid| pid == own.as_str())
 }
 
 fn show(context: &Context, plan: &[(ProcessName, Step)], json: bool) -> Outcome {

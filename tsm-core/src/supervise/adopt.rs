@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::launching::stream_kind;
 use super::machine::{Desired, Event, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
 use super::service::{Leader, LogEnd, Service, policy_of};
-use super::supervisor::{Supervisor, token};
+use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
@@ -39,10 +39,7 @@ impl Supervisor {
             self.rebuild(&damage.name, &damage.error, &mut inherited);
         }
         // What belongs to no record any more is kept by nobody.
-        for name in inherited
-            .into_keys()
-            .filter(|name| name.len() > 1 && name.as_bytes()[1].is_ascii_digit())
-        {
+        for name in inherited.into_keys().filter(|name| is_of_a_service(name)) {
             self.store.forget(&name);
         }
         if rebooted > 0 {
@@ -113,7 +110,7 @@ impl Supervisor {
     }
 
     /// Takes over one record. Returns whether it ran before a reboot and does not now.
-    fn adopt(
+    pub(super) fn adopt(
         &mut self,
         name: ProcessName,
         mut meta: Meta,

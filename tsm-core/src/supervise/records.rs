@@ -115,6 +115,7 @@ impl Supervisor {
         if self.status_at.is_some_and(|at| at <= now) {
             self.status_at = None;
             self.write_status();
+            self.tell_status();
             // After a change comes quiet: what it needed is given back.
             sys::trim_memory();
             sys::release_code();

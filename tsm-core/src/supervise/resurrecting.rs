@@ -115,7 +115,8 @@ impl Supervisor {
         dump: Option<Dump>,
         asked: Asked,
     ) -> Result<()> {
-        if dump.is_none() && self.services.is_empty() {
+        let is_boot = number == NOBODY && request.mode.boot;
+        if dump.is_none() && self.services.is_empty() && !is_boot {
             return Err(Error::NothingToResurrect {
                 home: self.writer.home().root().to_owned(),
             });
@@ -130,7 +131,11 @@ impl Supervisor {
             })
             .collect();
         let deleted = persist::deleted_since(self.writer.home());
-        let steps = persist::plan(&records, dump.as_ref(), &deleted, &request.mode);
+        let mut steps = persist::plan(&records, dump.as_ref(), &deleted, &request.mode);
+        if request.mode.boot && self.continues {
+            // What ended by itself since the boot, and was left so, has had its start.
+            steps.retain(|(name, step)| *step != Step::Start || !self.ended_by_itself(name));
+        }
         let names = steps.iter().map(|(name, _)| name.clone()).collect();
         let mut saved: Vec<Saved> = dump.map(|dump| dump.processes).unwrap_or_default();
         if number == NOBODY {
@@ -189,6 +194,15 @@ impl Supervisor {
         }
         self.end_resurrections();
         Ok(())
+    }
+
+    fn ended_by_itself(&self, name: &ProcessName) -> bool {
+        let rest = Phase::Resting(Rest::Stopped);
+        let service = self.services.values().find(|s| s.name == *name);
+        service.is_some_and(|service| {
+            let this_boot = service.meta.boot.as_deref() == Some(self.boot.as_str());
+            this_boot && service.machine.phase != rest
+        })
     }
 
     /// Whether records wait to be made from a dump.

@@ -134,6 +134,8 @@ pub(super) struct Supervisor {
     pub(super) unattributed: BTreeSet<sys::Identity>,
     pub(super) status_at: Option<Duration>,
     pub(super) retry_at: Option<Duration>,
+    /// It goes on where another supervisor of this boot was, which died or handed over.
+    pub(super) continues: bool,
 }
 
 /// Runs a supervisor until it ends; this process must have been made for it, or be in the foreground.
@@ -188,22 +190,32 @@ impl Supervisor {
         let mut log = WorkLog::open();
         options.home.prepare()?;
 
-        if options.foreground && store.keeper() == Keeper::Nobody {
+        if options.foreground {
             // Orphans of the services come to us; where that is refused, they go to init.
             let _ = sys::become_subreaper();
         }
-        let writer = match inherited.remove("lock") {
-            Some(lock) => Some(Writer::with_lock(options.home.clone(), File::from(lock))),
+        // A supervisor that ended well has given it back, and may have been followed by another one.
+        let kept = match inherited.remove("lock").map(File::from) {
+            Some(lock) if sys::lock::take(&lock).at("lock", options.home.lock())? => Some(lock),
+            _ => None,
+        };
+        let mut continues = kept.is_some();
+        let writer = match kept {
+            Some(lock) => Some(Writer::with_lock(options.home.clone(), lock)),
             None => Writer::acquire(options.home.clone())?,
         };
         let writer = match writer {
             Some(writer) => writer,
             None if options.foreground => {
+                continues = true;
                 let taken = super::handover::take_over(&options.home)?;
                 log.say(format_args!(
                     "took over from another supervisor, with {} descriptors",
                     taken.len()
                 ));
+                for (name, fd) in taken.iter().filter(|(name, _)| is_of_a_service(name)) {
+                    store.put(name, fd.as_fd());
+                }
                 inherited.extend(taken);
                 match inherited.remove("lock") {
                     Some(lock) => Writer::with_lock(options.home.clone(), File::from(lock)),
@@ -213,9 +225,11 @@ impl Supervisor {
             None => return Ok(None),
         };
         writer.remove_temporary_files()?;
-        let listener = match inherited.remove("socket") {
-            Some(listener) => listener,
-            None => listen(&options.home)?,
+        let kept = inherited.remove("socket").filter(|_| continues);
+        let listener = match kept {
+            // Without its file nobody finds it.
+            Some(listener) if options.home.socket().exists() => listener,
+            _ => listen(&options.home)?,
         };
         let signals = SignalSource::open(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])
             .doing("take signals")?;
@@ -287,6 +301,7 @@ impl Supervisor {
             unattributed: BTreeSet::new(),
             status_at: None,
             retry_at: None,
+            continues,
             options,
         };
         drop(own_limits);
@@ -316,13 +331,6 @@ impl Supervisor {
             let _ = std::io::stdout().flush();
             let _ = sys::fd::replace_stdio(1, self.null.as_fd());
         }
-    }
-
-    /// Tells an init system that what should run was launched, adopted, or failed to launch.
-    pub(super) fn announce_ready(&mut self) {
-        let running = self.services.values().filter(|s| s.live_pid().is_some());
-        let status = format!("READY=1\nSTATUS={} running", running.count());
-        self.store.notify(&status);
     }
 
     fn serve(&mut self) -> Result<u8> {
@@ -399,7 +407,7 @@ impl Supervisor {
     fn on_signal(&mut self, signal: Signal) {
         match signal {
             Signal::CHLD => self.reap_strangers(),
-            Signal::HUP => self.log.say("SIGHUP: nothing to read anew"),
+            Signal::HUP => self.reload(),
             _ if !self.options.foreground => {
                 self.log
                     .say(format_args!("{signal}: ending; the services stay up"));
@@ -416,7 +424,7 @@ impl Supervisor {
                     }
                 ));
                 self.ending = Ending::StopServices;
-                self.store.notify("STOPPING=1");
+                self.announce_stopping();
                 let ids: Vec<u32> = self.services.keys().copied().collect();
                 for id in ids {
                     self.step(id, Event::ShutDown { force: again });
@@ -463,20 +471,26 @@ impl Supervisor {
 
     /// Watches the keeper for room while something waits to be sent to it.
     fn watch_keeper(&mut self) {
-        if self.store.keeper() == Keeper::Guardian
-            && let Some(socket) = self.store.socket()
-        {
-            let interest = if self.store.is_backed_up() {
-                Interest::ReadWrite
-            } else {
-                Interest::Read
-            };
-            if interest != self.keeper_interest {
-                self.keeper_interest = interest;
-                // Nothing to be done where it fails: the queue is flushed with the next message, too.
-                let _ = self.poll.modify(socket, token(Kind::Keeper, 0), interest);
-            }
+        let Some(socket) = self.store.socket() else {
+            return;
+        };
+        let interest = if self.store.is_backed_up() {
+            Interest::ReadWrite
+        } else {
+            Interest::Read
+        };
+        if interest == self.keeper_interest {
+            return;
         }
+        self.keeper_interest = interest;
+        let token = token(Kind::Keeper, 0);
+        // Nothing to be done where it fails: the queue is flushed with the next message, too.
+        let _ = match (self.store.keeper(), interest) {
+            (Keeper::Guardian, _) => self.poll.modify(socket, token, interest),
+            // A service manager says nothing that could be read.
+            (_, Interest::ReadWrite) => self.poll.add(socket, token, interest),
+            _ => self.poll.remove(socket),
+        };
     }
 
     fn is_over(&mut self) -> bool {
@@ -518,11 +532,14 @@ impl Supervisor {
             self.log.say(error);
         }
         self.store.notify("STOPPING=1");
+        for name in ["lock", "socket"] {
+            self.store.forget(name);
+        }
         if self.ending != Ending::HandedOver {
-            // The guardian holds both a moment longer; the next supervisor need not wait for it. First the lock, then the
+            // The keeper holds both a moment longer; the next supervisor need not wait for it. First the lock, then the
             // socket: who finds no socket starts a supervisor, and that must get the lock.
-            let released =
-                sys::lock::release(self.writer.lock()).at("unlock", self.writer.home().lock());
+            let in_use = self.services.values().any(|s| s.live_pid().is_some());
+            let released = self.writer.release(in_use);
             let path = self.writer.home().socket();
             let removed = std::fs::remove_file(&path).at("remove", &path);
             for failed in [released.err(), removed.err()].into_iter().flatten() {
@@ -552,6 +569,11 @@ impl Supervisor {
             suggestion: crate::selector::suggestion(wanted, known),
         }
     }
+}
+
+/// Whether a descriptor of the store is a service's: a letter for what it is, and the id.
+pub(super) fn is_of_a_service(name: &str) -> bool {
+    name.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
 }
 
 /// Makes the control socket; what a dead supervisor left behind is replaced in one step.
