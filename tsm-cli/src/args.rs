@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use tsm_core::name::ProcessName;
-use tsm_core::spec::{RestartPolicy, parse_duration};
+use tsm_core::spec::{CpuShare, RestartPolicy, ServiceLimits, parse_duration, parse_size};
 use tsm_core::sys::Signal;
 
 const STYLES: Styles = Styles::styled()
@@ -71,6 +71,11 @@ pub(crate) enum Command {
     /// Stop and remove all files; asks on a terminal where a glob or `all` is meant
     #[command(visible_alias = "rm", alias = "del")]
     Delete(DeleteArgs),
+    /// Send a signal to main processes, as `tsm signal api HUP`
+    #[command(alias = "sendsignal")]
+    Signal(SignalArgs),
+    /// Ask processes to read their configuration anew: SIGHUP, or their --reload-signal
+    Reload(SelectArgs),
     /// All processes
     #[command(visible_alias = "ls", alias = "ps")]
     List(ListArgs),
@@ -151,6 +156,11 @@ pub(crate) struct StartArgs {
     /// How long a stop waits before SIGKILL [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) stop_timeout: Option<Duration>,
+    /// The signal by which `tsm reload` asks it to read its configuration anew [default: HUP]
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) reload_signal: Option<Signal>,
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
     /// A label to select it by, as @NAME
     #[arg(long, value_name = "NAME")]
     pub(crate) namespace: Option<ProcessName>,
@@ -181,6 +191,13 @@ impl StartArgs {
             ("--max-restarts", self.max_restarts.is_some()),
             ("--stop-signal", self.stop_signal.is_some()),
             ("--stop-timeout", self.stop_timeout.is_some()),
+            ("--reload-signal", self.reload_signal.is_some()),
+            ("--max-memory", self.limits.max_memory.is_some()),
+            ("--max-cpu", self.limits.max_cpu.is_some()),
+            ("--tasks", self.limits.tasks.is_some()),
+            ("--nofile", self.limits.nofile.is_some()),
+            ("--nice", self.limits.nice.is_some()),
+            ("--oom-score-adj", self.limits.oom_score_adj.is_some()),
             ("--namespace", self.namespace.is_some()),
             ("--user", self.user.is_some()),
         ];
@@ -188,6 +205,42 @@ impl StartArgs {
             .into_iter()
             .find(|(_, given)| *given)
             .map(|(option, _)| option)
+    }
+}
+
+/// What a service may use.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LimitArgs {
+    /// Memory of all its processes, such as 512M: above that it is ended as a failure
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_memory: Option<u64>,
+    /// CPU time in cores, such as 1.5 or 50%; only where it has a cgroup of its own
+    #[arg(long, value_name = "CORES")]
+    pub(crate) max_cpu: Option<CpuShare>,
+    /// Processes and threads
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tasks: Option<u32>,
+    /// Open files of each of its processes
+    #[arg(long, value_name = "N")]
+    pub(crate) nofile: Option<u64>,
+    /// Its nice value, from -20 (first) to 19 (last)
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..20))]
+    pub(crate) nice: Option<i32>,
+    /// How soon the kernel's OOM killer takes it, from -1000 (never) to 1000 (first)
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    pub(crate) oom_score_adj: Option<i32>,
+}
+
+impl LimitArgs {
+    pub(crate) fn to_limits(&self) -> ServiceLimits {
+        ServiceLimits {
+            memory: self.max_memory,
+            cpu: self.max_cpu,
+            tasks: self.tasks,
+            nofile: self.nofile,
+            nice: self.nice,
+            oom_score_adj: self.oom_score_adj,
+        }
     }
 }
 
@@ -316,6 +369,22 @@ pub(crate) struct StopArgs {
     /// SIGKILL at once
     #[arg(short, long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SignalArgs {
+    /// A name, an ID, a glob, @NAMESPACE or `all`
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selectors: Vec<String>,
+    /// HUP, SIGUSR1, 10 …
+    #[arg(value_name = "SIGNAL", required = true)]
+    pub(crate) signal: Signal,
+    /// To the whole process group
+    #[arg(short, long)]
+    pub(crate) group: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -110,6 +110,14 @@ pub enum Error {
         /// The exact reason.
         reason: String,
     },
+    /// A signal for what does not run.
+    #[error("'{name}' does not run ({state}); 'tsm start {name}' starts it")]
+    NotRunning {
+        /// The process.
+        name: String,
+        /// What it is doing.
+        state: String,
+    },
     /// Processes that not even SIGKILL ends.
     #[error(
         "'{name}' does not end: {members}; they resist SIGKILL (uninterruptible?) and are still watched"
@@ -231,6 +239,7 @@ impl Error {
             Self::Reported { kind, .. } => *kind,
             Self::CannotStart { .. }
             | Self::LaunchFailed { .. }
+            | Self::NotRunning { .. }
             | Self::Logs(_)
             | Self::Overtaken { .. }
             | Self::Io { .. }

@@ -90,6 +90,13 @@ pub enum EventKind {
         /// The variables that are new, other, or gone.
         names: Vec<String>,
     },
+    /// A person or program sent it a signal.
+    Signalled {
+        /// Which, by name.
+        signal: String,
+        /// Who asked.
+        by: String,
+    },
     /// Nothing of it is left.
     Stopped,
     /// Something of it does not end.

@@ -102,15 +102,25 @@ pub fn prepare(
         shell_fallback: spec.program.shell_fallback,
         directory: c_string("the working directory", spec.cwd.as_bytes())?,
         umask: spec.umask,
-        limits: spec
-            .limits
-            .iter()
-            .copied()
+        limits: rlimits_of(spec)
             .filter(|limit| !own_limits.contains(limit))
             .collect(),
         nice: spec.nice.filter(|_| spec.nice != limits::nice()),
+        insisted_nice: spec.limits.nice,
+        oom_score_adj: spec
+            .limits
+            .oom_score_adj
+            .map(|adj| c_string("the OOM score", adj.to_string().as_bytes()))
+            .transpose()?,
         account: spec.user.clone(),
     })
+}
+
+/// The shell's limits, with what a person said in the place of the shell's.
+fn rlimits_of(spec: &ProcessSpec) -> impl Iterator<Item = Limit> {
+    let files = spec.limits.nofile.map(limits::open_files);
+    let kept = move |limit: &&Limit| files.is_none_or(|f| f.resource != limit.resource);
+    spec.rlimits.iter().filter(kept).copied().chain(files)
 }
 
 /// The directories of the snapshot's PATH, in their order; an empty one is the working directory.
@@ -144,7 +154,20 @@ pub fn failure_in_words(
                 spec.cwd.to_string_lossy()
             )
         }
-        LaunchStep::Limits => format!("cannot set its resource limits: {system}"),
+        LaunchStep::Limits => match spec.limits.nofile {
+            Some(files) => format!(
+                "cannot limit its open files to {files}: {system}; only root may go above the hard limit ('ulimit -Hn')"
+            ),
+            None => format!("cannot set its resource limits: {system}"),
+        },
+        LaunchStep::Nice => format!(
+            "cannot give it the nice value {}: {system}; only root may go below that of the supervisor",
+            spec.limits.nice.unwrap_or(0)
+        ),
+        LaunchStep::OomScore => format!(
+            "cannot set its OOM score to {}: {system}; only root may lower it",
+            spec.limits.oom_score_adj.unwrap_or(0)
+        ),
         LaunchStep::User => {
             let user = spec
                 .user

@@ -1,6 +1,7 @@
 //! What a person asked for: [`ProcessSpec`], and the words and units that its values are written in.
 
 pub mod care;
+mod limits;
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,6 +21,7 @@ pub use care::{
     CommandLine, HealthAction, HealthCheck, HealthSpec, Hook, Hooks, HttpCheck, Notice,
     NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, Zone,
 };
+pub use limits::{CpuShare, Daemon, ServiceLimits, parse_size};
 
 /// The namespace of a process that was given none.
 pub const DEFAULT_NAMESPACE: &str = "default";
@@ -104,8 +106,11 @@ pub struct ProcessSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_restarts: Option<u32>,
     /// The signal that asks it to end.
-    #[serde(default = "default_stop_signal", with = "signal_name")]
+    #[serde(default = "default_stop_signal")]
     pub stop_signal: Signal,
+    /// The signal that `reload` sends to its main process; SIGHUP where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_signal: Option<Signal>,
     /// How long a stop waits before SIGKILL, in milliseconds.
     pub stop_timeout_ms: u64,
     /// The user that it runs as, where not the supervisor's own.
@@ -113,9 +118,19 @@ pub struct ProcessSpec {
     pub user: Option<Account>,
     /// File-mode creation mask, as at the first start.
     pub umask: u32,
-    /// Resource limits, as at the first start.
-    #[serde(default)]
-    pub limits: Vec<Limit>,
+    /// Resource limits (`getrlimit(2)`) of the shell, as at the first start.
+    #[serde(default, rename = "limits")]
+    pub rlimits: Vec<Limit>,
+    /// What it may use, as a person said.
+    #[serde(
+        default,
+        rename = "service_limits",
+        skip_serializing_if = "ServiceLimits::is_empty"
+    )]
+    pub limits: ServiceLimits,
+    /// How it is followed, where it puts itself into the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub daemon: Option<Daemon>,
     /// Its nice value, from -20 (first) to 19 (last), as at the first start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nice: Option<i32>,
@@ -146,30 +161,6 @@ fn default_stop_signal() -> Signal {
     Signal::TERM
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `with` calls it by reference"
-)]
-mod signal_name {
-    use super::Signal;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(
-        signal: &Signal,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(signal)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Signal, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
-    }
-}
-
 impl ProcessSpec {
     /// A spec with the defaults of a fresh start: restarted on failure, stopped by SIGTERM within 10 s, this process's
     /// umask and limits.
@@ -185,10 +176,13 @@ impl ProcessSpec {
             restart: RestartPolicy::default(),
             max_restarts: None,
             stop_signal: Signal::TERM,
+            reload_signal: None,
             stop_timeout_ms: DEFAULT_STOP_TIMEOUT.as_millis() as u64,
             user: None,
             umask: crate::sys::umask(),
-            limits: crate::sys::limits::current(),
+            rlimits: crate::sys::limits::current(),
+            limits: ServiceLimits::default(),
+            daemon: None,
             nice: crate::sys::limits::nice(),
             origins: Origins::default(),
             ready: None,

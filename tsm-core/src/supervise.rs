@@ -27,6 +27,7 @@ mod requests;
 mod resurrecting;
 mod service;
 mod shells;
+mod signalling;
 mod supervisor;
 mod updating;
 mod worklog;

@@ -243,6 +243,8 @@ fn ask(client: &Client, verb: Verb, id: u32, name: &str) -> Result<String, Strin
         Verb::Restart => "restarted",
         Verb::Delete => "deleted",
         Verb::Update => "updated",
+        Verb::Signal => "signalled",
+        Verb::Reload => "asked to reload",
     };
     let mut told = Vec::new();
     for outcome in outcomes {

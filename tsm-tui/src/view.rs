@@ -338,6 +338,8 @@ fn last_line(model: &Model, width: u16) -> Line<'static> {
             Verb::Restart => "restarting",
             Verb::Delete => "deleting",
             Verb::Update => "updating",
+            Verb::Signal => "signalling",
+            Verb::Reload => "reloading",
         };
         return Line::raw(format!("{doing} {name} …"));
     }

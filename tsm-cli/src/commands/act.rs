@@ -9,9 +9,10 @@ use tsm_core::control::{self, ActOptions, Reply, Verb};
 use tsm_core::env::{EnvUpdate, Snapshot};
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::selector::Selector;
+use tsm_core::sys::Signal;
 
 use crate::app::{Context, Failure, Outcome};
-use crate::args::{DeleteArgs, RestartArgs, SelectArgs};
+use crate::args::{DeleteArgs, RestartArgs, SelectArgs, SignalArgs};
 use crate::commands::variables;
 use crate::output::{self, complain};
 use crate::words;
@@ -27,7 +28,7 @@ pub(crate) fn stop(context: &Context, select: SelectArgs, force: bool) -> Outcom
         &select.into_selectors(),
         ActOptions {
             force,
-            keep_logs: false,
+            ..ActOptions::default()
         },
         json,
     )
@@ -65,9 +66,30 @@ pub(crate) fn delete(context: &Context, args: DeleteArgs) -> Outcome {
         Verb::Delete,
         &selectors,
         ActOptions {
-            force: false,
             keep_logs: args.keep_logs,
+            ..ActOptions::default()
         },
+        json,
+    )
+}
+
+pub(crate) fn signal(context: &Context, args: SignalArgs) -> Outcome {
+    let options = ActOptions {
+        signal: Some(args.signal),
+        group: args.group,
+        ..ActOptions::default()
+    };
+    act(context, Verb::Signal, &args.selectors, options, args.json)
+}
+
+pub(crate) fn reload(context: &Context, select: SelectArgs) -> Outcome {
+    let json = select.json;
+    let selectors = select.into_selectors();
+    act(
+        context,
+        Verb::Reload,
+        &selectors,
+        ActOptions::default(),
         json,
     )
 }
@@ -142,6 +164,7 @@ pub(crate) fn act_with(
         progress.end();
     }
     let (outcomes, notices) = acted?;
+    let signal = options.signal;
     if json {
         output::json(&outcomes)?;
     }
@@ -155,7 +178,7 @@ pub(crate) fn act_with(
                 .output
                 .remark(format_args!("'{}' {note}", outcome.name));
         } else if !json {
-            tell(context, verb, outcome)?;
+            tell(context, verb, signal, outcome)?;
         }
     }
     if outcomes.is_empty() && !json {
@@ -167,7 +190,12 @@ pub(crate) fn act_with(
     worst.map_or(Ok(()), |kind| Err(Failure::Told(kind)))
 }
 
-fn tell(context: &Context, verb: Verb, outcome: &control::Outcome) -> io::Result<()> {
+fn tell(
+    context: &Context,
+    verb: Verb,
+    signal: Option<Signal>,
+    outcome: &control::Outcome,
+) -> io::Result<()> {
     let control::Outcome { id, name, .. } = outcome;
     let pid = outcome
         .pid
@@ -193,6 +221,13 @@ fn tell(context: &Context, verb: Verb, outcome: &control::Outcome) -> io::Result
         Verb::Delete => context
             .output
             .fact(format_args!("Process deleted: {name} (ID: {id})")),
+        Verb::Signal => context.output.fact(format_args!(
+            "{} sent: {name} (PID: {pid}, ID: {id})",
+            signal.unwrap_or(Signal::HUP)
+        )),
+        Verb::Reload => context.output.fact(format_args!(
+            "Process asked to reload: {name} (PID: {pid}, ID: {id})"
+        )),
     }
 }
 

@@ -10,9 +10,9 @@ use tsm_core::error::Error;
 use tsm_core::home::Home;
 use tsm_core::launch::{self, ShellUse};
 use tsm_core::name::ProcessName;
-use tsm_core::spec::ProcessSpec;
+use tsm_core::spec::{ProcessSpec, ServiceLimits};
 use tsm_core::store::ProcessStore;
-use tsm_core::sys::clock;
+use tsm_core::sys::{Signal, clock};
 use tsm_core::view::ProcessView;
 
 use unusual::{LimitView, limit_views, unusual};
@@ -36,6 +36,8 @@ struct Info<'a> {
     umask: Option<String>,
     nice: Option<i32>,
     limits: Vec<LimitView>,
+    service_limits: Option<ServiceLimits>,
+    reload_signal: Option<String>,
     #[serde(skip)]
     spec: Option<&'a ProcessSpec>,
     program: Option<Vec<String>>,
@@ -108,6 +110,8 @@ fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -
         umask: spec.map(|spec| format!("{:04o}", spec.umask)),
         nice: spec.and_then(|spec| spec.nice),
         limits: spec.map(limit_views).unwrap_or_default(),
+        service_limits: spec.map(|spec| spec.limits),
+        reload_signal: spec.map(|spec| spec.reload_signal.unwrap_or(Signal::HUP).to_string()),
         spec,
         program: spec.map(|spec| {
             spec.program

@@ -130,6 +130,8 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
     if let Some(timeout) = args.stop_timeout {
         spec.stop_timeout_ms = timeout.as_millis() as u64;
     }
+    spec.reload_signal = args.reload_signal;
+    spec.limits = args.limits.to_limits();
     if let Some(namespace) = &args.namespace {
         namespace.as_str().clone_into(&mut spec.namespace);
     }

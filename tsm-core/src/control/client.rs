@@ -133,7 +133,7 @@ impl Client {
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
         let ports = match verb {
             Verb::Start => self.ports_to_start(selectors)?,
-            Verb::Stop | Verb::Restart | Verb::Delete | Verb::Update => Vec::new(),
+            _ => Vec::new(),
         };
         let replaced = update
             .as_ref()

@@ -10,6 +10,7 @@ use crate::name::ProcessName;
 use crate::persist;
 use crate::probe::CpuSample;
 use crate::spec::ProcessSpec;
+use crate::sys::Signal;
 
 /// Version of the protocol. A supervisor answers requests of its own version and refuses newer ones by name.
 pub const PROTOCOL: u32 = 1;
@@ -148,6 +149,10 @@ pub enum Verb {
     Delete,
     /// Change their environments, for their next start.
     Update,
+    /// Send a signal to their main processes, or to these and all of their process groups.
+    Signal,
+    /// Send them the signal that asks them to read their configuration anew.
+    Reload,
 }
 
 /// How.
@@ -159,6 +164,12 @@ pub struct ActOptions {
     /// Leave the logs of what is deleted.
     #[serde(default)]
     pub keep_logs: bool,
+    /// The signal of [`Verb::Signal`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signal: Option<Signal>,
+    /// To the whole process group.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group: bool,
 }
 
 /// Do something with processes that exist.

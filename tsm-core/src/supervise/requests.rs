@@ -418,6 +418,9 @@ impl Supervisor {
                 )
             }
             Verb::Update => return self.settle(number, id, None, None),
+            Verb::Signal | Verb::Reload => {
+                return self.signal_on(number, id, act, asked, by_the_way);
+            }
             Verb::Delete => {
                 service.keep_logs = act.options.keep_logs;
                 (Event::Delete, EventKind::StopRequested { by }, None)

@@ -102,6 +102,15 @@ pub fn name(resource: u32) -> &'static str {
     NAMES.get(resource as usize).copied().unwrap_or("?")
 }
 
+/// A limit of open files, soft and hard.
+pub fn open_files(number: u64) -> Limit {
+    Limit {
+        resource: libc::RLIMIT_NOFILE,
+        soft: number,
+        hard: number,
+    }
+}
+
 /// Raises the soft limit of open files to the hard one. Returns the limit as it is then.
 pub fn raise_open_files() -> io::Result<u64> {
     let limit = get(libc::RLIMIT_NOFILE).ok_or_else(io::Error::last_os_error)?;

@@ -87,6 +87,21 @@ impl FromStr for Signal {
 /// A program does not die of it by chance, so a death by it during a start means: it never ran.
 pub const NEVER_EXECUTED: i32 = 63;
 
+/// In files and messages a signal is its name.
+impl serde::Serialize for Signal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Signal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 /// Signals taken from a descriptor instead of by handlers (`signalfd(2)`). They stay blocked in this process.
 #[derive(Debug)]
 pub struct SignalSource(SignalFd);

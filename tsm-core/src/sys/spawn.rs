@@ -36,8 +36,12 @@ pub struct Launch {
     pub umask: u32,
     /// Limits that differ from those of the supervisor.
     pub limits: Vec<Limit>,
-    /// The nice value, where it differs from that of the supervisor.
+    /// The nice value, where it differs from that of the supervisor; what may not be is left as it is.
     pub nice: Option<i32>,
+    /// The nice value without which it is not to run.
+    pub insisted_nice: Option<i32>,
+    /// What goes into its `/proc/self/oom_score_adj`.
+    pub oom_score_adj: Option<CString>,
     /// The user to become, where not the supervisor's own.
     pub account: Option<Account>,
 }
@@ -56,6 +60,10 @@ pub enum LaunchStep {
     Execute = 4,
     /// Making the session or the standard descriptors.
     SetUp = 5,
+    /// Setting the nice value.
+    Nice = 6,
+    /// Setting the OOM score.
+    OomScore = 7,
 }
 
 /// What a child reports that could not execute its program.
@@ -184,6 +192,11 @@ pub fn fork_held(
         child: ManuallyDrop::new(child),
         stack: ManuallyDrop::new(stack),
     };
+    // The kernel gives the OOM score of a process to all that share its memory, so that this child may not.
+    let shared = match memory.child.launch.oom_score_adj {
+        Some(_) => 0,
+        None => libc::CLONE_VM,
+    };
     let argument: *const ChildSetUp = &raw const **memory.child;
     let top = memory.stack.as_mut_ptr_range().end;
     // SAFETY: the stack is ours and aligned to 16 bytes; it and what the child reads stay where they are until the child has
@@ -192,7 +205,7 @@ pub fn fork_held(
         libc::clone(
             enter,
             top.cast(),
-            libc::CLONE_VM | libc::SIGCHLD,
+            shared | libc::SIGCHLD,
             argument.cast_mut().cast(),
         )
     };
@@ -290,6 +303,18 @@ impl ChildSetUp {
             // that runs late is better than none.
             raw::set_nice(nice);
         }
+        if let Some(nice) = self.launch.insisted_nice {
+            let done = raw::set_nice(nice);
+            if done < 0 {
+                self.fail(LaunchStep::Nice, done);
+            }
+        }
+        if let Some(score) = &self.launch.oom_score_adj {
+            let done = raw::write_file(c"/proc/self/oom_score_adj", score.to_bytes());
+            if done < 0 {
+                self.fail(LaunchStep::OomScore, done);
+            }
+        }
         if let Some(account) = &self.launch.account {
             let done = raw::become_user(&account.groups, account.uid, account.gid);
             if done < 0 {
@@ -350,6 +375,8 @@ fn parse_report(bytes: &[u8]) -> Option<LaunchFailure> {
         2 => LaunchStep::Limits,
         3 => LaunchStep::User,
         4 => LaunchStep::Execute,
+        6 => LaunchStep::Nice,
+        7 => LaunchStep::OomScore,
         _ => LaunchStep::SetUp,
     };
     let errno = i32::from_ne_bytes(bytes.get(4..8)?.try_into().ok()?);

@@ -1,8 +1,10 @@
 //! What a process has of its shell besides variables: umask, nice value, resource limits.
 
 use serde::Serialize;
-use tsm_core::spec::ProcessSpec;
+use tsm_core::spec::{ProcessSpec, ServiceLimits};
 use tsm_core::sys::limits::{self, Limit};
+
+use crate::words;
 
 /// A resource limit as at the first start; `null` is unlimited.
 #[derive(Serialize)]
@@ -19,7 +21,7 @@ pub(super) fn limit_views(spec: &ProcessSpec) -> Vec<LimitView> {
         soft: value(limit.soft),
         hard: value(limit.hard),
     };
-    spec.limits.iter().map(view).collect()
+    spec.rlimits.iter().map(view).collect()
 }
 
 /// What of umask, nice value and limits is not as a system gives it to everybody.
@@ -33,13 +35,20 @@ pub(super) fn unusual(spec: Option<&ProcessSpec>) -> Vec<(&'static str, String)>
     if let Some(nice) = spec.nice.filter(|nice| *nice != 0) {
         lines.push(("Nice", nice.to_string()));
     }
+    if let Some(signal) = spec.reload_signal {
+        lines.push(("Reload", signal.to_string()));
+    }
+    let own = in_words(&spec.limits);
+    if !own.is_empty() {
+        lines.push(("Held to", own));
+    }
     let usual = limits::of_init();
     let words = |value: u64| match value {
         u64::MAX => "unlimited".to_owned(),
         value => value.to_string(),
     };
     let others: Vec<String> = spec
-        .limits
+        .rlimits
         .iter()
         .filter(|limit| {
             usual
@@ -62,4 +71,21 @@ pub(super) fn unusual(spec: Option<&ProcessSpec>) -> Vec<(&'static str, String)>
         lines.push(("Limits", others.join(", ")));
     }
     lines
+}
+
+/// What a person limited.
+fn in_words(limits: &ServiceLimits) -> String {
+    let all = [
+        limits
+            .memory
+            .map(|bytes| format!("{} of memory", words::size(bytes))),
+        limits.cpu.map(|share| format!("{share} of a core")),
+        limits.tasks.map(|tasks| format!("{tasks} tasks")),
+        limits.nofile.map(|files| format!("{files} open files")),
+        limits.nice.map(|nice| format!("nice value {nice}")),
+        limits
+            .oom_score_adj
+            .map(|score| format!("OOM score {score}")),
+    ];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

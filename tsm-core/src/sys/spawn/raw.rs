@@ -141,7 +141,21 @@ pub(super) fn write(fd: RawFd, bytes: &[u8]) -> isize {
 }
 
 pub(super) fn open_to_read(path: &CStr) -> isize {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    open(path, libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK)
+}
+
+/// Writes all of `bytes`, in one call, into a file that is there.
+pub(super) fn write_file(path: &CStr, bytes: &[u8]) -> isize {
+    let file = open(path, libc::O_WRONLY | libc::O_CLOEXEC);
+    if file < 0 {
+        return file;
+    }
+    let written = write(file as RawFd, bytes);
+    close_range(file as RawFd, file as RawFd);
+    written
+}
+
+fn open(path: &CStr, flags: i32) -> isize {
     // SAFETY: the path ends with a zero byte.
     unsafe {
         call(
@@ -195,10 +209,10 @@ pub(super) fn become_user(groups: &[u32], uid: u32, gid: u32) -> isize {
     unsafe { call(libc::SYS_setresuid, uid, uid, uid, 0) }
 }
 
-pub(super) fn set_nice(nice: i32) {
+pub(super) fn set_nice(nice: i32) -> isize {
     let (which, own) = (libc::PRIO_PROCESS as usize, 0);
     // SAFETY: no pointers.
-    unsafe { call(libc::SYS_setpriority, which, own, nice as usize, 0) };
+    unsafe { call(libc::SYS_setpriority, which, own, nice as usize, 0) }
 }
 
 pub(super) fn umask(mask: u32) {

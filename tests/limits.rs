@@ -1,0 +1,93 @@
+//! Limits that a service is held to.
+
+use crate::bed::{Bed, is_root};
+
+/// What a service says of itself.
+const TELL: &str =
+    "ulimit -n; ulimit -Hn; ps -o ni= -p $$; cat /proc/self/oom_score_adj; echo told; sleep 100000";
+
+#[test]
+fn open_files_nice_value_and_oom_score_are_set() {
+    let bed = Bed::new();
+    let options = [
+        "start",
+        "--name",
+        "a",
+        "--nofile",
+        "123",
+        "--nice",
+        "7",
+        "--oom-score-adj",
+        "321",
+        "--",
+        "sh",
+        "-c",
+        TELL,
+    ];
+    bed.tsm(options).ok();
+    let log = bed.wait_log("a.out", "told\n");
+    let words: Vec<&str> = log.split_whitespace().collect();
+    assert_eq!(words, ["123", "123", "7", "321", "told"]);
+    // The supervisor keeps its own.
+    let supervisor = bed.supervisor_pid().unwrap();
+    let score = std::fs::read_to_string(format!("/proc/{supervisor}/oom_score_adj")).unwrap();
+    assert_ne!(score.trim(), "321");
+    let limits = &bed.info("a")["service_limits"];
+    assert_eq!(
+        *limits,
+        serde_json::json!({"nofile": 123, "nice": 7, "oom_score_adj": 321})
+    );
+    let told = bed.tsm(["info", "a"]).ok().stdout;
+    assert!(
+        told.contains("\nHeld to: 123 open files, nice value 7, OOM score 321\n"),
+        "{told}"
+    );
+    // They hold after a crash and for a supervisor that adopts it, too.
+    bed.crash("a");
+    let log = bed.wait_log("a.out", "told\n123");
+    assert!(log.starts_with("123\n123\n"), "{log}");
+}
+
+#[test]
+fn what_may_not_be_set_is_said_before_anything_runs() {
+    let bed = Bed::new();
+    let bad = [
+        (
+            "--max-memory",
+            "lots",
+            "'lots' is none; write 256K, 4M or 1G",
+        ),
+        ("--max-cpu", "0", "write 1.5 (cores) or 50%"),
+        ("--tasks", "0", "0 is not in"),
+        ("--nice", "20", "20 is not in"),
+        ("--oom-score-adj", "-1001", "-1001 is not in"),
+    ];
+    for (option, value, words) in bad {
+        let told = bed.tsm(["start", option, value, "--", "true"]).exits(2);
+        assert!(told.stderr.contains(words), "{option}: {}", told.stderr);
+    }
+    if !is_root() {
+        return;
+    }
+    bed.open_to_others();
+    let script = bed.script("a.sh", "#!/bin/sh\nsleep 100000\n");
+    let script = script.to_str().unwrap();
+    let told = bed
+        .tsm([
+            "start",
+            "--name",
+            "b",
+            "--nofile",
+            "99999999999",
+            "--",
+            script,
+        ])
+        .exits(1);
+    assert!(
+        told.message()
+            .starts_with("cannot start 'b': cannot limit its open files to 99999999999: "),
+        "{}",
+        told.stderr
+    );
+    assert!(bed.names().is_empty());
+}
