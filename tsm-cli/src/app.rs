@@ -201,7 +201,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Kill(args) => commands::act::stop(&context("kill")?, args, true),
         Command::Restart(args) => commands::act::restart(&context("restart")?, args),
         Command::Delete(args) => commands::act::delete(&context("delete")?, args),
-        Command::Signal(args) => commands::act::signal(&context("signal")?, args),
+        Command::Signal(args) => commands::act::signal(&context("signal")?, &args),
         Command::Reload(args) => commands::act::reload(&context("reload")?, args),
         Command::List(args) => commands::list::run(&context("list")?, &args),
         Command::Info(args) => commands::info::run(&context("info")?, &args),

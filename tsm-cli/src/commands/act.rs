@@ -73,7 +73,7 @@ pub(crate) fn delete(context: &Context, args: DeleteArgs) -> Outcome {
     )
 }
 
-pub(crate) fn signal(context: &Context, args: SignalArgs) -> Outcome {
+pub(crate) fn signal(context: &Context, args: &SignalArgs) -> Outcome {
     let options = ActOptions {
         signal: Some(args.signal),
         group: args.group,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{parse_duration, signal_name};
+use super::parse_duration;
 use crate::error::{Error, Result};
 use crate::sys::Signal;
 use crate::text::Text;
@@ -398,45 +398,12 @@ pub struct WatchSpec {
     #[serde(default = "default_debounce")]
     pub debounce_ms: u64,
     /// The signal that it gets instead of a restart.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "optional_signal"
-    )]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<Signal>,
 }
 
 fn default_debounce() -> u64 {
     DEFAULT_DEBOUNCE_MS
-}
-
-mod optional_signal {
-    use super::{Signal, signal_name};
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    #[derive(Deserialize)]
-    struct Named(#[serde(with = "signal_name")] Signal);
-
-    #[expect(
-        clippy::ref_option,
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde's `with` calls it so"
-    )]
-    pub(super) fn serialize<S: Serializer>(
-        signal: &Option<Signal>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match signal {
-            Some(signal) => signal_name::serialize(signal, serializer),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Signal>, D::Error> {
-        Ok(Option::<Named>::deserialize(deserializer)?.map(|named| named.0))
-    }
 }
 
 /// When a process is started by the clock: a task runs, a service is restarted.
