@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use tsm_core::spec::RestartPolicy;
-use tsm_core::supervise::machine::{Desired, Event, Machine, Phase, Policy, Rest};
+use tsm_core::supervise::machine::{Desired, Event, HookSet, Machine, Phase, Policy, Rest};
 
 const FAILED: Event = Event::Exited { success: false };
 const NOTHING_LEFT: Event = Event::Swept { group: 0, rest: 0 };
@@ -55,6 +55,7 @@ fn live(events: &[Event]) -> Machine {
         restart: RestartPolicy::OnFailure,
         max_restarts: Some(100),
         stop_timeout: Duration::from_secs(10),
+        hooks: HookSet::default(),
     };
     let mut machine = Machine::new(policy, Desired::Down, Phase::Resting(Rest::Stopped));
     let mut now = Duration::from_secs(1);

@@ -30,6 +30,7 @@ mod shells;
 mod signalling;
 mod supervisor;
 mod updating;
+pub mod vitals;
 mod worklog;
 
 pub use guardian::guard;

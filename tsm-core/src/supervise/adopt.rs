@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::launching::stream_kind;
-use super::machine::{Desired, Event, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
+use super::machine::{Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::error::{Error, Result};
@@ -386,5 +386,6 @@ fn original_policy() -> Policy {
         restart: RestartPolicy::OnFailure,
         max_restarts: None,
         stop_timeout: DEFAULT_STOP_TIMEOUT,
+        hooks: HookSet::default(),
     }
 }

@@ -53,6 +53,7 @@ impl Supervisor {
     pub(super) fn execute(&mut self, id: u32, action: Action) {
         match action {
             Action::Launch => self.launches.push_back(id),
+            Action::PreStopHook | Action::PostStopHook => self.step(id, Event::HookDone),
             Action::Remember => self.remember(id),
             Action::SignalGroup(force) => self.signal_group(id, force),
             Action::SignalRest(force) => self.signal_rest(id, force),

@@ -33,6 +33,17 @@ pub struct Policy {
     pub max_restarts: Option<u32>,
     /// How long a stop waits before SIGKILL.
     pub stop_timeout: Duration,
+    /// Which hooks there are.
+    pub hooks: HookSet,
+}
+
+/// Which hooks the machine has to have run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookSet {
+    /// One before a run is asked to end.
+    pub pre_stop: bool,
+    /// One when nothing of a run is left.
+    pub post_stop: bool,
 }
 
 /// What a person wants of the process.
@@ -81,6 +92,10 @@ pub enum Next {
 /// How far the ending of a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The hook before the end runs; nothing was asked to end yet.
+    PreStop,
+    /// The hook after the end runs.
+    PostStop,
     /// The leader is gone; whether anything else is left is being looked at.
     Check,
     /// The process group was asked to end.
@@ -167,6 +182,10 @@ pub enum Event {
         /// With exit status 0.
         success: bool,
     },
+    /// It runs, and is not what it should be (not ready in time, not healthy): its run has failed.
+    Unfit,
+    /// The hook that was asked for has ended, however.
+    HookDone,
     /// What of the run is left, zombies not counted.
     Swept {
         /// In the leader's process group.
@@ -198,6 +217,10 @@ pub enum Action {
     Launch,
     /// Note who belongs to the run, before the first signal.
     Remember,
+    /// Run the hook before the end, and say so by [`Event::HookDone`].
+    PreStopHook,
+    /// Run the hook after the end, and say so by [`Event::HookDone`].
+    PostStopHook,
     /// Signal the leader's process group.
     SignalGroup(Force),
     /// Signal all else that belongs to the run.
@@ -232,6 +255,14 @@ pub enum Report {
     GaveUp,
     /// It ended by itself and policy leaves it so.
     Ended,
+    /// It is ready.
+    Ready,
+    /// It was not ready in time.
+    NotReady,
+    /// It is healthy: for the first time in this run, or again.
+    Healthy,
+    /// It is not healthy.
+    Unhealthy,
     /// Its record is gone.
     Removed,
 }
@@ -249,6 +280,8 @@ pub struct Machine {
     pub failures: u32,
     /// Restarts that TSM made by itself, ever.
     pub restarts: u64,
+    /// Something ran for which the hook after the end has not run yet.
+    pub owes_hook: bool,
 }
 
 impl Machine {
@@ -260,6 +293,7 @@ impl Machine {
             phase,
             failures: 0,
             restarts: 0,
+            owes_hook: false,
         }
     }
 
@@ -286,10 +320,13 @@ impl Machine {
             Event::Launched => match self.phase {
                 Phase::Launching { .. } => {
                     self.phase = Phase::Running { since: now };
+                    self.owes_hook = true;
                     vec![Action::Report(Report::Started)]
                 }
                 _ => Vec::new(),
             },
+            Event::Unfit => self.unfit(now, jitter),
+            Event::HookDone => self.hook_done(now),
             Event::LaunchFailed => self.launch_failed(now, jitter),
             Event::NeverExecuted => match self.phase {
                 Phase::Launching { asked } => self.launch(asked),
@@ -388,7 +425,16 @@ impl Machine {
         }
     }
 
+    /// Asks a run to end; before that comes the hook, where the program was executed and there is one.
     fn ask_group(&mut self, next: Next, now: Duration) -> Vec<Action> {
+        if self.policy.hooks.pre_stop && matches!(self.phase, Phase::Running { .. }) {
+            self.phase = Phase::Ending {
+                stage: Stage::PreStop,
+                leader: true,
+                next,
+            };
+            return vec![Action::PreStopHook];
+        }
         let until = now + self.policy.stop_timeout;
         self.phase = Phase::Ending {
             stage: Stage::Group { until },
@@ -396,6 +442,35 @@ impl Machine {
             next,
         };
         vec![Action::Remember, Action::SignalGroup(Force::Ask)]
+    }
+
+    fn hook_done(&mut self, now: Duration) -> Vec<Action> {
+        match self.phase {
+            Phase::Ending {
+                stage: Stage::PreStop,
+                leader: true,
+                next,
+            } => self.ask_group(next, now),
+            Phase::Ending {
+                stage: Stage::PostStop,
+                leader: false,
+                next: next @ Next::Rest(_),
+            } => self.finish(next, now),
+            Phase::Ending {
+                stage: Stage::PostStop,
+                leader: false,
+                next,
+            } => {
+                // What ended by itself may have left something behind, which has to be gone before anything follows.
+                self.phase = Phase::Ending {
+                    stage: Stage::Check,
+                    leader: false,
+                    next,
+                };
+                vec![Action::Sweep]
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn kill(&mut self, leader: bool, next: Next, now: Duration) -> Vec<Action> {
@@ -462,14 +537,48 @@ impl Machine {
         now: Duration,
         jitter: f64,
     ) -> Vec<Action> {
+        let (next, report) = self.what_follows(success, uptime, now, jitter);
+        match next {
+            Next::Rest(_) if report == Report::Ended => self.finish(next, now),
+            Next::Rest(_) => {
+                let mut actions = vec![Action::Report(report)];
+                let ended = self.finish(next, now);
+                // That it was given up says all.
+                actions.extend(
+                    ended
+                        .into_iter()
+                        .filter(|action| *action != Action::Report(Report::Ended)),
+                );
+                actions
+            }
+            _ => {
+                // What is left of the run is ended before the next one; the delay counts from now.
+                self.phase = Phase::Ending {
+                    stage: Stage::Check,
+                    leader: false,
+                    next,
+                };
+                vec![Action::Report(report), Action::Sweep]
+            }
+        }
+    }
+
+    /// What the rules of restarts say after a run of this length, and what is told of that.
+    fn what_follows(
+        &mut self,
+        success: bool,
+        uptime: Duration,
+        now: Duration,
+        jitter: f64,
+    ) -> (Next, Report) {
         let again = match self.policy.restart {
             RestartPolicy::No => false,
             RestartPolicy::OnFailure => !success,
             RestartPolicy::Always => true,
         };
         if !again {
-            self.phase = Phase::Resting(if success { Rest::Exited } else { Rest::Failed });
-            return vec![Action::Report(Report::Ended)];
+            let rest = if success { Rest::Exited } else { Rest::Failed };
+            return (Next::Rest(rest), Report::Ended);
         }
         if uptime >= STEADY {
             self.failures = 0;
@@ -479,25 +588,26 @@ impl Machine {
             .max_restarts
             .is_some_and(|max| self.failures >= max)
         {
-            self.phase = Phase::Resting(Rest::Failed);
-            return vec![Action::Report(Report::GaveUp)];
+            return (Next::Rest(Rest::Failed), Report::GaveUp);
         }
         self.failures += 1;
         let (delay, slow) = delay(self.failures, jitter);
-        // What is left of the run is ended before the next one; the delay counts from now.
-        let next = Next::Wait {
-            until: now + delay,
-            slow,
+        let until = now + delay;
+        (Next::Wait { until, slow }, Report::Backoff { delay, slow })
+    }
+
+    /// A run that failed without having ended: it is ended, and what follows is what would follow its end.
+    fn unfit(&mut self, now: Duration, jitter: f64) -> Vec<Action> {
+        let Phase::Running { since } = self.phase else {
+            return Vec::new();
         };
-        self.phase = Phase::Ending {
-            stage: Stage::Check,
-            leader: false,
-            next,
-        };
-        vec![
-            Action::Report(Report::Backoff { delay, slow }),
-            Action::Sweep,
-        ]
+        let (next, report) = self.what_follows(false, now.saturating_sub(since), now, jitter);
+        let mut actions = Vec::new();
+        if report != Report::Ended {
+            actions.push(Action::Report(report));
+        }
+        actions.extend(self.ask_group(next, now));
+        actions
     }
 
     fn swept(&mut self, group: u32, rest: u32, now: Duration) -> Vec<Action> {
@@ -523,7 +633,9 @@ impl Machine {
             vec![Action::SignalRest(Force::Ask)]
         };
         match stage {
-            Stage::Check if group > 0 => {
+            Stage::PostStop => Vec::new(),
+            Stage::PreStop if leader => Vec::new(),
+            Stage::PreStop | Stage::Check if group > 0 => {
                 let until = now + self.policy.stop_timeout;
                 self.phase = Phase::Ending {
                     stage: Stage::Group { until },
@@ -532,7 +644,7 @@ impl Machine {
                 };
                 vec![Action::SignalGroup(Force::Ask)]
             }
-            Stage::Check => ask_rest(self),
+            Stage::PreStop | Stage::Check => ask_rest(self),
             Stage::Group { .. } if !leader && group == 0 => ask_rest(self),
             Stage::Group { .. } => Vec::new(),
             Stage::Rest { .. } if rest > 0 => vec![Action::SignalRest(Force::Ask)],
@@ -547,10 +659,23 @@ impl Machine {
     }
 
     fn finish(&mut self, next: Next, now: Duration) -> Vec<Action> {
+        if std::mem::take(&mut self.owes_hook) && self.policy.hooks.post_stop {
+            self.phase = Phase::Ending {
+                stage: Stage::PostStop,
+                leader: false,
+                next,
+            };
+            return vec![Action::PostStopHook];
+        }
         match next {
             Next::Rest(rest) => {
                 self.phase = Phase::Resting(rest);
-                vec![Action::Report(Report::Stopped)]
+                let by_itself = rest != Rest::Stopped;
+                vec![Action::Report(if by_itself {
+                    Report::Ended
+                } else {
+                    Report::Stopped
+                })]
             }
             Next::Launch { asked } => self.launch(asked),
             Next::Wait { until, .. } if until <= now => self.launch_again(),

@@ -8,6 +8,7 @@ fn machine(restart: RestartPolicy, phase: Phase) -> Machine {
         restart,
         max_restarts: None,
         stop_timeout: 10 * SECOND,
+        hooks: HookSet::default(),
     };
     Machine::new(policy, Desired::Up, phase)
 }
@@ -254,6 +255,60 @@ fn a_shutdown_changes_no_desired_state() {
     );
 }
 
+#[test]
+fn what_is_not_fit_is_ended_and_counts_as_a_failure() {
+    let mut machine = running(RestartPolicy::OnFailure);
+    let actions = step(&mut machine, Event::Unfit, SECOND);
+    let backoff = Report::Backoff {
+        delay: Duration::ZERO,
+        slow: false,
+    };
+    let asked = [
+        Action::Report(backoff),
+        Action::Remember,
+        Action::SignalGroup(Force::Ask),
+    ];
+    assert_eq!(actions, asked);
+    assert_eq!(step(&mut machine, Event::Unfit, SECOND), []);
+    step(&mut machine, FAILED, 2 * SECOND);
+    assert_eq!(step(&mut machine, GONE, 2 * SECOND), [Action::Launch]);
+    assert_eq!((machine.failures, machine.restarts), (1, 1));
+    let mut machine = running(RestartPolicy::No);
+    step(&mut machine, Event::Unfit, SECOND);
+    step(&mut machine, FAILED, SECOND);
+    let ended = [Action::Report(Report::Ended)];
+    assert_eq!(step(&mut machine, GONE, SECOND), ended);
+    assert_eq!(machine.phase, Phase::Resting(Rest::Failed));
+}
+
+#[test]
+fn hooks_come_before_the_first_signal_and_after_the_last_process() {
+    let mut machine = running(RestartPolicy::Always);
+    machine.policy.hooks = HookSet {
+        pre_stop: true,
+        post_stop: true,
+    };
+    machine.owes_hook = true;
+    let stop = Event::Stop { force: false };
+    assert_eq!(step(&mut machine, stop, SECOND), [Action::PreStopHook]);
+    // Its time counts from the end of the hook.
+    let asked = [Action::Remember, Action::SignalGroup(Force::Ask)];
+    assert_eq!(step(&mut machine, Event::HookDone, 5 * SECOND), asked);
+    assert_eq!(machine.deadline(), Some(15 * SECOND));
+    step(&mut machine, FAILED, 5 * SECOND);
+    assert_eq!(step(&mut machine, GONE, 5 * SECOND), [Action::PostStopHook]);
+    assert_eq!(
+        step(&mut machine, Event::HookDone, 6 * SECOND),
+        [Action::Report(Report::Stopped)]
+    );
+    // Nothing ran since.
+    step(&mut machine, stop, 7 * SECOND);
+    assert_eq!(
+        step(&mut machine, GONE, 7 * SECOND),
+        [Action::Report(Report::Stopped)]
+    );
+}
+
 /// The world around a machine, as far as it matters: whether a leader and others of the run are alive.
 #[derive(Debug)]
 struct World {
@@ -266,6 +321,10 @@ struct World {
     launches: u32,
     stop_wanted: bool,
     removed: bool,
+    /// A hook runs.
+    hook: bool,
+    /// Runs whose end was not followed by the hook yet.
+    owed: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -278,6 +337,7 @@ enum Poke {
     LaunchFails,
     TimePasses(u32),
     SweepIsDone,
+    HookEnds,
 }
 
 fn pokes() -> impl Strategy<Value = Poke> {
@@ -295,15 +355,18 @@ fn pokes() -> impl Strategy<Value = Poke> {
         (1_u32..400).prop_map(Poke::TimePasses),
         Just(Poke::SweepIsDone),
         Just(Poke::SweepIsDone),
+        Just(Poke::Command(Event::Unfit)),
+        Just(Poke::HookEnds),
     ]
 }
 
 impl World {
-    fn new(restart: RestartPolicy, max_restarts: Option<u32>) -> Self {
+    fn new(restart: RestartPolicy, max_restarts: Option<u32>, hooks: HookSet) -> Self {
         let policy = Policy {
             restart,
             max_restarts,
             stop_timeout: 10 * SECOND,
+            hooks,
         };
         Self {
             machine: Machine::new(policy, Desired::Down, Phase::Resting(Rest::Stopped)),
@@ -315,6 +378,8 @@ impl World {
             launches: 0,
             stop_wanted: false,
             removed: false,
+            hook: false,
+            owed: false,
         }
     }
 
@@ -328,6 +393,7 @@ impl World {
                         !self.leader && self.others == 0,
                         "started while something of it runs: {self:?}"
                     );
+                    assert!(!self.owed || !self.machine.policy.hooks.post_stop);
                     assert!(!self.stop_wanted, "started after a stop: {self:?}");
                     assert!(!self.removed);
                     self.leader = true;
@@ -335,6 +401,15 @@ impl World {
                     self.launches += 1;
                 }
                 Action::Sweep => self.sweeps += 1,
+                Action::PreStopHook => {
+                    assert!(self.leader, "too late to stop: {self:?}");
+                    self.hook = true;
+                }
+                Action::PostStopHook => {
+                    assert!(!self.leader && self.owed, "for nothing: {self:?}");
+                    self.owed = false;
+                    self.hook = true;
+                }
                 Action::Remove => {
                     assert!(
                         !self.leader && self.others == 0,
@@ -378,12 +453,19 @@ impl World {
             }
             Poke::LaunchSucceeds if self.held => {
                 self.held = false;
+                if matches!(self.machine.phase, Phase::Launching { .. }) {
+                    self.owed = true;
+                }
                 self.feed(Event::Launched);
             }
             Poke::LaunchFails if self.held => {
                 self.held = false;
                 self.leader = false;
                 self.feed(Event::LaunchFailed);
+            }
+            Poke::HookEnds if self.hook => {
+                self.hook = false;
+                self.feed(Event::HookDone);
             }
             Poke::TimePasses(seconds) => {
                 self.now += Duration::from_secs(u64::from(seconds));
@@ -405,6 +487,7 @@ impl World {
         for _ in 0..200 {
             self.poke(Poke::LaunchSucceeds);
             self.poke(Poke::SweepIsDone);
+            self.poke(Poke::HookEnds);
             self.poke(Poke::LeaderEnds { success: false });
             while self.others > 0 {
                 self.poke(Poke::OtherEnds);
@@ -419,9 +502,10 @@ proptest! {
     fn nothing_runs_twice_and_a_stop_stops(
         restart in prop_oneof![Just(RestartPolicy::No), Just(RestartPolicy::OnFailure), Just(RestartPolicy::Always)],
         max_restarts in proptest::option::of(0_u32..4),
+        (pre_stop, post_stop) in any::<(bool, bool)>(),
         pokes in proptest::collection::vec(pokes(), 0..120),
     ) {
-        let mut world = World::new(restart, max_restarts);
+        let mut world = World::new(restart, max_restarts, HookSet { pre_stop, post_stop });
         for poke in pokes {
             world.poke(poke);
         }
@@ -430,6 +514,7 @@ proptest! {
         world.settle();
         prop_assert!(world.removed || world.machine.phase == Phase::Resting(Rest::Stopped), "{:?}", world);
         prop_assert!(world.machine.deadline().is_none());
+        prop_assert!(!post_stop || !world.owed, "{:?}", world);
         let launches = world.launches;
         world.poke(Poke::TimePasses(100_000));
         prop_assert_eq!(world.launches, launches);
@@ -437,9 +522,10 @@ proptest! {
 
     #[test]
     fn what_should_run_runs_or_waits_or_is_failed_with_reason(
+        (pre_stop, post_stop) in any::<(bool, bool)>(),
         pokes in proptest::collection::vec(pokes(), 0..120),
     ) {
-        let mut world = World::new(RestartPolicy::OnFailure, None);
+        let mut world = World::new(RestartPolicy::OnFailure, None, HookSet { pre_stop, post_stop });
         for poke in pokes {
             world.poke(poke);
         }
@@ -453,6 +539,7 @@ proptest! {
                 // A run that is being ended for this start, or whose leftovers are.
                 world.poke(Poke::LeaderEnds { success: false });
                 world.poke(Poke::OtherEnds);
+                world.poke(Poke::HookEnds);
                 world.poke(Poke::LaunchFails);
             }
             world.poke(Poke::LaunchSucceeds);

@@ -56,7 +56,13 @@ impl Supervisor {
                     .say(format_args!("'{name}' resists SIGKILL: {members}"));
                 self.note(id, EventKind::Resists { members });
             }
-            Report::StartFailed | Report::Ended | Report::Removed => {}
+            Report::StartFailed
+            | Report::Ended
+            | Report::Removed
+            | Report::Ready
+            | Report::NotReady
+            | Report::Healthy
+            | Report::Unhealthy => {}
         }
         self.answer(id, report);
     }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::machine::{Desired, Machine, Next, Phase, Policy, Rest};
+use super::machine::{Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use crate::env::quote;
 use crate::logs::Stream;
 use crate::meta::Meta;
@@ -193,6 +193,16 @@ pub(super) fn policy_of(spec: &ProcessSpec) -> Policy {
         restart: spec.restart,
         max_restarts: spec.max_restarts,
         stop_timeout: Duration::from_millis(spec.stop_timeout_ms),
+        hooks: HookSet {
+            pre_stop: spec
+                .hooks
+                .as_ref()
+                .is_some_and(|hooks| hooks.pre_stop.is_some()),
+            post_stop: spec
+                .hooks
+                .as_ref()
+                .is_some_and(|hooks| hooks.post_stop.is_some()),
+        },
     }
 }
 

@@ -1,0 +1,527 @@
+//! Whether a run is ready and healthy: beside the heart, a second pure function of what is, what happened, and what time
+//! it is. It knows no sockets and no threads; what it wants looked at comes out as a [`VitalAction`].
+
+use std::time::Duration;
+
+use super::machine::Report;
+use crate::spec::{HealthAction, HealthCheck, HealthSpec, ReadySpec};
+
+/// The parts of a spec that are decided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VitalsPolicy {
+    /// How long a run may take until it is ready; it is ready when it runs where nothing is asked for.
+    pub ready_within: Option<Duration>,
+    /// What is asked for of its health.
+    pub health: Option<HealthPolicy>,
+}
+
+/// The times of health checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthPolicy {
+    /// From the end of a check to the next one.
+    pub interval: Duration,
+    /// Before the first one.
+    pub first: Duration,
+    /// For so long failures do not count until the first success.
+    pub start_period: Duration,
+    /// How many failures in a row count.
+    pub retries: u32,
+    /// Whether a run that is not healthy has failed.
+    pub restarts: bool,
+    /// How long it may be silent, where it says itself that it is well.
+    pub watchdog: Option<Duration>,
+}
+
+impl VitalsPolicy {
+    /// What a spec asks for.
+    pub fn new(ready: Option<&ReadySpec>, health: Option<&HealthSpec>) -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            ready_within: ready.map(|ready| ms(ready.timeout_ms)),
+            health: health.map(|health| HealthPolicy {
+                interval: ms(health.interval_ms),
+                first: ms(health.initial_delay_ms.unwrap_or(health.interval_ms)),
+                start_period: ms(health.start_period_ms),
+                retries: health.retries.max(1),
+                restarts: health.action == HealthAction::Restart,
+                watchdog: (health.check == HealthCheck::Watchdog).then(|| ms(health.timeout_ms)),
+            }),
+        }
+    }
+}
+
+/// How ready a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// There is none, or it is being ended.
+    #[default]
+    Down,
+    /// It has until then.
+    Pending {
+        /// Until when.
+        until: Duration,
+    },
+    /// It is.
+    Ready,
+    /// It was not in time.
+    Late,
+}
+
+/// How healthy a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing is known yet, or nothing is asked for.
+    #[default]
+    Unknown,
+    /// It is.
+    Healthy,
+    /// It is not.
+    Unhealthy,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VitalEvent {
+    /// The program was executed.
+    Launched,
+    /// The run has ended, or is being ended.
+    Ended,
+    /// What readiness is told by has come.
+    Ready,
+    /// It needs so much longer until it is ready.
+    Extended(Duration),
+    /// A check has come out.
+    Checked {
+        /// Whether well.
+        well: bool,
+    },
+    /// It says that it is well.
+    Alive,
+    /// It says that it is not.
+    Troubled,
+    /// It will say so in other intervals from now on.
+    Silence(Duration),
+    /// The time that [`Vitals::deadline`] named has come.
+    Deadline,
+}
+
+/// What the supervisor has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VitalAction {
+    /// Look for what readiness is told by, and say so by [`VitalEvent::Ready`].
+    Await,
+    /// Look no longer.
+    LetGo,
+    /// Check its health, and say so by [`VitalEvent::Checked`].
+    Check,
+    /// Tell the commands that wait, and the history.
+    Report(Report),
+    /// The run has failed.
+    Unfit,
+}
+
+/// Readiness and health of one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// The rules.
+    pub policy: VitalsPolicy,
+    /// How ready it is.
+    pub readiness: Readiness,
+    /// How healthy it is.
+    pub health: Health,
+    /// Checks that failed in a row.
+    pub failures: u32,
+    since: Duration,
+    due: Option<Duration>,
+    checking: bool,
+}
+
+impl Vitals {
+    /// Nothing runs yet.
+    pub fn new(policy: VitalsPolicy) -> Self {
+        Self {
+            policy,
+            ..Self::default()
+        }
+    }
+
+    /// When [`VitalEvent::Deadline`] is due, if ever.
+    pub fn deadline(&self) -> Option<Duration> {
+        match self.readiness {
+            Readiness::Pending { until } => Some(until),
+            Readiness::Ready => self.due,
+            Readiness::Down | Readiness::Late => None,
+        }
+    }
+
+    /// A run that another supervisor began; how it was then. What was not ready yet has its time from `since` on.
+    #[must_use]
+    pub fn adopted(
+        mut self,
+        ready: bool,
+        health: Health,
+        since: Duration,
+        now: Duration,
+    ) -> (Self, Vec<VitalAction>) {
+        let actions = self.launched(since);
+        self.health = health;
+        if !ready {
+            return (self, actions);
+        }
+        self.readiness = Readiness::Ready;
+        self.plan_first(now);
+        (self, Vec::new())
+    }
+
+    /// What it becomes by `event` at `now`, and what has to be done.
+    #[must_use]
+    pub fn step(mut self, event: VitalEvent, now: Duration) -> (Self, Vec<VitalAction>) {
+        let pending = matches!(self.readiness, Readiness::Pending { .. });
+        let ready = self.readiness == Readiness::Ready;
+        let actions = match event {
+            VitalEvent::Launched => {
+                let actions = self.launched(now);
+                if self.readiness == Readiness::Ready {
+                    self.plan_first(now);
+                }
+                actions
+            }
+            VitalEvent::Ended => {
+                let was = self.readiness;
+                self = Self::new(self.policy);
+                if was == Readiness::Down {
+                    Vec::new()
+                } else {
+                    vec![VitalAction::LetGo]
+                }
+            }
+            VitalEvent::Ready if pending => {
+                self.readiness = Readiness::Ready;
+                self.plan_first(now);
+                vec![VitalAction::LetGo, VitalAction::Report(Report::Ready)]
+            }
+            VitalEvent::Extended(time) => {
+                if let Readiness::Pending { until } = &mut self.readiness {
+                    *until = (now + time).max(*until);
+                }
+                Vec::new()
+            }
+            VitalEvent::Checked { well } if ready && self.checking => {
+                self.checking = false;
+                let Some(health) = self.policy.health else {
+                    return (self, Vec::new());
+                };
+                self.due = Some(now + health.interval);
+                if well { self.well() } else { self.failed(now) }
+            }
+            VitalEvent::Alive if ready && self.watchdog().is_some() => {
+                self.due = self.watchdog().map(|time| now + time);
+                self.well()
+            }
+            VitalEvent::Silence(time) => {
+                if let Some(health) = &mut self.policy.health
+                    && health.watchdog.is_some()
+                {
+                    health.watchdog = Some(time);
+                    if ready {
+                        self.due = Some(now + time);
+                    }
+                }
+                Vec::new()
+            }
+            VitalEvent::Troubled if ready && self.watchdog().is_some() => self.unwell(),
+            VitalEvent::Deadline => self.deadline_came(now),
+            _ => Vec::new(),
+        };
+        (self, actions)
+    }
+
+    fn watchdog(&self) -> Option<Duration> {
+        self.policy.health?.watchdog
+    }
+
+    fn launched(&mut self, since: Duration) -> Vec<VitalAction> {
+        *self = Self::new(self.policy);
+        self.since = since;
+        let Some(time) = self.policy.ready_within else {
+            self.readiness = Readiness::Ready;
+            return Vec::new();
+        };
+        self.readiness = Readiness::Pending {
+            until: since + time,
+        };
+        vec![VitalAction::Await]
+    }
+
+    fn plan_first(&mut self, now: Duration) {
+        self.due = self
+            .policy
+            .health
+            .map(|health| now + health.watchdog.unwrap_or(health.first));
+    }
+
+    fn deadline_came(&mut self, now: Duration) -> Vec<VitalAction> {
+        if self.deadline().is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        if self.readiness != Readiness::Ready {
+            self.readiness = Readiness::Late;
+            return vec![
+                VitalAction::LetGo,
+                VitalAction::Report(Report::NotReady),
+                VitalAction::Unfit,
+            ];
+        }
+        self.due = None;
+        if self.watchdog().is_some() {
+            return self.unwell();
+        }
+        self.checking = true;
+        vec![VitalAction::Check]
+    }
+
+    fn well(&mut self) -> Vec<VitalAction> {
+        self.failures = 0;
+        if self.health == Health::Healthy {
+            return Vec::new();
+        }
+        self.health = Health::Healthy;
+        vec![VitalAction::Report(Report::Healthy)]
+    }
+
+    fn failed(&mut self, now: Duration) -> Vec<VitalAction> {
+        let Some(health) = self.policy.health else {
+            return Vec::new();
+        };
+        let is_starting = now.saturating_sub(self.since) < health.start_period;
+        if is_starting && self.health == Health::Unknown {
+            return Vec::new();
+        }
+        self.failures += 1;
+        if self.failures < health.retries {
+            return Vec::new();
+        }
+        self.unwell()
+    }
+
+    fn unwell(&mut self) -> Vec<VitalAction> {
+        let mut actions = Vec::new();
+        if self.health != Health::Unhealthy {
+            self.health = Health::Unhealthy;
+            actions.push(VitalAction::Report(Report::Unhealthy));
+        }
+        if self.policy.health.is_some_and(|health| health.restarts) {
+            self.due = None;
+            actions.push(VitalAction::Unfit);
+        }
+        actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn health() -> HealthPolicy {
+        HealthPolicy {
+            interval: 10 * SECOND,
+            first: 10 * SECOND,
+            start_period: Duration::ZERO,
+            retries: 3,
+            restarts: true,
+            watchdog: None,
+        }
+    }
+
+    fn vitals(ready_within: Option<Duration>, health: Option<HealthPolicy>) -> Vitals {
+        let policy = VitalsPolicy {
+            ready_within,
+            health,
+        };
+        Vitals::new(policy)
+    }
+
+    fn step(vitals: &mut Vitals, event: VitalEvent, at: u32) -> Vec<VitalAction> {
+        let (next, actions) = vitals.step(event, at * SECOND);
+        *vitals = next;
+        actions
+    }
+
+    /// Lets the check that is due fail or succeed at once.
+    fn check(vitals: &mut Vitals, well: bool, at: u32) -> Vec<VitalAction> {
+        assert_eq!(step(vitals, VitalEvent::Deadline, at), [VitalAction::Check]);
+        step(vitals, VitalEvent::Checked { well }, at)
+    }
+
+    const UNHEALTHY: VitalAction = VitalAction::Report(Report::Unhealthy);
+    const HEALTHY: VitalAction = VitalAction::Report(Report::Healthy);
+
+    #[test]
+    fn what_is_not_ready_in_time_has_failed() {
+        let mut late = vitals(Some(20 * SECOND), None);
+        assert_eq!(
+            step(&mut late, VitalEvent::Launched, 1),
+            [VitalAction::Await]
+        );
+        assert_eq!(step(&mut late, VitalEvent::Deadline, 20), []);
+        let mut slow = late;
+        step(&mut slow, VitalEvent::Extended(30 * SECOND), 20);
+        assert_eq!(slow.deadline(), Some(50 * SECOND));
+        let failed = [
+            VitalAction::LetGo,
+            VitalAction::Report(Report::NotReady),
+            VitalAction::Unfit,
+        ];
+        assert_eq!(step(&mut late, VitalEvent::Deadline, 21), failed);
+        assert_eq!(step(&mut late, VitalEvent::Ready, 22), []);
+        let ready = [VitalAction::LetGo, VitalAction::Report(Report::Ready)];
+        assert_eq!(step(&mut slow, VitalEvent::Ready, 22), ready);
+        assert_eq!(step(&mut slow, VitalEvent::Ready, 22), []);
+        assert_eq!(slow.deadline(), None);
+    }
+
+    #[test]
+    fn the_first_check_is_after_the_interval_and_retries_are_in_a_row() {
+        let mut sick = vitals(None, Some(health()));
+        step(&mut sick, VitalEvent::Launched, 0);
+        assert_eq!(sick.deadline(), Some(10 * SECOND));
+        assert_eq!(check(&mut sick, false, 10), []);
+        assert_eq!(check(&mut sick, false, 20), []);
+        assert_eq!(check(&mut sick, true, 30), [HEALTHY]);
+        assert_eq!(check(&mut sick, true, 40), []);
+        assert_eq!(check(&mut sick, false, 50), []);
+        assert_eq!(check(&mut sick, false, 60), []);
+        let both = [UNHEALTHY, VitalAction::Unfit];
+        assert_eq!(check(&mut sick, false, 70), both);
+        step(&mut sick, VitalEvent::Ended, 71);
+        assert_eq!((sick.deadline(), sick.health), (None, Health::Unknown));
+        // A check that began in the run before says nothing of this one.
+        assert_eq!(step(&mut sick, VitalEvent::Checked { well: false }, 72), []);
+    }
+
+    #[test]
+    fn what_is_only_told_goes_on_and_may_recover() {
+        let policy = HealthPolicy {
+            restarts: false,
+            retries: 1,
+            ..health()
+        };
+        let mut told = vitals(None, Some(policy));
+        step(&mut told, VitalEvent::Launched, 0);
+        assert_eq!(check(&mut told, false, 10), [UNHEALTHY]);
+        assert_eq!(check(&mut told, false, 20), []);
+        assert_eq!(check(&mut told, true, 30), [HEALTHY]);
+    }
+
+    #[test]
+    fn in_the_start_period_failures_do_not_count_until_the_first_success() {
+        let policy = HealthPolicy {
+            start_period: 100 * SECOND,
+            retries: 1,
+            ..health()
+        };
+        let mut young = vitals(None, Some(policy));
+        step(&mut young, VitalEvent::Launched, 0);
+        assert_eq!(check(&mut young, false, 10), []);
+        assert_eq!(check(&mut young, true, 20), [HEALTHY]);
+        assert_eq!(check(&mut young, false, 30)[0], UNHEALTHY);
+        let mut old = vitals(None, Some(policy));
+        step(&mut old, VitalEvent::Launched, 0);
+        assert_eq!(check(&mut old, false, 100)[0], UNHEALTHY);
+    }
+
+    #[test]
+    fn a_watchdog_begins_when_it_is_ready_and_wants_to_hear_something() {
+        let policy = HealthPolicy {
+            watchdog: Some(5 * SECOND),
+            ..health()
+        };
+        let mut dog = vitals(Some(60 * SECOND), Some(policy));
+        step(&mut dog, VitalEvent::Launched, 0);
+        step(&mut dog, VitalEvent::Ready, 30);
+        assert_eq!(dog.deadline(), Some(35 * SECOND));
+        assert_eq!(step(&mut dog, VitalEvent::Alive, 34), [HEALTHY]);
+        step(&mut dog, VitalEvent::Silence(2 * SECOND), 34);
+        assert_eq!(dog.deadline(), Some(36 * SECOND));
+        let both = [UNHEALTHY, VitalAction::Unfit];
+        let mut troubled = dog;
+        assert_eq!(step(&mut troubled, VitalEvent::Troubled, 35), both);
+        assert_eq!(step(&mut dog, VitalEvent::Deadline, 36), both);
+    }
+
+    #[test]
+    fn an_adopted_run_goes_on_where_it_was() {
+        let policy = vitals(Some(20 * SECOND), Some(health()));
+        let at = |since: u32| (since * SECOND, 100 * SECOND);
+        let (since, now) = at(90);
+        let (young, actions) = policy.adopted(false, Health::Unknown, since, now);
+        assert_eq!(actions, [VitalAction::Await]);
+        assert_eq!(young.deadline(), Some(110 * SECOND));
+        let (old, actions) = policy.adopted(true, Health::Healthy, since, now);
+        assert_eq!(actions, []);
+        assert_eq!(old.deadline(), Some(110 * SECOND));
+        assert_eq!(old.health, Health::Healthy);
+    }
+
+    fn events() -> impl Strategy<Value = VitalEvent> {
+        prop_oneof![
+            Just(VitalEvent::Launched),
+            Just(VitalEvent::Ended),
+            Just(VitalEvent::Ready),
+            Just(VitalEvent::Extended(3 * SECOND)),
+            any::<bool>().prop_map(|well| VitalEvent::Checked { well }),
+            Just(VitalEvent::Alive),
+            Just(VitalEvent::Troubled),
+            Just(VitalEvent::Silence(SECOND)),
+            Just(VitalEvent::Deadline),
+            Just(VitalEvent::Deadline),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn only_what_runs_is_looked_at_and_every_wait_ends(
+            ready in any::<bool>(),
+            checked in any::<bool>(),
+            watched in any::<bool>(),
+            restarts in any::<bool>(),
+            script in proptest::collection::vec((events(), 0_u32..30), 0..80),
+        ) {
+            let policy = HealthPolicy {
+                restarts,
+                watchdog: watched.then_some(5 * SECOND),
+                ..health()
+            };
+            let mut vitals = vitals(ready.then_some(20 * SECOND), checked.then_some(policy));
+            let (mut now, mut up, mut awaiting) = (0, false, false);
+            for (event, pause) in script {
+                now += pause;
+                if event == VitalEvent::Launched {
+                    step(&mut vitals, VitalEvent::Ended, now);
+                    awaiting = false;
+                }
+                up = match event {
+                    VitalEvent::Launched => true,
+                    VitalEvent::Ended => false,
+                    _ => up,
+                };
+                for action in step(&mut vitals, event, now) {
+                    match action {
+                        VitalAction::Await => awaiting = true,
+                        VitalAction::LetGo => awaiting = false,
+                        VitalAction::Check => prop_assert!(up && checked && !watched),
+                        VitalAction::Unfit => prop_assert!(up),
+                        VitalAction::Report(_) => prop_assert!(up),
+                    }
+                }
+                prop_assert_eq!(awaiting, matches!(vitals.readiness, Readiness::Pending { .. }));
+                prop_assert!(up || vitals.deadline().is_none());
+                // What is awaited has a deadline.
+                prop_assert!(!awaiting || vitals.deadline().is_some());
+            }
+        }
+    }
+}
