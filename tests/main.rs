@@ -1,6 +1,7 @@
 //! End-to-end tests: they drive the built `tsm` as a person or a program would, each in a world of its own.
 #![cfg(test)]
 
+mod apply;
 mod bed;
 mod command;
 mod concurrency;

@@ -60,8 +60,9 @@ pub(crate) enum Command {
   tsm start server.sh --name api --port 4001
   tsm start \"npm run dev\" --name web
   tsm start --name files -- python3 -m http.server 8000
-  tsm start api worker            start these two again, in the environment that they had")]
-    Start(StartArgs),
+  tsm start api worker            start these two again, in the environment that they had
+  tsm start -c tspm.yaml          what a config file declares; `tsm config schema` has its keys")]
+    Start(Box<StartArgs>),
     /// Ask processes to end, and end what is left after the time-out
     Stop(StopArgs),
     /// Stop with SIGKILL at once
@@ -167,6 +168,8 @@ pub(crate) struct StartArgs {
     /// The user that it runs as; only root may say so
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
+    #[command(flatten)]
+    pub(crate) file: ApplyArgs,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -174,7 +177,7 @@ pub(crate) struct StartArgs {
     #[arg(long, hide = true)]
     pub(crate) literal_target: bool,
     /// A script, a program on PATH, or a quoted command line, and its arguments; or names of known processes
-    #[arg(required = true, value_name = "TARGET [ARG]")]
+    #[arg(value_name = "TARGET [ARG]")]
     pub(crate) words: Vec<OsString>,
 }
 
@@ -241,6 +244,43 @@ impl LimitArgs {
             nice: self.nice,
             oom_score_adj: self.oom_score_adj,
         }
+    }
+}
+
+/// Starting what a config file declares.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ApplyArgs {
+    /// Start what this file declares, all or the named, and restart what is declared in another way now
+    /// [default: tspm.yaml, tspm.yml, tspm.json, tspm.jsonc or tsm.toml of this directory]
+    #[arg(short, long, value_name = "FILE", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) config: Option<OsString>,
+    /// With -c: the profile to put over everything else
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// With -c: stop what the file declares no more
+    #[arg(long)]
+    pub(crate) prune: bool,
+    /// With -c: show what would be done
+    #[arg(long, alias = "dryrun")]
+    pub(crate) dry_run: bool,
+    /// With -c: in the environment of this shell, too, where it differs
+    #[arg(long)]
+    pub(crate) update_env: bool,
+}
+
+impl ApplyArgs {
+    /// An option that only makes sense with a config file, if one was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--profile", self.profile.is_some()),
+            ("--prune", self.prune),
+            ("--dry-run", self.dry_run),
+            ("--update-env", self.update_env),
+        ];
+        given
+            .into_iter()
+            .find(|(_, given)| *given)
+            .map(|(option, _)| option)
     }
 }
 

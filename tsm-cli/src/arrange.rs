@@ -23,6 +23,7 @@ pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
     let mut literal = false;
     let mut rest = words[at + 1..].iter();
     while let Some(word) = rest.next() {
+        let next = rest.clone().next();
         let bytes = word.as_bytes();
         if bytes == b"--" {
             literal = program.is_empty();
@@ -40,7 +41,11 @@ pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
             continue;
         }
         own.push(word.clone());
-        if takes_next_word(word, &options) {
+        let is_value = |next: &OsString| {
+            takes_next_word(word, &options)
+                && !(may_stand_alone(word, &options) && next.as_bytes().starts_with(b"-"))
+        };
+        if next.is_some_and(is_value) {
             own.extend(rest.next().cloned());
         }
     }
@@ -71,19 +76,25 @@ fn command_at(words: &[OsString], tsm: &Command) -> Option<usize> {
 
 /// Whether this option's value is the next word.
 fn takes_next_word(word: &OsStr, options: &[&Arg]) -> bool {
-    let Some(text) = word.to_str() else {
-        return false;
-    };
-    if text.contains('=') {
-        return false;
-    }
-    let found = options.iter().find(|option| match text.strip_prefix("--") {
+    option(word, options).is_some_and(|option| option.get_action().takes_values())
+}
+
+/// Whether this option may have no value.
+fn may_stand_alone(word: &OsStr, options: &[&Arg]) -> bool {
+    let numbers = option(word, options).and_then(Arg::get_num_args);
+    numbers.is_some_and(|numbers| numbers.min_values() == 0)
+}
+
+/// The option that a word names, its value not in the same word.
+fn option<'a>(word: &OsStr, options: &[&'a Arg]) -> Option<&'a Arg> {
+    let text = word.to_str().filter(|text| !text.contains('='))?;
+    let is_it = |option: &&&Arg| match text.strip_prefix("--") {
         Some(long) => option.get_long() == Some(long),
         None => option
             .get_short()
             .is_some_and(|short| text[1..].chars().eq([short])),
-    });
-    found.is_some_and(|option| option.get_action().takes_values())
+    };
+    options.iter().find(is_it).copied()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The commands.
 
 pub(crate) mod act;
+pub(crate) mod apply;
 pub(crate) mod complete;
 pub(crate) mod config;
 pub(crate) mod env;

@@ -2,10 +2,15 @@
 
 mod declare;
 mod keys;
+mod known;
 mod node;
+mod order;
+mod plan;
 mod schema;
+mod want;
 
 pub use declare::{Config, DEFAULT_FILES, Declared, Mistake};
 pub use keys::{Fate, Key, Kind, PROCESS, TOP};
 pub use node::{Entry, Language, Node, Place, Unreadable, Value};
+pub use plan::{Change, Known, Options, Planned, Standing, Step, Wanted, plan};
 pub use schema::schema;

@@ -12,6 +12,7 @@ pub use client::{Client, Launcher};
 pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};
 pub(crate) use protocol::HANDOVER_RECORD;
 pub use protocol::{
-    ActOptions, ActRequest, Asked, Body, DamagedShell, Outcome, PROTOCOL, Reply, ReportedError,
-    Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
+    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, DamagedShell, Outcome,
+    PROTOCOL, Reply, ReportedError, Request, ResurrectRequest, SavedCounts, StartRequest,
+    SupervisorStatus, TakenPort, Verb,
 };

@@ -97,6 +97,13 @@ pub enum EventKind {
         /// Who asked.
         by: String,
     },
+    /// A config file declares it in another way.
+    Configured {
+        /// Who asked.
+        by: String,
+        /// The file.
+        file: String,
+    },
     /// Nothing of it is left.
     Stopped,
     /// Something of it does not end.

@@ -59,6 +59,23 @@ impl ProcessName {
     }
 }
 
+impl ProcessName {
+    /// The name of an instance: `api@0`.
+    ///
+    /// # Errors
+    /// [`Error::BadName`] where it is too long.
+    pub fn instance(&self, number: u32) -> Result<Self> {
+        format!("{}@{number}", self.0).parse()
+    }
+
+    /// The name of which this one is an instance, and its number.
+    pub fn of_instance(&self) -> Option<(&str, u32)> {
+        let (name, number) = self.0.rsplit_once('@')?;
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        Some((name, number.parse().ok().filter(|_| digits)?))
+    }
+}
+
 impl FromStr for ProcessName {
     type Err = Error;
 

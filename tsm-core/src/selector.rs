@@ -24,13 +24,7 @@ impl Selector {
     /// Whether this process is meant.
     pub fn selects(&self, id: u32, name: &str, namespace: &str) -> bool {
         match self {
-            Self::Name(wanted) => {
-                name == wanted
-                    || name.strip_prefix(wanted.as_str()).is_some_and(|rest| {
-                        rest.strip_prefix('@')
-                            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
-                    })
-            }
+            Self::Name(wanted) => names_it(wanted, name),
             Self::Id(wanted) => id == *wanted,
             Self::Glob(pattern) => pattern.matches(name),
             Self::Namespace(wanted) => namespace == wanted,
@@ -86,6 +80,15 @@ impl FromStr for Selector {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether `wanted` names this process: it is its name, or it is an instance of that.
+pub fn names_it(wanted: &str, name: &str) -> bool {
+    name == wanted
+        || name.strip_prefix(wanted).is_some_and(|rest| {
+            rest.strip_prefix('@')
+                .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        })
 }
 
 /// The known name that a mistyped one was most likely meant to be.

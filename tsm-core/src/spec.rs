@@ -1,6 +1,7 @@
 //! What a person asked for: [`ProcessSpec`], and the words and units that its values are written in.
 
 pub mod care;
+mod declared;
 mod limits;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use care::{
     CommandLine, HealthAction, HealthCheck, HealthSpec, Hook, Hooks, HttpCheck, Notice,
     NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, Zone,
 };
+pub use declared::{Condition, Dependency, INSTANCE_VARIABLE, Instance};
 pub use limits::{CpuShare, Daemon, ServiceLimits, parse_size};
 
 /// The namespace of a process that was given none.
@@ -155,6 +157,18 @@ pub struct ProcessSpec {
     /// Who is told of what happens to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Notice>,
+    /// The config file that declares it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Text>,
+    /// A task: it runs once, and has to end with exit status 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub task: bool,
+    /// What has to be true of others before it is started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
+    /// Which instance it is, where it is one of several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
 }
 
 fn default_stop_signal() -> Signal {
@@ -191,6 +205,10 @@ impl ProcessSpec {
             watch: None,
             schedule: None,
             notify: Vec::new(),
+            config: None,
+            task: false,
+            depends_on: Vec::new(),
+            instance: None,
         }
     }
 }

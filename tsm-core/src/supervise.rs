@@ -10,6 +10,7 @@
 
 mod adopt;
 mod answers;
+mod applying;
 mod connections;
 mod driver;
 mod ending;

@@ -152,7 +152,7 @@ pub(crate) fn act_with(
         }
         .into());
     }
-    let progress = (io::stderr().is_terminal() && !context.output.quiet).then(Progress::begin);
+    let progress = Progress::begin_for(context);
     let acted = context
         .client()?
         .act_with(verb, selectors, options, update, |reply| {
@@ -232,7 +232,7 @@ fn tell(
 }
 
 /// A line on a terminal that says what is waited for, from the moment that waiting is felt.
-struct Progress {
+pub(crate) struct Progress {
     news: Sender<News>,
     thread: JoinHandle<()>,
 }
@@ -243,6 +243,11 @@ enum News {
 }
 
 impl Progress {
+    /// Where standard error is a terminal and somebody wants to know.
+    pub(crate) fn begin_for(context: &Context) -> Option<Self> {
+        (io::stderr().is_terminal() && !context.output.quiet).then(Self::begin)
+    }
+
     fn begin() -> Self {
         let (news, heard) = mpsc::channel::<News>();
         let thread = std::thread::spawn(move || {
@@ -283,7 +288,7 @@ impl Progress {
         Self { news, thread }
     }
 
-    fn hear(&self, reply: &Reply) {
+    pub(crate) fn hear(&self, reply: &Reply) {
         let news = match reply {
             Reply::Accepted { names } => {
                 News::Names(names.iter().map(ToString::to_string).collect())
@@ -295,7 +300,7 @@ impl Progress {
         let _ = self.news.send(news);
     }
 
-    fn end(self) {
+    pub(crate) fn end(self) {
         drop(self.news);
         let _ = self.thread.join();
     }

@@ -11,7 +11,7 @@ use crate::output;
 
 /// `config check`: looks at a file and starts nothing.
 pub(crate) fn check(context: &Context, args: &ConfigFileArgs) -> Outcome {
-    let config = load(args)?;
+    let config = load(args.file.as_deref(), args.profile.as_deref())?;
     let names: Vec<&str> = config
         .processes
         .iter()
@@ -40,9 +40,9 @@ pub(crate) fn print_schema() -> Outcome {
 }
 
 /// Reads the file that is named, or the one that is usual in this directory.
-pub(crate) fn load(args: &ConfigFileArgs) -> Result<Config, Error> {
-    let path = match &args.file {
-        Some(path) => path.clone(),
+pub(crate) fn load(file: Option<&Path>, profile: Option<&str>) -> Result<Config, Error> {
+    let path = match file {
+        Some(path) => path.to_owned(),
         None => usual_file().ok_or_else(|| {
             let reason = format!(
                 "none of {} is in this directory; name one",
@@ -52,10 +52,11 @@ pub(crate) fn load(args: &ConfigFileArgs) -> Result<Config, Error> {
         })?,
     };
     let variable = |name: &str| std::env::var(name).ok();
-    Config::load(&path, &variable, args.profile.as_deref())
+    Config::load(&path, &variable, profile)
 }
 
-fn usual_file() -> Option<PathBuf> {
+/// The file that is usual in this directory, where there is one.
+pub(crate) fn usual_file() -> Option<PathBuf> {
     DEFAULT_FILES
         .iter()
         .find(|name| Path::new(name).exists())

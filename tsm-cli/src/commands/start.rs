@@ -12,12 +12,19 @@ use tsm_core::spec::ProcessSpec;
 use tsm_core::sys::account;
 use tsm_core::text::Text;
 
-use super::{act, variables};
+use super::{act, apply, variables};
 use crate::app::{Context, Outcome};
 use crate::args::StartArgs;
 use crate::output;
 
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
+    if args.file.config.is_some() || args.words.is_empty() {
+        return apply::run(context, args);
+    }
+    if let Some(option) = args.file.given() {
+        let reason = "it goes with a config file: tsm start -c FILE";
+        return Err(Error::bad_value(option, reason).into());
+    }
     if let Some(selectors) = known_processes(context, args)? {
         if let Some(option) = args.spec_option() {
             let name = &selectors[0];
@@ -136,7 +143,7 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
         namespace.as_str().clone_into(&mut spec.namespace);
     }
     if let Some(user) = &args.user {
-        spec.user = Some(find_user(user)?);
+        spec.user = Some(account::to_run_as(user)?);
     }
     let mut request = StartRequest::new(resolved.name, spec);
     request.name.clone_from(&args.name);
@@ -152,25 +159,6 @@ fn existing(directory: PathBuf) -> Result<PathBuf, Error> {
         "--cwd",
         format!("{} is not a directory", directory.display()),
     ))
-}
-
-fn find_user(name: &str) -> Result<account::Account, Error> {
-    if account::effective_uid() != 0 {
-        return Err(Error::bad_value(
-            "--user",
-            "only root may run a service as another user; use sudo, or leave it out",
-        ));
-    }
-    let found = account::find(name).map_err(|source| Error::System {
-        action: "look the user up",
-        source,
-    })?;
-    found.ok_or_else(|| {
-        Error::bad_value(
-            "--user",
-            format!("there is no user '{name}' on this machine"),
-        )
-    })
 }
 
 /// `--port` wins over the shell's PORT; two that were both given and differ are a mistake.

@@ -1,17 +1,18 @@
 //! From the tree of a config file to declared processes: defaults, `extends`, profiles and variables put together, every
 //! key and value checked, and every mistake told with its place.
 
+mod needs;
+mod values;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
 use super::node::{Entry, Language, Node, Place, Value};
-use crate::env::expand::expand;
-use crate::env::quote;
 use crate::env::secret::without_secrets;
 use crate::error::{Error, IoContext as _, Result};
 use crate::name::ProcessName;
-use crate::spec::{RestartPolicy, parse_duration};
+use crate::spec::{Dependency, INSTANCE_VARIABLE, Instance, RestartPolicy};
 use crate::sys::Signal;
 
 /// The files that are looked for where none is named, in this order.
@@ -22,6 +23,9 @@ pub const DEFAULT_FILES: [&str; 5] = [
     "tspm.jsonc",
     "tsm.toml",
 ];
+
+/// What `type` may say.
+const TYPES: [&str; 2] = ["service", "task"];
 
 /// One mistake in a config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub struct Mistake {
 pub struct Config {
     /// The file.
     pub path: PathBuf,
-    /// What it declares, in the order of the file.
+    /// What it declares, in the order of the file; instances one by one.
     pub processes: Vec<Declared>,
 }
 
@@ -76,6 +80,14 @@ pub struct Declared {
     pub stop_timeout: Option<Duration>,
     /// The user that it runs as.
     pub user: Option<String>,
+    /// A task: it runs once, and has to end with 0.
+    pub task: bool,
+    /// What has to be true of others before it is started.
+    pub depends_on: Vec<Dependency>,
+    /// Which instance it is, where it is one of several.
+    pub instance: Option<Instance>,
+    /// The directory of the file, where its script is looked for first.
+    pub directory: PathBuf,
 }
 
 impl Config {
@@ -171,6 +183,7 @@ impl Reader<'_> {
             .map(|item| (item.at, self.process_keys(item)))
             .collect();
         let mut declared: Vec<Declared> = Vec::new();
+        let mut needs = Vec::new();
         for (index, (at, _)) in own.iter().enumerate() {
             let mut merged = defaults.clone();
             self.inherit(&own, index, &mut Vec::new(), &mut merged);
@@ -185,9 +198,11 @@ impl Reader<'_> {
                 );
                 self.mistake(*at, message);
             }
+            needs.push(merged.into_iter().find(|entry| entry.key == "dependsOn"));
             declared.push(process);
         }
-        declared
+        self.check_needs(&declared, &needs);
+        declared.into_iter().flat_map(Declared::instances).collect()
     }
 
     /// The entries of a map whose keys are known, and a mistake for each other one.
@@ -331,6 +346,7 @@ impl Reader<'_> {
         merge(merged, own);
     }
 
+    /// A process as it is declared, not yet one for each instance.
     fn declare(&mut self, at: Place, keys: &[Entry], namespace: Option<&str>) -> Option<Declared> {
         let before = self.mistakes.len();
         let get = |name: &str| keys.iter().find(|entry| entry.key == name);
@@ -346,6 +362,7 @@ impl Reader<'_> {
         let stop_signal = text("stopSignal");
         let restart = text("restart");
         let kind = text("type");
+        let variable = text("instanceVar").map(|(_, name)| name);
         let name = if let Some((at, name)) = name {
             self.parsed(at, name.parse::<ProcessName>())
         } else {
@@ -358,9 +375,13 @@ impl Reader<'_> {
         if let Some((at, namespace)) = &own_namespace {
             self.parsed(*at, namespace.parse::<ProcessName>());
         }
-        if let Some((at, kind)) = kind.filter(|(_, kind)| kind != "service") {
-            self.mistake(at, format!("'{kind}' is none of {}", "service"));
+        if let Some((at, kind)) = kind
+            .as_ref()
+            .filter(|(_, kind)| !TYPES.contains(&kind.as_str()))
+        {
+            self.mistake(*at, format!("'{kind}' is none of {}", TYPES.join(", ")));
         }
+        let task = kind.is_some_and(|(_, kind)| kind == "task");
         let restart = match restart {
             Some((at, policy)) => self.parsed(at, policy.parse::<RestartPolicy>()),
             None => None,
@@ -377,11 +398,13 @@ impl Reader<'_> {
             Some((at, signal)) => self.parsed(at, signal.parse::<Signal>()),
             None => None,
         };
-        let port = get("port").and_then(|entry| self.number(&entry.node, 1, 65_535));
+        let instances = get("instances").and_then(|entry| self.instances(&entry.node));
+        let port = get("port").and_then(|entry| self.port(&entry.node, instances));
         let max_restarts =
             get("maxRestarts").and_then(|entry| self.number(&entry.node, 0, i64::from(u32::MAX)));
         let stop_timeout = get("killTimeout").and_then(|entry| self.duration(&entry.node));
         let args = get("args").map(|entry| self.words(&entry.node));
+        let depends_on = get("dependsOn").map(|entry| self.dependencies(&entry.node));
         let env = get("env").map(|entry| self.variables(&entry.node));
         let env_files = get("envFile").map(|entry| self.texts(&entry.node));
         if self.mistakes.len() > before {
@@ -403,15 +426,29 @@ impl Reader<'_> {
                 .iter()
                 .map(|file| plain(&self.directory.join(file)))
                 .collect(),
-            port: port.map(|port| port as u16),
+            port: port.map(|(port, _)| port),
             namespace: own_namespace
                 .map(|(_, text)| text)
                 .or_else(|| namespace.map(str::to_owned)),
-            restart: restart.unwrap_or_default(),
+            // A task that failed is for a person to look at, unless the file says otherwise.
+            restart: restart.unwrap_or(if task {
+                RestartPolicy::No
+            } else {
+                RestartPolicy::default()
+            }),
             max_restarts: max_restarts.map(|number| number as u32),
             stop_signal,
             stop_timeout,
             user: user.map(|(_, text)| text),
+            task,
+            depends_on: depends_on.unwrap_or_default(),
+            // Its number says how many there are to be, until there is one for each.
+            instance: instances.map(|number| Instance {
+                number,
+                variable: variable.unwrap_or_else(|| INSTANCE_VARIABLE.to_owned()),
+                first_port: port.filter(|(_, each)| *each).map(|(port, _)| port),
+            }),
+            directory: self.directory.clone(),
         })
     }
 
@@ -420,113 +457,6 @@ impl Reader<'_> {
         if self.mistakes.len() == before {
             self.mistake(at, format!("this process has no '{key}'"));
         }
-    }
-
-    fn parsed<T, E: std::fmt::Display>(&mut self, at: Place, parsed: Result<T, E>) -> Option<T> {
-        match parsed {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.mistake(at, error.to_string());
-                None
-            }
-        }
-    }
-
-    /// A value as text, its variables expanded.
-    fn text(&mut self, node: &Node) -> Option<String> {
-        let text = match &node.value {
-            Value::Text(text) => text,
-            Value::Integer(number) => return Some(number.to_string()),
-            Value::Float(number) => return Some(number.to_string()),
-            Value::Bool(value) => return Some(value.to_string()),
-            Value::Null | Value::List(_) | Value::Map(_) => return None,
-        };
-        match expand(text, self.variable) {
-            Ok(text) => Some(text),
-            Err(reason) => {
-                self.mistake(node.at, reason);
-                None
-            }
-        }
-    }
-
-    fn texts(&mut self, node: &Node) -> Vec<String> {
-        match &node.value {
-            Value::List(items) => items.iter().filter_map(|item| self.text(item)).collect(),
-            _ => self.text(node).into_iter().collect(),
-        }
-    }
-
-    fn words(&mut self, node: &Node) -> Vec<String> {
-        if matches!(node.value, Value::List(_)) {
-            return self.texts(node);
-        }
-        let Some(text) = self.text(node) else {
-            return Vec::new();
-        };
-        match quote::split_words(text.as_bytes()) {
-            Ok(words) => words
-                .into_iter()
-                .map(|word| String::from_utf8_lossy(&word).into_owned())
-                .collect(),
-            Err(error) => {
-                self.mistake(node.at, error.to_string());
-                Vec::new()
-            }
-        }
-    }
-
-    fn variables(&mut self, node: &Node) -> Vec<(String, String)> {
-        let Value::Map(entries) = &node.value else {
-            return Vec::new();
-        };
-        let mut variables = Vec::new();
-        for entry in entries {
-            if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-                self.mistake(entry.at, format!("'{}' names no variable", entry.key));
-            }
-            let value = match entry.node.value {
-                Value::Null => Some(String::new()),
-                _ => self.text(&entry.node),
-            };
-            variables.extend(value.map(|value| (entry.key.clone(), value)));
-        }
-        variables
-    }
-
-    fn number(&mut self, node: &Node, least: i64, most: i64) -> Option<i64> {
-        let number = match &node.value {
-            Value::Integer(number) => Some(*number),
-            _ => self.text(node)?.trim().parse().ok(),
-        };
-        let fits = number.filter(|number| (least..=most).contains(number));
-        if fits.is_none() {
-            self.mistake(
-                node.at,
-                format!("here stands a number from {least} to {most}"),
-            );
-        }
-        fits
-    }
-
-    fn boolean(&mut self, node: &Node) -> Option<bool> {
-        match self.text(node)?.as_str() {
-            "true" => Some(true),
-            "false" => Some(false),
-            other => {
-                self.mistake(node.at, format!("'{other}' is neither true nor false"));
-                None
-            }
-        }
-    }
-
-    /// A number is milliseconds, as TSPM has it.
-    fn duration(&mut self, node: &Node) -> Option<Duration> {
-        let text = self.text(node)?;
-        if let Ok(ms) = text.parse::<u64>() {
-            return Some(Duration::from_millis(ms));
-        }
-        self.parsed(node.at, parse_duration(&text))
     }
 }
 

@@ -46,8 +46,12 @@ pub enum Kind {
     Duration,
     /// A size: a number of bytes, or a text with a unit (`500M`).
     Size,
-    /// A port.
+    /// A port, or the first of several (`4000+`).
     Port,
+    /// A whole number from 0 on, or one of these texts.
+    CountOr(&'static [&'static str]),
+    /// Names, each alone or with a condition.
+    Needs,
     /// One of these texts.
     OneOf(&'static [&'static str]),
     /// Variables: a map of texts, numbers and booleans.
@@ -73,6 +77,8 @@ impl Kind {
             Self::Duration => "a time such as 30s, 5m, or a number of milliseconds".to_owned(),
             Self::Size => "a size such as 500M, 2G, or a number of bytes".to_owned(),
             Self::Port => "a port from 1 to 65535".to_owned(),
+            Self::CountOr(words) => format!("a whole number, or {}", words.join(", ")),
+            Self::Needs => "a name, or a list of names and {name, condition}".to_owned(),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::Variables => "a map of variables".to_owned(),
             Self::Map(_) => "a map".to_owned(),
@@ -94,10 +100,11 @@ impl Kind {
             | (Self::Text | Self::Texts | Self::Words | Self::OneOf(_), Value::Text(_))
             | (Self::Text | Self::Texts | Self::Words, Value::Integer(_) | Value::Float(_))
             | (Self::OneOf(_) | Self::Bool, Value::Bool(_))
-            | (Self::Count | Self::Nice | Self::Port, Value::Integer(_))
+            | (Self::Count | Self::CountOr(_) | Self::Nice | Self::Port, Value::Integer(_))
             | (Self::Duration | Self::Size, Value::Integer(_) | Value::Float(_) | Value::Text(_))
             | (Self::Map(_), Value::Map(_))
             | (Self::Maps(_), Value::List(_)) => true,
+            (Self::Needs, Value::Text(_) | Value::List(_)) => true,
             (Self::Texts | Self::Words, Value::List(items)) => {
                 items.iter().all(|item| is_plain(&item.value))
             }
@@ -105,7 +112,10 @@ impl Kind {
                 .iter()
                 .all(|entry| is_plain(&entry.node.value) || entry.node.value == Value::Null),
             // What `${VAR}` stands for is a text until it is looked at.
-            (Self::Count | Self::Nice | Self::Port | Self::Bool, Value::Text(_)) => true,
+            (
+                Self::Count | Self::CountOr(_) | Self::Nice | Self::Port | Self::Bool,
+                Value::Text(_),
+            ) => true,
             _ => false,
         }
     }
@@ -214,7 +224,11 @@ pub const PROCESS: &[Key] = &[
         "The port that it listens on; handed to it as PORT",
     ),
     key("namespace", Kind::Text, "A label to select it by, as @NAME"),
-    key("type", Kind::OneOf(&["service"]), "service: kept up"),
+    key(
+        "type",
+        Kind::OneOf(&["service", "task"]),
+        "service: kept up; task: runs once, and has to end with exit status 0",
+    ),
     key(
         "restart",
         Kind::OneOf(&["no", "on-failure", "always"]),
@@ -248,8 +262,21 @@ pub const PROCESS: &[Key] = &[
         Kind::Text,
         "The name of a process whose keys it takes over",
     ),
-    refused("instances", NOT_YET),
-    refused("instanceVar", NOT_YET),
+    key(
+        "dependsOn",
+        Kind::Needs,
+        "What has to be started, ready, completed or healthy before it is started",
+    ),
+    key(
+        "instances",
+        Kind::CountOr(&["max"]),
+        "How many of it run, as NAME@0, NAME@1 …; max: as many as there are cores",
+    ),
+    key(
+        "instanceVar",
+        Kind::Text,
+        "The variable that tells an instance its number [NODE_APP_INSTANCE]",
+    ),
     refused("instanceId", "the number of an instance is given by tsm"),
     refused("instanceWeight", BALANCER),
     refused("lbStrategy", BALANCER),
@@ -270,7 +297,6 @@ pub const PROCESS: &[Key] = &[
     refused("listenTimeout", NOT_YET),
     refused("waitReady", NOT_YET),
     refused("ready", NOT_YET),
-    refused("dependsOn", NOT_YET),
     refused("healthCheck", NOT_YET),
     refused("limits", NOT_YET),
     refused("maxMemory", NOT_YET),
@@ -337,7 +363,7 @@ pub(super) fn nearest(table: &'static [Key], name: &str) -> Option<&'static str>
 }
 
 /// `max_restarts` and `max-restarts` as `maxRestarts`.
-fn camel_case(name: &str) -> String {
+pub(super) fn camel_case(name: &str) -> String {
     let mut camel = String::with_capacity(name.len());
     let mut parts = name.split(['_', '-']).filter(|part| !part.is_empty());
     camel.push_str(parts.next().unwrap_or_default());

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::keys::{Fate, Key, Kind, TOP};
+use crate::spec::Condition;
 
 /// The schema (JSON Schema, draft 2020-12).
 pub fn schema() -> Value {
@@ -51,7 +52,24 @@ fn of_kind(kind: Kind, required: bool) -> Value {
         }
         Kind::Count => number(0, i64::from(u32::MAX), variable),
         Kind::Nice => number(-20, 19, variable),
-        Kind::Port => number(1, 65_535, variable),
+        Kind::Port => number(1, 65_535, r"\$\{|^[0-9]+\+$"),
+        Kind::CountOr(words) => json!({ "anyOf": [
+            { "type": "integer", "minimum": 1 },
+            { "enum": words },
+            { "type": "string", "pattern": variable },
+        ] }),
+        Kind::Needs => json!({ "anyOf": [
+            { "type": "string" },
+            { "type": "array", "items": { "anyOf": [
+                { "type": "string" },
+                {
+                    "type": "object",
+                    "properties": { "name": { "type": "string" }, "condition": { "enum": Condition::WORDS } },
+                    "required": ["name"],
+                    "additionalProperties": false,
+                },
+            ] } },
+        ] }),
         Kind::Duration | Kind::Size => json!({ "type": ["number", "string"] }),
         Kind::OneOf(words) => json!({ "enum": words }),
         Kind::Variables => json!({

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::frame::{FrameBuffer, encode};
 use super::protocol::{
-    ActOptions, ActRequest, Asked, Body, Outcome, PROTOCOL, Reply, Request, ResurrectRequest,
-    SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
+    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, Outcome, PROTOCOL,
+    Reply, Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
 };
 use super::shells;
 use crate::env::{EnvUpdate, Snapshot};
@@ -129,7 +129,7 @@ impl Client {
         selectors: &[String],
         options: ActOptions,
         update: Option<(EnvUpdate, Option<Snapshot>)>,
-        mut on_reply: impl FnMut(&Reply),
+        on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
         let ports = match verb {
             Verb::Start => self.ports_to_start(selectors)?,
@@ -160,8 +160,48 @@ impl Client {
             taken_ports: self.taken_ports(&ports)?,
             damaged_shells,
         });
+        self.ask_for_outcomes(&body, &blob, on_reply)
+    }
+
+    /// Makes processes what a plan says, and waits until each is settled; `snapshot` is this shell's.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] where nothing was done at all, [`Error::Unreachable`]. What went wrong with single processes
+    /// stands in their outcomes.
+    pub fn apply(
+        &self,
+        items: Vec<ApplyItem>,
+        snapshot: &Snapshot,
+        on_reply: impl FnMut(&Reply),
+    ) -> Result<(Vec<Outcome>, Vec<String>)> {
+        let starts = items.iter().filter(|item| {
+            matches!(item.then, ApplyThen::Start | ApplyThen::Restart) && item.spec.is_some()
+        });
+        let mut ports: Vec<u16> = starts.filter_map(|item| item.spec.as_ref()?.port).collect();
+        let names: Vec<String> = items
+            .iter()
+            .filter(|item| item.then == ApplyThen::Start)
+            .map(|item| item.name.to_string())
+            .collect();
+        ports.extend(self.ports_to_start(&names)?);
+        let (blob, shell_bytes) = snapshot.to_bytes();
+        let body = Body::Apply(ApplyRequest {
+            items,
+            taken_ports: self.taken_ports(&ports)?,
+            shell_bytes,
+        });
+        self.ask_for_outcomes(&body, &blob, on_reply)
+    }
+
+    /// Asks, and collects the outcomes in the order of ids.
+    fn ask_for_outcomes(
+        &self,
+        body: &Body,
+        blob: &[u8],
+        mut on_reply: impl FnMut(&Reply),
+    ) -> Result<(Vec<Outcome>, Vec<String>)> {
         let mut outcomes: Vec<Outcome> = Vec::new();
-        let notices = self.ask(&body, &blob, |reply| {
+        let notices = self.ask(body, blob, |reply| {
             on_reply(&reply);
             match reply {
                 // Asked anew after a supervisor died: what was said before is said again.
@@ -221,19 +261,9 @@ impl Client {
     pub fn resurrect(
         &self,
         request: ResurrectRequest,
-        mut on_reply: impl FnMut(&Reply),
+        on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
-        let mut outcomes: Vec<Outcome> = Vec::new();
-        let notices = self.ask(&Body::Resurrect(request), &[], |reply| {
-            on_reply(&reply);
-            match reply {
-                Reply::Accepted { .. } => outcomes.clear(),
-                Reply::Outcome(outcome) => outcomes.push(outcome),
-                _ => {}
-            }
-        })?;
-        outcomes.sort_by_key(|outcome| outcome.id);
-        Ok((outcomes, notices))
+        self.ask_for_outcomes(&Body::Resurrect(request), &[], on_reply)
     }
 
     /// How the supervisor is; `None` where none runs. Starts none.

@@ -47,6 +47,8 @@ pub struct Asked {
 pub enum Body {
     /// Start something new. The frame's raw bytes are its [`Snapshot`](crate::env::Snapshot).
     Start(Box<StartRequest>),
+    /// Start, change and stop what a config file declares. The frame's raw bytes are this shell's snapshot.
+    Apply(ApplyRequest),
     /// Do something with processes that exist. The frame's raw bytes are this shell's snapshot, where one is to be taken.
     Act(ActRequest),
     /// Write the dump; an empty list takes the place of another only where that is said.
@@ -102,6 +104,50 @@ impl StartRequest {
 )]
 fn is_zero(number: &usize) -> bool {
     *number == 0
+}
+
+/// Make processes what a plan says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// What, in this order.
+    pub items: Vec<ApplyItem>,
+    /// Who listens on the ports of those that are to be started, as the command saw it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_ports: Vec<TakenPort>,
+    /// How many of the raw bytes, the last ones, are the shell part of the snapshot.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shell_bytes: usize,
+}
+
+/// What becomes of one process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApplyItem {
+    /// Its name.
+    pub name: ProcessName,
+    /// The spec that it is to have, where that is another one than it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<Box<ProcessSpec>>,
+    /// How its environment changes; on top of this shell's, where it is new.
+    #[serde(default)]
+    pub update: EnvUpdate,
+    /// What is done then.
+    pub then: ApplyThen,
+}
+
+/// What is done with a process when its spec and environment are as declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApplyThen {
+    /// It is started; it is made where there is none of its name.
+    Start,
+    /// It is stopped and started.
+    Restart,
+    /// Nothing.
+    Leave,
+    /// It is stopped.
+    Stop,
+    /// It is stopped, and its record removed.
+    Delete,
 }
 
 /// A port that somebody listens on.

@@ -68,6 +68,16 @@ impl Origins {
         }
     }
 
+    /// The variables that config files, and files which these name, give.
+    pub fn declared(&self) -> impl Iterator<Item = &Text> {
+        self.config.iter().chain(&self.file)
+    }
+
+    /// Whether the process is not to have a variable, whatever the shell says.
+    pub fn is_unset(&self, name: &[u8]) -> bool {
+        self.unset.iter().any(|known| known.as_bytes() == name)
+    }
+
     /// Notes where a variable comes from.
     pub fn note(&mut self, name: &[u8], origin: Origin) {
         self.forget(name);
@@ -122,6 +132,9 @@ pub struct EnvUpdate {
     /// Variables to remove.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unset: Vec<Text>,
+    /// Variables that no option, file or config gives any more: they are removed, and the shell decides over them again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub released: Vec<Text>,
     /// The frame's raw bytes are a snapshot of this shell, which takes the place of the one before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_shell: bool,
@@ -161,7 +174,11 @@ impl EnvUpdate {
 
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.unset.is_empty() && !self.from_shell && !self.exact
+        self.set.is_empty()
+            && self.unset.is_empty()
+            && self.released.is_empty()
+            && !self.from_shell
+            && !self.exact
     }
 
     /// The snapshot and the origins that a change leads to. `fresh` is this shell's snapshot, where it is to be taken:
@@ -177,8 +194,17 @@ impl EnvUpdate {
         fresh: Option<Snapshot>,
     ) -> Result<(Snapshot, Origins), EnvError> {
         let mut origins = origins.clone();
+        for name in &self.released {
+            origins.forget(name.as_bytes());
+        }
         let mut after = match fresh {
-            None => before.clone(),
+            None => {
+                let mut after = before.clone();
+                for name in &self.released {
+                    after.environment.remove(name.as_bytes());
+                }
+                after
+            }
             Some(mut fresh) if self.exact => {
                 fresh.shell = fresh.shell.or_else(|| before.shell.clone());
                 fresh
@@ -259,6 +285,23 @@ mod tests {
             .apply(&with, &origins, Some(snapshot(b"A=shell\0")))
             .unwrap();
         assert_eq!(kept, with);
+    }
+
+    #[test]
+    fn what_no_file_gives_any_more_is_the_shells_again() {
+        let before = snapshot(b"A=config\0B=1\0");
+        let mut origins = Origins::default();
+        origins.note(b"A", Origin::Config);
+        let update = EnvUpdate {
+            released: vec!["A".into()],
+            ..EnvUpdate::default()
+        };
+        let (after, origins_after) = update.apply(&before, &origins, None).unwrap();
+        assert_eq!(after, snapshot(b"B=1\0"));
+        assert!(origins_after.is_empty());
+        let fresh = snapshot(b"A=shell\0B=2\0");
+        let (after, _) = update.apply(&before, &origins, Some(fresh)).unwrap();
+        assert_eq!(after, snapshot(b"A=shell\0B=2\0"));
     }
 
     #[test]

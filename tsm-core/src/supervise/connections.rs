@@ -164,6 +164,7 @@ impl Supervisor {
         }
         let done = match request.body {
             Body::Start(start) => self.start_new(number, *start, blob, &request.asked),
+            Body::Apply(apply) => self.apply(number, apply, blob, &request.asked),
             Body::Act(act) => self.act(number, &act, blob, &request.asked),
             Body::Save { empty } => {
                 self.save_dump(number, empty);

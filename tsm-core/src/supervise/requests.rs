@@ -57,8 +57,9 @@ impl Supervisor {
                 .clone()
                 .unwrap_or_else(|| self.unused_name(&start.suggested));
             refuse_taken_port(&name, start.spec.port, None, &start.taken_ports)?;
-            let id = self.create(name, &start, &snapshot)?;
-            self.begin(number, id, start.spec, snapshot, asked);
+            let id = self.create(name, &start.spec, &snapshot)?;
+            self.attach(number, id, Verb::Start);
+            self.begin(id, start.spec, snapshot, asked);
             return Ok(());
         };
         let service = &self.services[&id];
@@ -74,14 +75,17 @@ impl Supervisor {
         };
         let staged = self.writer.stage(&saved, &snapshot)?;
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
-            Ok(()) => supervisor.begin(number, id, start.spec, snapshot, asked),
+            Ok(()) => {
+                supervisor.attach(number, id, Verb::Start);
+                supervisor.begin(id, start.spec, snapshot, asked);
+            }
             Err(error) => supervisor.fail(number, &error),
         });
         Ok(())
     }
 
     /// Begins the first run with a new spec and snapshot, which are on disk.
-    fn begin(&mut self, number: u32, id: u32, spec: ProcessSpec, snapshot: Snapshot, asked: Asked) {
+    pub(super) fn begin(&mut self, id: u32, spec: ProcessSpec, snapshot: Snapshot, asked: Asked) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -99,7 +103,6 @@ impl Supervisor {
         self.helper.sync_soon(paths.into_iter().chain(shell));
         self.prepared.insert(id, (spec, snapshot.environment));
         self.note(id, EventKind::StartRequested { by: asked.by });
-        self.attach(number, id, Verb::Start);
         self.step(id, Event::Start);
     }
 
@@ -118,6 +121,11 @@ impl Supervisor {
                 .iter()
                 .filter_map(|text| text.parse::<Selector>().ok())
                 .any(|selector| self.select(&selector).iter().any(is_being_replaced)),
+            Body::Apply(apply) => apply
+                .items
+                .iter()
+                .filter_map(|item| self.id_of_name(&item.name))
+                .any(|id| is_being_replaced(&id)),
             Body::Handover => true,
             Body::Status
             | Body::Samples(_)
@@ -128,10 +136,10 @@ impl Supervisor {
     }
 
     /// A record for something new. Nothing of it stays where that fails.
-    fn create(
+    pub(super) fn create(
         &mut self,
         name: ProcessName,
-        start: &StartRequest,
+        spec: &ProcessSpec,
         snapshot: &Snapshot,
     ) -> Result<u32> {
         let highest = self
@@ -147,7 +155,7 @@ impl Supervisor {
             version: 1,
             id,
             name: name.clone(),
-            spec: start.spec.clone(),
+            spec: spec.clone(),
         };
         // Nothing is replaced: a torn one is void, because the record comes last.
         let staged = self.writer.stage(&saved, snapshot)?;
@@ -164,13 +172,13 @@ impl Supervisor {
             kind: crate::meta::Kind::Cli,
             ..Meta::default()
         };
-        service::describe(&mut meta, &start.spec);
+        service::describe(&mut meta, spec);
         let machine = Machine::new(
-            service::policy_of(&start.spec),
+            service::policy_of(spec),
             Desired::Up,
             Phase::Resting(Rest::Stopped),
         );
-        let mut service = Service::new(name, meta, machine, start.spec.stop_signal);
+        let mut service = Service::new(name, meta, machine, spec.stop_signal);
         service.fresh = true;
         service.begun_here = true;
         self.services.insert(id, service);
@@ -191,7 +199,7 @@ impl Supervisor {
         Ok(())
     }
 
-    fn id_of_name(&self, name: &ProcessName) -> Option<u32> {
+    pub(super) fn id_of_name(&self, name: &ProcessName) -> Option<u32> {
         self.services
             .iter()
             .find(|(_, service)| service.name == *name)
@@ -478,7 +486,7 @@ fn damaged_shell(act: &ActRequest, id: u32) -> Option<ReportedError> {
 }
 
 /// Refuses to start a process whose port somebody else has; what is left of its own last run is ended before the next one.
-fn refuse_taken_port(
+pub(super) fn refuse_taken_port(
     name: &ProcessName,
     port: Option<u16>,
     own: Option<u32>,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::machine::{Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use crate::env::quote;
 use crate::logs::Stream;
-use crate::meta::Meta;
+use crate::meta::{Kind, Meta};
 use crate::name::ProcessName;
 use crate::probe::CpuSample;
 use crate::spec::{DEFAULT_NAMESPACE, ProcessSpec};
@@ -212,6 +212,9 @@ pub(super) fn describe(meta: &mut Meta, spec: &ProcessSpec) {
     meta.cwd = spec.cwd.as_bytes().to_vec();
     meta.port = spec.port;
     meta.namespace = (spec.namespace != DEFAULT_NAMESPACE).then(|| spec.namespace.clone());
+    if spec.config.is_some() {
+        meta.kind = Kind::Service;
+    }
     meta.args = (!spec.args.is_empty()).then(|| quoted_args(spec));
 }
 

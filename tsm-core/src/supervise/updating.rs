@@ -71,7 +71,7 @@ impl Supervisor {
         }
     }
 
-    fn read_whole(&self, id: u32) -> Result<(ProcessSpec, Snapshot)> {
+    pub(super) fn read_whole(&self, id: u32) -> Result<(ProcessSpec, Snapshot)> {
         let (spec, environment) = self.read_for_launch(id)?;
         let service = self.services.get(&id);
         let shell = service.map(|service| self.writer.store().shell(&service.name));

@@ -3,6 +3,8 @@
 use std::ffi::CString;
 use std::io;
 
+use crate::error::{Error, IoContext as _, Result};
+
 /// A user as a service runs under it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Account {
@@ -38,6 +40,23 @@ pub fn find(name: &str) -> io::Result<Option<Account>> {
         gid: user.gid.as_raw(),
         groups: groups.iter().map(|group| group.as_raw()).collect(),
     }))
+}
+
+/// The user that a service is to run as.
+///
+/// # Errors
+/// [`Error::BadValue`] where this is not root, or there is no such user.
+pub fn to_run_as(name: &str) -> Result<Account> {
+    if effective_uid() != 0 {
+        return Err(Error::bad_value(
+            "user",
+            "only root may run a service as another user; use sudo, or leave it out",
+        ));
+    }
+    find(name).doing("look the user up")?.ok_or_else(|| {
+        let reason = format!("there is no user '{name}' on this machine");
+        Error::bad_value("user", reason)
+    })
 }
 
 /// The login name of a user id, or the number as text.

@@ -1,0 +1,196 @@
+//! Instances, their ports, and what processes need of each other.
+
+use super::{Declared, Reader};
+use crate::config::node::{Entry, Node, Value};
+use crate::config::order;
+use crate::name::ProcessName;
+use crate::selector::suggestion;
+use crate::spec::{Condition, Dependency};
+
+/// The most instances of one process.
+pub(super) const MOST_INSTANCES: u32 = 1024;
+
+impl Declared {
+    /// One for each instance; one that has none stays as it is.
+    pub(super) fn instances(self) -> Vec<Self> {
+        let Some(instance) = self.instance.clone() else {
+            return vec![self];
+        };
+        let each = (0..instance.number).filter_map(|number| {
+            let mut one = self.clone();
+            one.name = self.name.instance(number).ok()?;
+            if let Some(first) = instance.first_port {
+                one.port = u16::try_from(u32::from(first) + number).ok();
+            }
+            let mut of_its_own = instance.clone();
+            of_its_own.number = number;
+            one.env.retain(|(name, _)| *name != instance.variable);
+            one.env
+                .push((instance.variable.clone(), number.to_string()));
+            one.instance = Some(of_its_own);
+            Some(one)
+        });
+        each.collect()
+    }
+}
+
+impl Reader<'_> {
+    /// How many instances: a number, or `max` for as many as there are cores.
+    pub(super) fn instances(&mut self, node: &Node) -> Option<u32> {
+        if matches!(&node.value, Value::Text(text) if text == "max") {
+            let cores = std::thread::available_parallelism();
+            return Some(cores.map_or(1, |cores| cores.get() as u32));
+        }
+        let number = self.number(node, 1, i64::from(MOST_INSTANCES))?;
+        Some(number as u32)
+    }
+
+    /// A port, and whether each instance has one of its own, from this one on: `4000+`.
+    pub(super) fn port(&mut self, node: &Node, instances: Option<u32>) -> Option<(u16, bool)> {
+        if let Value::Text(text) = &node.value
+            && let Some(first) = text.strip_suffix('+')
+        {
+            let last = instances.unwrap_or(1).saturating_sub(1);
+            let first = first.trim().parse::<u16>().ok().filter(|first| *first > 0);
+            let fits = first.filter(|first| u32::from(*first) + last <= 65_535);
+            if fits.is_none() {
+                let message = "here stands a port and '+', such as 4000+, and the port of the last instance is at most 65535";
+                self.mistake(node.at, message);
+            }
+            return fits.map(|first| (first, true));
+        }
+        let port = self.number(node, 1, 65_535)? as u16;
+        if instances.is_some_and(|number| number > 1) {
+            let message = format!(
+                "each instance has a port of its own: write {port}+, and they get {port}, {} …",
+                u32::from(port) + 1
+            );
+            self.mistake(node.at, message);
+            return None;
+        }
+        Some((port, false))
+    }
+
+    /// What it needs: names, and names with conditions.
+    pub(super) fn dependencies(&mut self, node: &Node) -> Vec<Dependency> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut needs: Vec<Dependency> = Vec::new();
+        for item in items {
+            let Some(need) = self.dependency(item) else {
+                continue;
+            };
+            if needs.iter().any(|known| known.name == need.name) {
+                let message = format!("'{}' stands in 'dependsOn' twice", need.name);
+                self.mistake(item.at, message);
+            }
+            needs.push(need);
+        }
+        needs
+    }
+
+    fn dependency(&mut self, item: &Node) -> Option<Dependency> {
+        let Value::Map(entries) = &item.value else {
+            let text = self.text(item)?;
+            let name = self.parsed(item.at, text.parse::<ProcessName>())?;
+            let condition = Condition::default();
+            return Some(Dependency { name, condition });
+        };
+        let (mut name, mut condition) = (None, Condition::default());
+        for entry in entries {
+            let text = self.text(&entry.node).unwrap_or_default();
+            match entry.key.as_str() {
+                "name" => name = self.parsed(entry.node.at, text.parse::<ProcessName>()),
+                "condition" => {
+                    condition = self.parsed(entry.node.at, condition_of(&text))?;
+                }
+                other => {
+                    let message = format!(
+                        "unknown key '{other}'; what is needed is a name, or {{name: …, condition: {}}}",
+                        Condition::WORDS.join("|")
+                    );
+                    self.mistake(entry.at, message);
+                }
+            }
+        }
+        if name.is_none() && !entries.iter().any(|entry| entry.key == "name") {
+            self.mistake(item.at, "here is no 'name' of what is needed");
+        }
+        Some(Dependency {
+            name: name?,
+            condition,
+        })
+    }
+
+    /// That what is needed is declared, and that the needs do not go round.
+    pub(super) fn check_needs(&mut self, declared: &[Declared], needs: &[Option<Entry>]) {
+        let place = |index: usize, name: &ProcessName| {
+            let entry = needs[index].as_ref()?;
+            let items = match &entry.node.value {
+                Value::List(items) => items.as_slice(),
+                _ => std::slice::from_ref(&entry.node),
+            };
+            items
+                .iter()
+                .find(|item| names(item, name))
+                .map(|item| item.at)
+        };
+        for (index, process) in declared.iter().enumerate() {
+            let at = |name: &ProcessName| place(index, name).unwrap_or(process.at);
+            for need in &process.depends_on {
+                let Some(needed) = declared.iter().find(|other| other.name == need.name) else {
+                    let known = declared.iter().map(|other| other.name.as_str());
+                    let meant = suggestion(need.name.as_str(), known)
+                        .map(|name| format!("; did you mean '{name}'?"))
+                        .unwrap_or_default();
+                    let message = format!(
+                        "'{}' depends on '{}', which is not declared here{meant}",
+                        process.name, need.name
+                    );
+                    self.mistake(at(&need.name), message);
+                    continue;
+                };
+                if need.condition == Condition::Completed && !needed.task {
+                    let message = format!(
+                        "'{}' waits until '{}' has completed, but that is kept running; give it `type: task`",
+                        process.name, need.name
+                    );
+                    self.mistake(at(&need.name), message);
+                }
+            }
+        }
+        let needs_of = |index: usize| {
+            let process: &Declared = &declared[index];
+            let named = |name: &ProcessName| declared.iter().position(|other| other.name == *name);
+            let needs = process.depends_on.iter().rev();
+            needs.filter_map(|need| named(&need.name)).collect()
+        };
+        if let Some(circle) = order::circle(declared.len(), needs_of) {
+            let names: Vec<&str> = circle.iter().map(|&i| declared[i].name.as_str()).collect();
+            let at = place(circle[0], &declared[circle[1]].name).unwrap_or(declared[circle[0]].at);
+            let message = format!("'dependsOn' goes round: {}", names.join(" → "));
+            self.mistake(at, message);
+        }
+    }
+}
+
+fn condition_of(text: &str) -> crate::error::Result<Condition> {
+    // As Docker Compose has them.
+    let word = text.strip_prefix("service_");
+    word.map_or(text, |word| word.trim_end_matches("_successfully"))
+        .parse()
+}
+
+/// Whether this item of `dependsOn` names that process.
+fn names(item: &Node, name: &ProcessName) -> bool {
+    let text = match &item.value {
+        Value::Map(entries) => entries
+            .iter()
+            .find(|entry| entry.key == "name")
+            .map(|entry| &entry.node.value),
+        other => Some(other),
+    };
+    matches!(text, Some(Value::Text(text)) if text == name.as_str())
+}

@@ -1,0 +1,205 @@
+//! Making processes what a config file declares, as a plan says.
+
+use super::machine::Phase;
+use super::requests::refuse_taken_port;
+use super::supervisor::{Ending, Supervisor};
+use crate::control::{
+    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Outcome, Reply, TakenPort,
+    Verb,
+};
+use crate::env::{EnvError, Origins, Snapshot};
+use crate::error::{Error, Result};
+use crate::events::EventKind;
+use crate::spec::SavedSpec;
+
+impl Supervisor {
+    /// Takes the steps of a plan. Each is settled by itself: what goes wrong with one keeps none of the others.
+    pub(super) fn apply(
+        &mut self,
+        number: u32,
+        request: ApplyRequest,
+        blob: &[u8],
+        asked: &Asked,
+    ) -> Result<()> {
+        if self.ending != Ending::No {
+            return Err(Error::bad_value("supervisor", "it is ending; try again"));
+        }
+        let mut shell = Snapshot::from_bytes(blob, request.shell_bytes)
+            .map_err(|error| Error::bad_value("snapshot", error.to_string()))?;
+        shell.environment.strip_captured();
+        let names = request.items.iter().map(|item| item.name.clone()).collect();
+        self.say(number, &Reply::Accepted { names });
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.pending = request.items.len() as u32;
+        }
+        if request.items.is_empty() {
+            self.done(number);
+        }
+        for item in request.items {
+            let name = item.name.clone();
+            let applied = self.apply_one(number, item, &shell, &request.taken_ports, asked);
+            if let Err(error) = applied {
+                let outcome = Outcome {
+                    id: self.id_of_name(&name).unwrap_or(0),
+                    name,
+                    pid: None,
+                    note: None,
+                    error: Some((&error).into()),
+                };
+                self.tell_outcome(number, outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_one(
+        &mut self,
+        number: u32,
+        item: ApplyItem,
+        shell: &Snapshot,
+        taken: &[TakenPort],
+        asked: &Asked,
+    ) -> Result<()> {
+        let Some(id) = self.id_of_name(&item.name) else {
+            return self.apply_new(number, item, shell, taken, asked);
+        };
+        let service = &self.services[&id];
+        if service.meta.request.as_deref() == Some(asked.token.as_str()) {
+            // Asked again after a supervisor died: it was done, or is being done.
+            let is_settled = matches!(
+                service.machine.phase,
+                Phase::Running { .. } | Phase::Resting(_)
+            );
+            if is_settled {
+                self.settle(number, id, None, None);
+            } else {
+                self.add_waiter(number, id, Verb::Start, None);
+            }
+            return Ok(());
+        }
+        if let Some(spec) = &item.spec
+            && matches!(item.then, ApplyThen::Start | ApplyThen::Restart)
+            && spec.port != service.meta.port
+        {
+            // Before anything is stopped for it.
+            refuse_taken_port(&service.name, spec.port, Some(id), taken)?;
+        }
+        let then = act_of(item.then, taken);
+        if item.spec.is_none() && item.update.is_empty() {
+            self.then_act(number, id, then.as_ref(), asked);
+            return Ok(());
+        }
+        let (before, snapshot) = self.read_whole(id)?;
+        let mut spec = item.spec.map_or_else(|| before.clone(), |spec| *spec);
+        let fresh = item.update.from_shell.then(|| shell.clone());
+        let (after, origins) = item
+            .update
+            .apply(&snapshot, &before.origins, fresh)
+            .map_err(|error| Error::bad_value("environment", error.to_string()))?;
+        spec.origins = origins;
+        if after == snapshot && spec == before {
+            self.then_act(number, id, then.as_ref(), asked);
+            return Ok(());
+        }
+        let Some(service) = self.services.get(&id) else {
+            return Ok(());
+        };
+        let saved = SavedSpec {
+            version: 1,
+            id,
+            name: service.name.clone(),
+            spec,
+        };
+        let staged = self.writer.stage(&saved, &after)?;
+        let asked = asked.clone();
+        self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
+            Ok(()) => {
+                // What was made ready for a launch is of yesterday.
+                supervisor.prepared.remove(&id);
+                let file = saved
+                    .spec
+                    .config
+                    .as_ref()
+                    .map(|file| file.to_string_lossy());
+                supervisor.note(
+                    id,
+                    EventKind::Configured {
+                        by: asked.by.clone(),
+                        file: file.unwrap_or_default().into_owned(),
+                    },
+                );
+                if let Some(service) = supervisor.services.get_mut(&id) {
+                    service.apply_spec(&saved.spec);
+                    service.dirty = true;
+                    supervisor.save(id);
+                }
+                supervisor.then_act(number, id, then.as_ref(), &asked);
+            }
+            Err(error) => supervisor.settle(number, id, None, Some((&error).into())),
+        });
+        Ok(())
+    }
+
+    fn apply_new(
+        &mut self,
+        number: u32,
+        item: ApplyItem,
+        shell: &Snapshot,
+        taken: &[TakenPort],
+        asked: &Asked,
+    ) -> Result<()> {
+        let starts = matches!(item.then, ApplyThen::Start | ApplyThen::Restart);
+        let Some(mut spec) = item.spec.filter(|_| starts) else {
+            // It was deleted in between, or by a supervisor that died since.
+            let outcome = Outcome {
+                id: 0,
+                name: item.name,
+                pid: None,
+                note: Some("is gone already".to_owned()),
+                error: None,
+            };
+            self.tell_outcome(number, outcome);
+            return Ok(());
+        };
+        refuse_taken_port(&item.name, spec.port, None, taken)?;
+        let wrong = |error: EnvError| Error::bad_value("environment", error.to_string());
+        let (snapshot, origins) = if item.update.exact {
+            (shell.clone(), spec.origins.clone())
+        } else {
+            item.update
+                .apply(shell, &Origins::default(), None)
+                .map_err(wrong)?
+        };
+        spec.origins = origins;
+        let id = self.create(item.name, &spec, &snapshot)?;
+        self.add_waiter(number, id, Verb::Start, None);
+        self.begin(id, *spec, snapshot, asked.clone());
+        Ok(())
+    }
+
+    fn then_act(&mut self, number: u32, id: u32, act: Option<&ActRequest>, asked: &Asked) {
+        match act {
+            Some(act) => self.act_on(number, id, act, asked, true),
+            None => self.settle(number, id, None, None),
+        }
+    }
+}
+
+/// What a command would ask for.
+fn act_of(then: ApplyThen, taken: &[TakenPort]) -> Option<ActRequest> {
+    let verb = match then {
+        ApplyThen::Start => Verb::Start,
+        ApplyThen::Restart => Verb::Restart,
+        ApplyThen::Stop => Verb::Stop,
+        ApplyThen::Delete => Verb::Delete,
+        ApplyThen::Leave => return None,
+    };
+    Some(ActRequest {
+        verb,
+        selectors: Vec::new(),
+        options: ActOptions::default(),
+        update: None,
+        taken_ports: taken.to_vec(),
+        damaged_shells: Vec::new(),
+    })
+}
