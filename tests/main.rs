@@ -26,6 +26,7 @@ mod hook_shells;
 mod init_system;
 mod isolation;
 mod limits;
+mod log_rotation;
 mod logs;
 mod modes;
 mod persist;

@@ -5,10 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use tsm_core::name::ProcessName;
 use tsm_core::spec::{CpuShare, RestartPolicy, ServiceLimits, parse_duration, parse_size};
 use tsm_core::sys::Signal;
+
+mod logging;
+
+pub(crate) use logging::{LogOptions, LogsArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -170,6 +174,8 @@ pub(crate) struct StartArgs {
     pub(crate) user: Option<String>,
     #[command(flatten)]
     pub(crate) file: ApplyArgs,
+    #[command(flatten)]
+    pub(crate) logs: LogOptions,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -206,6 +212,7 @@ impl StartArgs {
         ];
         given
             .into_iter()
+            .chain(self.logs.given())
             .find(|(_, given)| *given)
             .map(|(option, _)| option)
     }
@@ -460,34 +467,6 @@ pub(crate) struct InfoArgs {
     /// Print a JSON object, or an array where several are meant
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LogsArgs {
-    /// Which [default: all]
-    #[arg(value_name = "SELECTOR")]
-    pub(crate) selectors: Vec<String>,
-    /// How many lines, or `all`
-    #[arg(
-        short = 'n',
-        long,
-        alias = "lines",
-        value_name = "N",
-        default_value = "20"
-    )]
-    pub(crate) tail: String,
-    /// Go on with what is printed from now on
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    /// Only standard output
-    #[arg(long, conflicts_with = "err", action = ArgAction::SetTrue)]
-    pub(crate) out: bool,
-    /// Only standard error
-    #[arg(long)]
-    pub(crate) err: bool,
-    /// Put the time before each line
-    #[arg(short, long)]
-    pub(crate) timestamps: bool,
 }
 
 /// The shells that there is a hook for.

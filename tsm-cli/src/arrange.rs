@@ -76,7 +76,8 @@ fn command_at(words: &[OsString], tsm: &Command) -> Option<usize> {
 
 /// Whether this option's value is the next word.
 fn takes_next_word(word: &OsStr, options: &[&Arg]) -> bool {
-    option(word, options).is_some_and(|option| option.get_action().takes_values())
+    option(word, options)
+        .is_some_and(|option| option.get_action().takes_values() && !option.is_require_equals_set())
 }
 
 /// Whether this option may have no value.
@@ -129,6 +130,11 @@ mod tests {
         assert_eq!(
             arranged("tsm start x -c y -- --z"),
             "tsm start -- x -c y --z"
+        );
+        // Whose value only comes after an equals sign.
+        assert_eq!(
+            arranged("tsm start --log-compress x"),
+            "tsm start --log-compress -- x"
         );
         assert_eq!(arranged("tsm start x --bogus"), "tsm start --bogus -- x");
         assert_eq!(arranged("tsm stop -f x"), "tsm stop -f x");

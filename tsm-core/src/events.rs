@@ -104,6 +104,24 @@ pub enum EventKind {
         /// The file.
         file: String,
     },
+    /// The disk had no room for what it printed, and that was dropped, as it was told to.
+    LogDropped {
+        /// `out` or `err`.
+        stream: String,
+        /// How many bytes.
+        bytes: u64,
+        /// How many ends of lines were among them.
+        lines: u64,
+    },
+    /// A log became shorter, and TSM did not do that.
+    LogShrank {
+        /// `out` or `err`.
+        stream: String,
+        /// How many bytes it had.
+        before: u64,
+        /// How many it has.
+        after: u64,
+    },
     /// Nothing of it is left.
     Stopped,
     /// Something of it does not end.

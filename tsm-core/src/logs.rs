@@ -10,7 +10,8 @@
 mod follow;
 pub mod index;
 mod merge;
-mod segments;
+pub(crate) mod rotate;
+pub(crate) mod segments;
 mod tail;
 #[cfg(test)]
 mod tests;

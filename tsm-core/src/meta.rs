@@ -154,13 +154,17 @@ pub struct Meta {
     pub out_pipe: Option<u64>,
     /// The inode of the pipe for standard error.
     pub err_pipe: Option<u64>,
+    /// Where standard output goes, where not into the home: a path.
+    pub out_file: Option<Vec<u8>>,
+    /// Where standard error goes, where not into the home: a path, or `same`.
+    pub err_file: Option<Vec<u8>>,
     /// Fields that this version does not know, in their order. What cannot stand in a line is left
     /// out of it: keys that are no identifiers or those of other fields, values with a NUL byte.
     pub extra: Vec<(String, Vec<u8>)>,
 }
 
 /// Every key that is a field of [`Meta`].
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 27] = [
     "script",
     "pid",
     "port",
@@ -186,6 +190,8 @@ const KNOWN: [&str; 25] = [
     "request",
     "out_pipe",
     "err_pipe",
+    "out_file",
+    "err_file",
 ];
 
 impl Meta {
@@ -242,6 +248,8 @@ impl Meta {
                 "request" => meta.request = Some(text("request", value)?),
                 "out_pipe" => meta.out_pipe = number("out_pipe", &value)?,
                 "err_pipe" => meta.err_pipe = number("err_pipe", &value)?,
+                "out_file" => meta.out_file = Some(value.into_owned()),
+                "err_file" => meta.err_file = Some(value.into_owned()),
                 _ => {
                     aliased |= matches!(key, "tpm_id" | "TSM_ID" | "PID" | "start_dir");
                     meta.extra.push((key.to_owned(), value.into_owned()));
@@ -314,6 +322,8 @@ impl Meta {
         append_some(&mut line, "request", self.request.as_ref());
         append_number(&mut line, "out_pipe", self.out_pipe);
         append_number(&mut line, "err_pipe", self.err_pipe);
+        append_some(&mut line, "out_file", self.out_file.as_ref());
+        append_some(&mut line, "err_file", self.err_file.as_ref());
         for (key, value) in &self.extra {
             let is_free = is_identifier(key.as_bytes()) && !KNOWN.contains(&key.as_str());
             if is_free && !value.contains(&0) {

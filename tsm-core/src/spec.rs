@@ -3,10 +3,16 @@
 pub mod care;
 mod declared;
 mod limits;
+mod logs;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
+
+pub use logs::{
+    DEFAULT_KEEP, DEFAULT_MAX_SIZE, LARGEST_KEEP, LogMode, LogRules, LogSettings, LogTarget,
+    OnFull, SMALLEST_MAX_SIZE,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -169,6 +175,9 @@ pub struct ProcessSpec {
     /// Which instance it is, where it is one of several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
+    /// How its logs are kept.
+    #[serde(default, skip_serializing_if = "LogSettings::is_empty")]
+    pub logs: LogSettings,
 }
 
 fn default_stop_signal() -> Signal {
@@ -209,6 +218,7 @@ impl ProcessSpec {
             task: false,
             depends_on: Vec::new(),
             instance: None,
+            logs: LogSettings::default(),
         }
     }
 }

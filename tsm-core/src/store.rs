@@ -486,7 +486,7 @@ impl Writer {
         let home = self.home();
         if !keep_logs {
             for log in [home.out_log(name), home.err_log(name)] {
-                remove_log(&log)?;
+                crate::logs::rotate::remove_log(&log).at("remove", &log)?;
             }
         }
         for path in [
@@ -525,22 +525,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-/// A log with its index and its rotated segments.
-fn remove_log(log: &Path) -> Result<()> {
-    // Segments are numbered without gaps, so that the directory, which may be large, need not be read.
-    for number in 1.. {
-        let segment = with_suffix(log, &format!(".{number}"));
-        let compressed = with_suffix(&segment, ".zst");
-        if !segment.exists() && !compressed.exists() {
-            break;
-        }
-        remove_file(&segment)?;
-        remove_file(&compressed)?;
-    }
-    remove_file(&crate::logs::index::index_path(log))?;
-    remove_file(log)
 }
 
 /// Nearly every record and spec fits.

@@ -4,13 +4,14 @@ mod variables;
 
 use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::env::quote;
 use crate::error::{IoContext as _, Result};
 use crate::events::rfc3339;
+use crate::home::Home;
 use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::probe::{CpuSample, Usages};
@@ -72,6 +73,12 @@ pub struct ProcessView {
     /// What its CPU usage was measured from.
     #[serde(skip)]
     pub sample: Option<CpuSample>,
+    /// Where standard output goes, where not into the home.
+    #[serde(skip)]
+    pub out_file: Option<Text>,
+    /// Where standard error goes, where not into the home; or `same`.
+    #[serde(skip)]
+    pub err_file: Option<Text>,
 }
 
 /// How a process ended.
@@ -164,7 +171,24 @@ impl ProcessView {
             started_s: started_ms.unwrap_or(0) / 1000,
             next_ms: meta.next_ms,
             sample: None,
+            out_file: meta.out_file.clone().map(Text::from_bytes),
+            err_file: meta.err_file.clone().map(Text::from_bytes),
         }
+    }
+
+    /// The live files of both streams; `None` for a stream that has none of its own.
+    pub fn log_files(&self, home: &Home) -> (Option<PathBuf>, Option<PathBuf>) {
+        let file = |target: Option<&Text>, own: PathBuf| match target {
+            None => Some(own),
+            Some(text) => match text.as_bytes() {
+                b"same" | b"/dev/null" => None,
+                _ => Some(text.as_path().to_owned()),
+            },
+        };
+        (
+            file(self.out_file.as_ref(), home.out_log(&self.name)),
+            file(self.err_file.as_ref(), home.err_log(&self.name)),
+        )
     }
 }
 

@@ -52,10 +52,13 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
     }
     let sources: Vec<Source> = views
         .iter()
-        .map(|view| Source {
-            name: view.name.to_string(),
-            out: (!args.err).then(|| context.home.out_log(&view.name)),
-            err: (!args.out).then(|| context.home.err_log(&view.name)),
+        .map(|view| {
+            let (out, err) = view.log_files(&context.home);
+            Source {
+                name: view.name.to_string(),
+                out: out.filter(|_| !args.err),
+                err: err.filter(|_| !args.out),
+            }
         })
         .collect();
     let show = Show::new(context, args, &sources);

@@ -145,6 +145,7 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
     if let Some(user) = &args.user {
         spec.user = Some(account::to_run_as(user)?);
     }
+    spec.logs = args.logs.settings()?;
     let mut request = StartRequest::new(resolved.name, spec);
     request.name.clone_from(&args.name);
     Ok(request)

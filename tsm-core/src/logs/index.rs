@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,59 @@ pub fn index_path(log: &Path) -> PathBuf {
     let mut path = log.as_os_str().to_owned();
     path.push(".idx");
     path.into()
+}
+
+/// Appends a note to the index of `log`. An index that has become larger than `bound` loses notes, so that times become
+/// coarser: evenly, and as few as halve it.
+pub(crate) fn append_note(log: &Path, offset: u64, unix_ms: u64, bound: u64) -> io::Result<()> {
+    let mut file = crate::sys::open_for_appending(&index_path(log))?;
+    file.write_all(note_line(offset, unix_ms).as_bytes())?;
+    if file.metadata()?.len() > bound {
+        drop(file);
+        thin(log, bound / 2)?;
+    }
+    Ok(())
+}
+
+/// Leaves out notes until what is left fits into `bound`. The file is overwritten in place: whoever reads it meanwhile, or
+/// after this was interrupted, finds true notes all the same, for each voids those before it that it contradicts.
+fn thin(log: &Path, bound: u64) -> io::Result<()> {
+    let path = index_path(log);
+    let text = std::fs::read(&path)?;
+    let mut notes: Vec<(u64, u64)> = Vec::new();
+    for (offset, ms) in text.split(|byte| *byte == b'\n').filter_map(parse) {
+        while notes.last().is_some_and(|(last, _)| *last >= offset) {
+            notes.pop();
+        }
+        notes.push((offset, ms));
+    }
+    let mut gap = 200;
+    let thinned = loop {
+        let mut kept = String::new();
+        let mut last = None;
+        for &(offset, ms) in &notes {
+            if last.is_none_or(|last: u64| ms.abs_diff(last) >= gap) {
+                kept.push_str(&note_line(offset, ms));
+                last = Some(ms);
+            }
+        }
+        if kept.len() as u64 <= bound || last.is_none() || gap > u64::MAX / 2 {
+            break kept;
+        }
+        gap *= 2;
+    };
+    let file = crate::sys::open_for_writing(&path)?;
+    file.write_all_at(thinned.as_bytes(), 0)?;
+    file.set_len(thinned.len() as u64)
+}
+
+/// When the first byte of a log that is noted came.
+pub(crate) fn first_note(log: &Path) -> Option<u64> {
+    let mut head = [0; LONGEST_LINE + 1];
+    let file = File::open(index_path(log)).ok()?;
+    let n = read_full_at(&file, &mut head, 0).ok()?;
+    let line = head[..n].split(|byte| *byte == b'\n').next()?;
+    parse(line).map(|(_, ms)| ms)
 }
 
 /// A note, and the lowest time in it and all later ones: what lines are ordered by, so that the
@@ -297,7 +350,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::fs::{self, OpenOptions};
-    use std::io::Write;
 
     fn index_of(text: &[u8]) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
@@ -366,6 +418,34 @@ mod tests {
         let (_dir, path) = index_of(&text);
         let index = Index::load(&path);
         assert_eq!(times(&index, &[4, 5]), [Some(7), Some(8)]);
+    }
+
+    #[test]
+    fn its_size_is_bounded_and_times_stay_as_true_as_they_can() {
+        let (_dir, path) = index_of(b"");
+        let log = path.with_extension("");
+        let bound = 4096;
+        for note in 0..10_000_u64 {
+            append_note(&log, note * 10, note * 100, bound).unwrap();
+            assert!(fs::metadata(&path).unwrap().len() <= bound + 41);
+        }
+        let index = Index::load(&path);
+        assert_eq!(index.time_of(0), Some(0));
+        assert_eq!(first_note(&log), Some(0));
+        for note in (0..10_000_u64).step_by(99) {
+            let told = index.time_of(note * 10).unwrap();
+            assert!(
+                told <= note * 100 && note * 100 - told < 60_000,
+                "{note}: {told}"
+            );
+        }
+        // What a thinning that was killed leaves: its text, then the rest of the old one.
+        let (_dir, path) = index_of(b"0 0\n30 300\n20 200\n30 300\n40 400\n");
+        let index = Index::load(&path);
+        assert_eq!(
+            times(&index, &[5, 25, 35, 45]),
+            [Some(0), Some(200), Some(300), Some(400)]
+        );
     }
 
     #[test]

@@ -20,7 +20,7 @@ const ROTATIONS_FOLLOWED: u32 = 64;
 
 /// So many numbers in a row may be free before there are no more segments. A rotation under way
 /// leaves one free, and may move on while one looks.
-const GAP: u32 = 2;
+pub(crate) const GAP: u32 = 2;
 
 /// Up to this number, a segment is looked for under each.
 const DENSE_NUMBERS: u32 = 1000;
@@ -28,14 +28,14 @@ const DENSE_NUMBERS: u32 = 1000;
 /// What makes a file the same file under another name. The time of birth stands in it because
 /// file systems use the inode numbers of removed files again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileId {
+pub(crate) struct FileId {
     dev: u64,
     inode: u64,
     born: Option<SystemTime>,
 }
 
 impl FileId {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
             dev: metadata.dev(),
             inode: metadata.ino(),
@@ -232,11 +232,19 @@ fn segment_number(suffix: &[u8]) -> Option<u32> {
     std::str::from_utf8(suffix).ok()?.parse().ok()
 }
 
-fn numbered(live: &Path, number: u32) -> PathBuf {
+/// Where the segment of this number is; 0 is the live file.
+pub(crate) fn numbered(live: &Path, number: u32) -> PathBuf {
     let mut path = live.as_os_str().to_owned();
     if number > 0 {
         path.push(format!(".{number}"));
     }
+    path.into()
+}
+
+/// Where a segment is when it is compressed.
+pub(crate) fn compressed_path(segment: &Path) -> PathBuf {
+    let mut path = segment.as_os_str().to_owned();
+    path.push(".zst");
     path.into()
 }
 

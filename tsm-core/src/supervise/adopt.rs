@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::launching::stream_kind;
+use super::log_rules::OwnLogs;
 use super::machine::{Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
@@ -118,12 +119,16 @@ impl Supervisor {
     ) -> bool {
         let id = meta.id;
         let now = clock::monotonic();
-        let (policy, stop_signal) = match self.writer.store().spec(&name) {
-            Ok(Some(saved)) => (policy_of(&saved.spec), saved.spec.stop_signal),
-            Ok(None) => (original_policy(), Signal::TERM),
+        let (policy, stop_signal, own_logs) = match self.writer.store().spec(&name) {
+            Ok(Some(saved)) => (
+                policy_of(&saved.spec),
+                saved.spec.stop_signal,
+                OwnLogs::of(&saved.spec.logs),
+            ),
+            Ok(None) => (original_policy(), Signal::TERM, None),
             Err(error) => {
                 self.log.say(error);
-                (original_policy(), Signal::TERM)
+                (original_policy(), Signal::TERM, None)
             }
         };
         let desired = match meta.desired.as_deref() {
@@ -199,6 +204,7 @@ impl Supervisor {
         machine.restarts = meta.restarts.unwrap_or(0);
         let mut service = Service::new(name, meta, machine, stop_signal);
         service.dirty = false;
+        service.logs = own_logs;
         // A child that waits, or has executed: if it turns out that it never did, it is a first start still.
         service.fresh = first_start && state == "starting";
         service.provisional = state == "starting" && leader.is_some();
@@ -219,6 +225,7 @@ impl Supervisor {
         self.services.insert(id, service);
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
+            self.watch_age(id, stream);
         }
         self.go_on(id, &state, desired, found_dead);
         if let Some(pid) = pid {

@@ -20,7 +20,7 @@ use crate::events::EventKind;
 use crate::fail;
 use crate::launch::{self, RunVariables};
 use crate::logs::Stream;
-use crate::spec::ProcessSpec;
+use crate::spec::{LogTarget, ProcessSpec};
 use crate::sys::fd::LogPipe;
 use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, WaitStatus, clock, procfs};
@@ -131,21 +131,21 @@ impl Supervisor {
                 source,
             }
         };
-        let out = sys::fd::log_pipe().map_err(system("make a log pipe"))?;
-        let err = sys::fd::log_pipe().map_err(system("make a log pipe"))?;
+        let out = pipe_for(spec.logs.out.as_ref()).map_err(system("make a log pipe"))?;
+        let err = pipe_for(spec.logs.err.as_ref()).map_err(system("make a log pipe"))?;
         if let Some(user) = &spec.user {
-            for pipe in [&out, &err] {
+            for pipe in out.iter().chain(&err) {
                 sys::fd::give_to(&pipe.writer, user.uid, user.gid)
                     .map_err(system("give a log pipe to its user"))?;
             }
         }
-        let held = sys::spawn::fork_held(
-            prepared,
-            self.null.as_fd(),
-            out.writer.as_fd(),
-            err.writer.as_fd(),
-        )
-        .map_err(system("fork"))?;
+        let null = self.null.as_fd();
+        let stdout = out.as_ref().map_or(null, |pipe| pipe.writer.as_fd());
+        let stderr = match spec.logs.err {
+            Some(LogTarget::Same) => stdout,
+            _ => err.as_ref().map_or(null, |pipe| pipe.writer.as_fd()),
+        };
+        let held = sys::spawn::fork_held(prepared, null, stdout, stderr).map_err(system("fork"))?;
         fail::point("start-2-forked");
 
         // Step 3: who it is goes on record, what outlives us into the store.
@@ -162,8 +162,11 @@ impl Supervisor {
             ));
         };
         self.store.put(&format!("p{id}.{run}"), handle.as_fd());
-        self.take_log_end(id, run, Stream::Out, out);
-        self.take_log_end(id, run, Stream::Err, err);
+        for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
+            if let Some(pipe) = pipe {
+                self.take_log_end(id, run, stream, pipe);
+            }
+        }
         let now_ms = clock::unix_ms();
         let Some(service) = self.services.get_mut(&id) else {
             return Ok(());
@@ -494,5 +497,13 @@ pub(super) fn stream_kind(stream: Stream) -> (Kind, char) {
     match stream {
         Stream::Out => (Kind::Out, 'o'),
         Stream::Err => (Kind::Err, 'e'),
+    }
+}
+
+/// A log pipe for a stream, where its target needs one.
+fn pipe_for(target: Option<&LogTarget>) -> std::io::Result<Option<LogPipe>> {
+    match target {
+        None | Some(LogTarget::File(_)) => sys::fd::log_pipe().map(Some),
+        Some(LogTarget::Same | LogTarget::Null) => Ok(None),
     }
 }

@@ -1,16 +1,21 @@
 //! Moving what services print from their pipes into their log files, unchanged, by `splice(2)`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use super::cutting::{self, Next};
 use super::launching::stream_kind;
+use super::log_rules::LogPlace;
+use super::service::LogEnd;
 use super::supervisor::{Supervisor, token};
-use crate::error::IoContext as _;
-use crate::logs::{self, Stream};
+use crate::error::{Error, IoContext as _, Result};
+use crate::events::{Event, EventKind};
+use crate::logs::{self, Stream, rotate};
+use crate::spec::{LogRules, OnFull};
 use crate::sys::poll::Interest;
-use crate::sys::{clock, fd};
+use crate::sys::{self, clock, fd};
 
 /// How many log files are kept open; those that are written to often stay.
 const OPEN_FILES: usize = 64;
@@ -30,24 +35,19 @@ pub(super) struct OpenLogs {
 }
 
 impl OpenLogs {
-    /// The file for a stream, opened (and made) where it is not open or was removed.
+    /// The file for a stream and its length, opened (and made) where it is not open or was removed.
     fn get(&mut self, key: (u32, Stream), path: &Path) -> io::Result<(&File, u64)> {
         let mut file = None;
         if let Some(at) = self.files.iter().position(|(k, _)| *k == key) {
             let (_, open) = self.files.remove(at);
             // What somebody removed or renamed is written no further.
-            if open.metadata().is_ok_and(|meta| meta.nlink() > 0) && same_file(&open, path) {
+            if same_file(&open, path) {
                 file = Some(open);
             }
         }
         let file = match file {
             Some(file) => file,
-            None => OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)?,
+            None => open(path)?,
         };
         let length = file.metadata()?.len();
         if self.files.len() >= OPEN_FILES {
@@ -63,9 +63,28 @@ impl OpenLogs {
     }
 }
 
+/// Opens a log to write and read it; where it is not there, it is made.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(fd::NONBLOCK);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            rotate::finish_rotation(path)?;
+            options
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)?
+        }
+        opened => opened?,
+    };
+    sys::only_regular(&file)?;
+    Ok(file)
+}
+
 fn same_file(file: &File, path: &Path) -> bool {
     match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        (Ok(open), Ok(named)) => rotate::same_file(&open, &named),
         _ => false,
     }
 }
@@ -104,77 +123,123 @@ impl Supervisor {
         }
     }
 
-    fn move_some(&mut self, id: u32, stream: Stream) -> crate::error::Result<Moved> {
-        let Some(service) = self.services.get_mut(&id) else {
+    fn move_some(&mut self, id: u32, stream: Stream) -> Result<Moved> {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return Ok(Moved::Empty);
         };
-        let path = match stream {
-            Stream::Out => self.writer.home().out_log(&service.name),
-            Stream::Err => self.writer.home().err_log(&service.name),
-        };
-        let end = service.log_end(stream);
-        let Some(pipe) = &end.reader else {
-            return Ok(Moved::Empty);
-        };
-        let waiting = fd::bytes_waiting(pipe) as usize;
-        if waiting == 0 {
-            return Ok(Moved::Empty);
-        }
-        if waiting >= PIPE_BYTES && !end.widened {
-            end.widened = true;
-            // Where the user's share of pipe memory is used up, it stays as it is.
-            fd::widen_pipe(pipe, WIDE_PIPE_BYTES);
-        }
-        let (file, mut offset) = self.logs.get((id, stream), &path).at("open", &path)?;
-        let begin = offset;
-        // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log
-        // that begins anew begins with a note.
-        let now_ms = clock::unix_ms();
-        if waiting > 0 && (begin == 0 || now_ms.saturating_sub(end.noted_ms) >= NOTE_EVERY_MS) {
-            end.noted_ms = now_ms;
-            let index = logs::index::index_path(&path);
-            let written = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&index)
-                .and_then(|mut file| {
-                    file.write_all(logs::index::note_line(begin, now_ms).as_bytes())
-                });
-            if let Err(error) = written {
-                // Lines without a time are still lines.
-                self.log
-                    .say(format_args!("cannot write {}: {error}", index.display()));
+        let mut moved = 0;
+        while moved < AT_ONCE {
+            let Some(service) = self.services.get_mut(&id) else {
+                return Ok(Moved::Empty);
+            };
+            let end = service.log_end(stream);
+            let Some(pipe) = &end.reader else {
+                return Ok(Moved::Empty);
+            };
+            let waiting = fd::bytes_waiting(pipe) as usize;
+            if waiting == 0 {
+                return Ok(Moved::Empty);
             }
-        }
-        let mut outcome = Moved::More;
-        while offset - begin < AT_ONCE as u64 {
-            match fd::splice(pipe, file, offset, AT_ONCE) {
-                Ok(0) => {
-                    outcome = Moved::Ended;
-                    break;
+            if waiting >= PIPE_BYTES && !end.widened {
+                end.widened = true;
+                // Where the user's share of pipe memory is used up, it stays as it is.
+                fd::widen_pipe(pipe, WIDE_PIPE_BYTES);
+            }
+            if end.in_dropped_line {
+                skip_dropped_line(end).at("read what was printed for", &path)?;
+                continue;
+            }
+            // The length is asked for each time: others may truncate the file, and what is written beyond its end would
+            // leave a hole.
+            let (file, offset) = self.logs.get((id, stream), &path).at("open", &path)?;
+            let limit = if end.unrotatable {
+                u64::MAX
+            } else {
+                rules.max_size
+            };
+            let most = match cutting::next(pipe, file, offset, limit, end.rotate) {
+                Ok(Next::Move(most)) => most.min(AT_ONCE - moved),
+                Ok(Next::Rotate) => {
+                    self.rotate_log(id, stream);
+                    continue;
                 }
-                Ok(moved) => offset += moved as u64,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    outcome = Moved::Empty;
-                    break;
+                // It cannot be read: then it is not cut between lines.
+                Err(_) => AT_ONCE,
+            };
+            // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log
+            // that begins anew begins with a note.
+            let now_ms = clock::unix_ms();
+            if offset == 0 || now_ms.saturating_sub(end.noted_ms) >= NOTE_EVERY_MS {
+                end.noted_ms = now_ms;
+                let bound = index_bound(&rules);
+                if let Err(error) = logs::index::append_note(&path, offset, now_ms, bound) {
+                    // Lines without a time are still lines.
+                    self.log.say(format_args!(
+                        "cannot write {}: {error}",
+                        logs::index::index_path(&path).display()
+                    ));
                 }
+            }
+            match fd::splice(pipe, file, offset, most) {
+                Ok(0) => return Ok(Moved::Ended),
+                Ok(more) => moved += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Moved::Empty),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).at("write to", &path),
             }
+            end.blocked = false;
         }
-        end.blocked = false;
-        Ok(outcome)
+        Ok(Moved::More)
     }
 
-    /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.
-    fn block_log(&mut self, id: u32, stream: Stream, error: &crate::error::Error) {
-        let (kind, _) = stream_kind(stream);
+    /// Rotates a log now. Where that cannot be done, it goes on growing: that is better than losing what comes.
+    pub(super) fn rotate_log(&mut self, id: u32, stream: Stream) {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return;
+        };
         self.logs.close((id, stream));
+        let rotated = rotate::rotate(&path, rules.keep)
+            .and_then(|()| open(&path).map(drop))
+            .and_then(|()| rotate::prune(&path, 0, &rules).map(drop));
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
         let end = service.log_end(stream);
+        end.rotate = false;
+        match rotated {
+            Ok(()) => {
+                end.unrotatable = false;
+                self.log_was_rotated(id, stream, &rules);
+            }
+            // There may be room for the new file later: what is printed waits for it.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) => {
+                let told = std::mem::replace(&mut end.unrotatable, true);
+                if !told {
+                    self.log.say(format_args!(
+                        "cannot rotate {}: {error}; it goes on growing",
+                        path.display()
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.
+    fn block_log(&mut self, id: u32, stream: Stream, error: &Error) {
+        let (kind, _) = stream_kind(stream);
+        self.logs.close((id, stream));
+        let drops = is_full(error)
+            && self
+                .log_place(id, stream)
+                .is_some_and(|place| place.rules.on_full == OnFull::Drop);
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let end = service.log_end(stream);
+        if drops && drop_what_waits(end) {
+            return self.retry_later();
+        }
         if !end.blocked {
             end.blocked = true;
             self.log
@@ -189,8 +254,9 @@ impl Supervisor {
         self.retry_later();
     }
 
-    /// Tries blocked logs again.
+    /// Tries blocked logs again, and notes what was dropped.
     pub(super) fn unblock_logs(&mut self) {
+        self.note_dropped();
         for (&id, service) in &mut self.services {
             for stream in [Stream::Out, Stream::Err] {
                 let (kind, _) = stream_kind(stream);
@@ -199,6 +265,32 @@ impl Supervisor {
                     let _ = self.poll.modify(pipe, token(kind, id), Interest::Read);
                 }
             }
+        }
+    }
+
+    /// Puts on record what was dropped, where there is room for that again.
+    fn note_dropped(&mut self) {
+        let mut later = false;
+        for service in self.services.values_mut() {
+            for (stream, word) in [(Stream::Out, "out"), (Stream::Err, "err")] {
+                let end = service.log_end(stream);
+                let Some(dropped) = end.dropped.as_deref().copied() else {
+                    continue;
+                };
+                let event = Event::now(EventKind::LogDropped {
+                    stream: word.to_owned(),
+                    bytes: dropped.bytes,
+                    lines: dropped.lines,
+                });
+                if self.writer.append_event(&service.name, &event).is_ok() {
+                    service.log_end(stream).dropped = None;
+                } else {
+                    later = true;
+                }
+            }
+        }
+        if later {
+            self.retry_later();
         }
     }
 
@@ -234,4 +326,56 @@ impl Supervisor {
             self.logs.close((id, stream));
         }
     }
+}
+
+/// How large the time index of a log becomes.
+pub(super) fn index_bound(rules: &LogRules) -> u64 {
+    (rules.max_size / 16).clamp(16 << 10, 1 << 20)
+}
+
+fn is_full(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Drops what waits in a pipe and counts it. False where the pipe cannot be read.
+fn drop_what_waits(end: &mut LogEnd) -> bool {
+    let Some(pipe) = &end.reader else {
+        return false;
+    };
+    let waiting = fd::bytes_waiting(pipe) as usize;
+    let Ok(bytes) = fd::take(pipe, waiting.min(AT_ONCE)) else {
+        return false;
+    };
+    let Some(last) = bytes.last() else {
+        return false;
+    };
+    end.in_dropped_line = *last != b'\n';
+    count_dropped(end, &bytes);
+    true
+}
+
+/// Takes the rest of a line out of the pipe whose beginning was dropped.
+fn skip_dropped_line(end: &mut LogEnd) -> io::Result<()> {
+    let Some(pipe) = &end.reader else {
+        return Ok(());
+    };
+    let waiting = fd::peek(pipe)?;
+    let newline = waiting.iter().position(|byte| *byte == b'\n');
+    let rest = newline.map_or(waiting.len(), |newline| newline + 1);
+    let bytes = fd::take(pipe, rest)?;
+    end.in_dropped_line = newline.is_none();
+    count_dropped(end, &bytes);
+    Ok(())
+}
+
+fn count_dropped(end: &mut LogEnd, bytes: &[u8]) {
+    let dropped = end.dropped.get_or_insert_default();
+    dropped.bytes += bytes.len() as u64;
+    dropped.lines += (bytes.split(|byte| *byte == b'\n').count() - 1) as u64;
 }

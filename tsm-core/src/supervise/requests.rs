@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Component, PathBuf};
 
 use super::machine::{Desired, Event, Machine, Phase, Rest};
@@ -20,7 +18,7 @@ use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::selector::Selector;
-use crate::spec::{ProcessSpec, SavedSpec};
+use crate::spec::{LogSettings, LogTarget, ProcessSpec, SavedSpec};
 use crate::store::Staged;
 
 impl Supervisor {
@@ -35,6 +33,7 @@ impl Supervisor {
         if self.ending != Ending::No {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
         }
+        start.spec.logs.check()?;
         let mut snapshot = Snapshot::from_bytes(blob, start.shell_bytes)
             .map_err(|error| Error::bad_value("snapshot", error.to_string()))?;
         snapshot.environment.strip_captured();
@@ -101,6 +100,8 @@ impl Supervisor {
         ];
         let shell = snapshot.shell.is_some().then(|| home.shell(name));
         self.helper.sync_soon(paths.into_iter().chain(shell));
+        self.watch_age(id, Stream::Out);
+        self.watch_age(id, Stream::Err);
         self.prepared.insert(id, (spec, snapshot.environment));
         self.note(id, EventKind::StartRequested { by: asked.by });
         self.step(id, Event::Start);
@@ -162,7 +163,7 @@ impl Supervisor {
         let written = staged
             .iter()
             .try_for_each(Staged::commit)
-            .and_then(|()| self.make_logs(&name));
+            .and_then(|()| self.make_logs(&name, &spec.logs));
         if let Err(error) = written {
             let _ = self.writer.remove(&name, true);
             return Err(error);
@@ -186,15 +187,18 @@ impl Supervisor {
     }
 
     /// Makes both logs, so that whoever wants to follow them finds them.
-    pub(super) fn make_logs(&self, name: &ProcessName) -> Result<()> {
+    pub(super) fn make_logs(&self, name: &ProcessName, settings: &LogSettings) -> Result<()> {
         let home = self.writer.home();
-        for log in [home.out_log(name), home.err_log(name)] {
-            let made = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&log);
-            made.at("create", &log)?;
+        for (target, own) in [
+            (&settings.out, home.out_log(name)),
+            (&settings.err, home.err_log(name)),
+        ] {
+            let log = match target {
+                None => own,
+                Some(LogTarget::File(path)) => path.as_path().to_owned(),
+                Some(LogTarget::Same | LogTarget::Null) => continue,
+            };
+            super::mover::open(&log).at("open the log", &log)?;
         }
         Ok(())
     }
@@ -455,6 +459,7 @@ impl Supervisor {
             self.close_log(id, stream);
         }
         self.close_log_files(id);
+        self.forget_upkeep(id);
         let Some(mut service) = self.services.remove(&id) else {
             return;
         };

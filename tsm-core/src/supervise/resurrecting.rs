@@ -294,7 +294,7 @@ impl Supervisor {
         };
         let staged = self.writer.stage(&document, &snapshot)?;
         staged.iter().try_for_each(Staged::commit)?;
-        self.make_logs(&name)?;
+        self.make_logs(&name, &document.spec.logs)?;
         let spec = document.spec;
         let mut meta = Meta {
             id,

@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::log_rules::OwnLogs;
 use super::machine::{Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use crate::env::quote;
 use crate::logs::Stream;
@@ -44,6 +45,21 @@ pub(super) struct LogEnd {
     pub(super) noted_ms: u64,
     /// The disk had no room; the bytes wait in the pipe.
     pub(super) blocked: bool,
+    /// It is to be rotated at the end of the line that is in it.
+    pub(super) rotate: bool,
+    /// That it cannot be rotated was told.
+    pub(super) unrotatable: bool,
+    /// What the disk had no room for was dropped up to the midst of a line.
+    pub(super) in_dropped_line: bool,
+    /// What was dropped since that was last noted.
+    pub(super) dropped: Option<Box<Dropped>>,
+}
+
+/// What the disk had no room for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Dropped {
+    pub(super) bytes: u64,
+    pub(super) lines: u64,
 }
 
 /// A process of a run that is being ended, other than its leader.
@@ -90,6 +106,8 @@ pub(super) struct Service {
     pub(super) sample: Option<CpuSample>,
     /// Why the last launch failed.
     pub(super) launch_error: Option<Box<str>>,
+    /// How its logs are kept, where not as the home's.
+    pub(super) logs: Option<Box<OwnLogs>>,
 }
 
 impl Service {
@@ -117,6 +135,7 @@ impl Service {
             dirty: true,
             sample: None,
             launch_error: None,
+            logs: None,
         }
     }
 
@@ -147,6 +166,7 @@ impl Service {
     pub(super) fn apply_spec(&mut self, spec: &ProcessSpec) {
         self.machine.policy = policy_of(spec);
         self.stop_signal = spec.stop_signal;
+        self.logs = OwnLogs::of(&spec.logs);
         describe(&mut self.meta, spec);
     }
 
@@ -216,6 +236,7 @@ pub(super) fn describe(meta: &mut Meta, spec: &ProcessSpec) {
         meta.kind = Kind::Service;
     }
     meta.args = (!spec.args.is_empty()).then(|| quoted_args(spec));
+    (meta.out_file, meta.err_file) = super::log_rules::files_of(&spec.logs);
 }
 
 pub(super) fn quoted_args(spec: &ProcessSpec) -> Vec<u8> {

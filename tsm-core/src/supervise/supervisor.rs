@@ -21,6 +21,7 @@ use crate::control::{Asked, Request, ResurrectRequest};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::logs::Stream;
+use crate::spec::LogSettings;
 use crate::store::Writer;
 use crate::sys::limits::Limit;
 use crate::sys::poll::{Interest, Poll, Ready};
@@ -92,6 +93,10 @@ pub(super) struct Supervisor {
     pub(super) next_connection: u32,
     pub(super) waiters: HashMap<u32, Vec<Waiter>>,
     pub(super) logs: OpenLogs,
+    /// What was said of the logs of all processes.
+    pub(super) log_defaults: LogSettings,
+    /// What is to be done for logs, and when.
+    pub(super) upkeep: super::log_upkeep::Due,
     pub(super) helper: Helper,
     pub(super) boot: String,
     pub(super) null: File,
@@ -273,6 +278,8 @@ impl Supervisor {
             next_connection: 0,
             waiters: HashMap::new(),
             logs: OpenLogs::default(),
+            log_defaults: LogSettings::default(),
+            upkeep: BTreeSet::new(),
             helper,
             null,
             own_limits: raised,
@@ -346,6 +353,7 @@ impl Supervisor {
                 self.on_ready(*event)?;
             }
             self.fire_deadlines();
+            self.keep_up_logs();
             self.give_up_slow_handover();
             self.restore_some();
             self.launch_some();
@@ -372,6 +380,7 @@ impl Supervisor {
             self.sweep_at,
             self.status_at,
             self.retry_at,
+            self.upkeep.first().map(|(at, ..)| *at),
             self.awaited.values().min().copied(),
             self.handover.as_ref().map(Handover::deadline),
             connections,

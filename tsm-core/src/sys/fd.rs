@@ -7,6 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
+/// For opening a file that may turn out to be a FIFO: nobody at its other end is waited for (`O_NONBLOCK`).
+pub const NONBLOCK: i32 = libc::O_NONBLOCK;
+
 /// Both ends of a log pipe.
 #[derive(Debug)]
 pub struct LogPipe {
@@ -100,6 +103,30 @@ pub fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Resu
         max,
         SpliceFlags::MOVE | SpliceFlags::NONBLOCK,
     )?)
+}
+
+/// What waits in a pipe, at most its first 64 KiB, which stay in it (`tee(2)`).
+pub fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    const MOST: usize = 64 << 10;
+    let (reader, writer) = self::pipe(true)?;
+    let flags = SpliceFlags::NONBLOCK;
+    match rustix::pipe::tee(pipe, &writer, MOST, flags) {
+        Ok(_) | Err(rustix::io::Errno::AGAIN) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    drop(writer);
+    let mut bytes = Vec::new();
+    File::from(reader).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Takes up to `max` bytes out of a pipe (`read(2)`).
+pub fn take(pipe: impl AsFd, max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; max];
+    let length = rustix::io::read(pipe, &mut bytes[..])?;
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 /// Opens what descriptor `fd` of process `pid` refers to, for reading and non-blocking, if it is the pipe `inode`.

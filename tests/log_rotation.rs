@@ -1,0 +1,239 @@
+//! Logs are rotated between lines, and no byte is lost or doubled by it, whoever is killed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::bed::Bed;
+use crate::fault_kit::is_gone;
+use crate::wait::wait_until;
+
+/// Prints numbered lines as fast as it can, then `end`.
+const COUNT: &str = r#"
+my ($from, $to) = @ARGV;
+print "line $_\n" for $from .. $to;
+print "end\n";
+$| = 1;
+print "";
+sleep 100000;
+"#;
+
+/// The files of a log from the oldest to the newest, as their numbers say.
+pub(crate) fn files_of(log: &Path) -> Vec<PathBuf> {
+    let name = log.file_name().unwrap().to_str().unwrap();
+    let mut found: Vec<(u32, PathBuf)> = Vec::new();
+    for entry in fs::read_dir(log.parent().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let Some(rest) = file.strip_prefix(name) else {
+            continue;
+        };
+        let number = rest.strip_prefix('.').unwrap_or("0");
+        if let Ok(number) = number.trim_end_matches(".zst").parse() {
+            found.push((number, path));
+        }
+    }
+    found.sort();
+    let mut numbers: Vec<u32> = found.iter().map(|(number, _)| *number).collect();
+    numbers.dedup();
+    assert_eq!(
+        numbers.len(),
+        found.len(),
+        "a segment is there twice: {found:?}"
+    );
+    found.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+/// All bytes of a log, its plain segments put together.
+pub(crate) fn bytes_of(log: &Path) -> Vec<u8> {
+    files_of(log)
+        .iter()
+        .flat_map(|path| fs::read(path).unwrap())
+        .collect()
+}
+
+fn numbered(from: usize, to: usize) -> String {
+    let lines: Vec<String> = (from..=to).map(|n| format!("line {n}\n")).collect();
+    lines.concat() + "end\n"
+}
+
+fn start_count(bed: &Bed, name: &str, options: &[&str], to: usize) {
+    bed.script("count.pl", COUNT);
+    let to = to.to_string();
+    let command = ["--", "perl", "count.pl", "1", &to];
+    let words = [&["start", "--name", name], options, &command[..]].concat();
+    bed.tsm(words).ok();
+}
+
+#[track_caller]
+fn wait_end(bed: &Bed, log: &str) {
+    let path = bed.home().join("logs").join(log);
+    wait_until("the last line is there", || {
+        fs::read(&path).is_ok_and(|bytes| bytes.ends_with(b"end\n"))
+    });
+}
+
+#[test]
+fn a_segment_begins_and_ends_at_a_line_and_has_its_size() {
+    let bed = Bed::new();
+    let options = [
+        "--log-max-size",
+        "64K",
+        "--log-keep",
+        "100",
+        "--log-compress=no",
+    ];
+    start_count(&bed, "count", &options, 100_000);
+    wait_end(&bed, "count.out");
+    let log = bed.home().join("logs/count.out");
+    let files = files_of(&log);
+    assert!(files.len() > 15, "{files:?}");
+    for file in &files {
+        let bytes = fs::read(file).unwrap();
+        assert!(
+            bytes.len() <= 64 << 10,
+            "{} has {}",
+            file.display(),
+            bytes.len()
+        );
+        assert!(bytes.ends_with(b"\n") && bytes.starts_with(b"line "));
+    }
+    let all = bytes_of(&log);
+    assert!(all == numbered(1, 100_000).as_bytes());
+    // All of it is shown, and the last lines of it.
+    let shown = bed.tsm(["logs", "count", "--tail", "all"]).ok();
+    assert!(shown.bytes == all);
+    let last = bed.tsm(["logs", "count", "--tail", "2"]).ok().stdout;
+    assert_eq!(last, "line 100000\nend\n");
+    bed.tsm(["delete", "count"]).ok();
+    assert_eq!(bed.process_files(), [""; 0]);
+}
+
+#[test]
+fn only_so_much_is_kept() {
+    let bed = Bed::new();
+    let options = ["--log-max-size=8K", "--log-keep=3", "--log-compress=no"];
+    start_count(&bed, "count", &options, 20_000);
+    wait_end(&bed, "count.out");
+    let log = bed.home().join("logs/count.out");
+    let files = files_of(&log);
+    let sizes: Vec<u64> = files
+        .iter()
+        .map(|file| fs::metadata(file).unwrap().len())
+        .collect();
+    assert_eq!(files.len(), 4, "{files:?}");
+    assert!(sizes.iter().sum::<u64>() <= 4 * 8192, "{sizes:?}");
+    assert!(numbered(1, 20_000).as_bytes().ends_with(&bytes_of(&log)));
+}
+
+#[test]
+fn a_supervisor_that_is_killed_while_it_rotates_loses_nothing() {
+    let points = [
+        "rotate-1-removed",
+        "rotate-shift",
+        "rotate-2-room",
+        "rotate-3-renamed",
+        "rotate-4-done",
+    ];
+    for point in points {
+        let bed = Bed::new();
+        let wanted = bed.path("point");
+        let keep = if point == "rotate-1-removed" {
+            "3"
+        } else {
+            "500"
+        };
+        let options = [
+            "--log-max-size",
+            "16K",
+            "--log-keep",
+            keep,
+            "--log-compress=no",
+        ];
+        bed.script("count.pl", COUNT);
+        let command = ["--", "perl", "count.pl", "1", "200000"];
+        let words = [&["start", "--name", "count"], &options[..], &command[..]].concat();
+        fs::write(&wanted, point).unwrap();
+        let mut start = bed.tsm_command(words);
+        start.env("TSM_FAIL_POINT", &wanted);
+        crate::bed::run(start).ok();
+        wait_until("the supervisor has died at its point", || !wanted.exists());
+        wait_end(&bed, "count.out");
+        let all = bytes_of(&bed.home().join("logs/count.out"));
+        let expected = numbered(1, 200_000);
+        if keep == "3" {
+            assert!(expected.as_bytes().ends_with(&all), "{point}");
+        } else {
+            assert!(all == expected.as_bytes(), "{point}");
+        }
+        assert!(!is_gone(bed.pid("count")));
+    }
+}
+
+#[test]
+fn what_is_too_old_goes() {
+    let bed = Bed::new();
+    bed.script(
+        "talk.sh",
+        "#!/bin/sh\necho old\nwhile [ ! -e go ]; do sleep 0.01; done\necho new\nexec sleep 100000\n",
+    );
+    bed.tsm(["start", "./talk.sh", "--log-max-age", "1s"]).ok();
+    let live = bed.home().join("logs/talk.out");
+    wait_until("what is old is rotated, and removed", || {
+        fs::read(&live).is_ok_and(|bytes| bytes.is_empty()) && files_of(&live).len() == 1
+    });
+    bed.file("go", "");
+    bed.wait_log("talk.out", "new\n");
+}
+
+#[test]
+fn logs_go_where_they_are_told_to() {
+    let bed = Bed::new();
+    bed.script(
+        "both.sh",
+        "#!/bin/sh\necho out\necho err >&2\necho last\nexec sleep 100000\n",
+    );
+    let start = |name: &str, options: &[&str]| {
+        bed.tsm([&["start", "./both.sh", "--name", name], options].concat())
+            .ok();
+    };
+    start("same", &["--out", "both.log", "--err", "same"]);
+    bed.wait_file("both.log", |text| text.ends_with("last\n"));
+    assert_eq!(
+        fs::read_to_string(bed.path("both.log")).unwrap(),
+        "out\nerr\nlast\n"
+    );
+    assert_eq!(bed.tsm(["logs", "same"]).ok().stdout, "out\nerr\nlast\n");
+    start("null", &["--out", "/dev/null", "--err", "err.log"]);
+    bed.wait_file("err.log", |text| text == "err\n");
+    assert_eq!(bed.tsm(["logs", "null"]).ok().stdout, "err\n");
+    assert!(!bed.home().join("logs/null.out").exists());
+    // logrotate with a rename: the next line makes the file anew. And with copytruncate.
+    fs::rename(bed.path("both.log"), bed.path("both.log.1")).unwrap();
+    bed.tsm(["restart", "same"]).ok();
+    bed.wait_file("both.log", |text| text == "out\nerr\nlast\n");
+    fs::write(bed.path("both.log"), "").unwrap();
+    bed.tsm(["restart", "same"]).ok();
+    bed.wait_file("both.log", |text| text == "out\nerr\nlast\n");
+    // Their owner looks after them.
+    bed.tsm(["delete", "same"]).ok();
+    assert!(bed.path("both.log").exists());
+    let refused = bed
+        .tsm(["start", "./both.sh", "--name", "no", "--out", "none/x.log"])
+        .exits(1);
+    assert!(
+        refused.message().contains("none/x.log"),
+        "{}",
+        refused.stderr
+    );
+    bed.tsm(["start", "./both.sh", "--name", "no", "--out", "same"])
+        .exits(2);
+    bed.tsm([
+        "start",
+        "./both.sh",
+        "--name",
+        "no",
+        "--log-max-size",
+        "big",
+    ])
+    .exits(2);
+}

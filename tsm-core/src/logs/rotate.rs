@@ -1,0 +1,318 @@
+//! What changes the files of a log: rotation, removal of what is too old or too much, emptying.
+//!
+//! Only the supervisor calls this, the holder of the home's lock; of one log at a time one thread. Everything is done by
+//! renames, each of which leaves a log that is whole: a rotation that was interrupted leaves a number free, and the next
+//! one moves segments only up to there.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::index::index_path;
+use super::segments::{GAP, compressed_path, numbered};
+use crate::fail;
+use crate::spec::LogRules;
+
+/// Makes the live file the newest segment, `.1`; what was `.1` becomes `.2`, and so on. There is no live file then.
+///
+/// With nothing to be kept, the live file is removed.
+pub(crate) fn rotate(live: &Path, keep: u32) -> io::Result<()> {
+    if keep == 0 {
+        absent_is_fine(fs::remove_file(index_path(live)))?;
+        return absent_is_fine(fs::remove_file(live));
+    }
+    make_room(live, keep)?;
+    fail::point("rotate-2-room");
+    fs::rename(live, numbered(live, 1))?;
+    fail::point("rotate-3-renamed");
+    absent_is_fine(fs::rename(index_path(live), index_path(&numbered(live, 1))))?;
+    fail::point("rotate-4-done");
+    Ok(())
+}
+
+/// Frees the number 1. Where all numbers up to `keep` are taken, the oldest segment goes.
+pub(crate) fn make_room(live: &Path, keep: u32) -> io::Result<()> {
+    let mut free = 1;
+    while free <= keep && is_taken(live, free) {
+        free += 1;
+    }
+    if free > keep {
+        remove_segment(live, keep)?;
+        free = keep;
+        fail::point("rotate-1-removed");
+    }
+    give_back_index(live, free)?;
+    for number in (1..free).rev() {
+        let (from, to) = (numbered(live, number), numbered(live, number + 1));
+        let (packed, packed_to) = (compressed_path(&from), compressed_path(&to));
+        if packed.exists() {
+            // It is complete; a plain one beside it is what a compression had not removed yet.
+            absent_is_fine(fs::remove_file(&from))?;
+            fs::rename(&packed, &packed_to)?;
+        } else {
+            fs::rename(&from, &to)?;
+        }
+        fail::point("rotate-shift");
+        absent_is_fine(fs::rename(index_path(&from), index_path(&to)))?;
+    }
+    Ok(())
+}
+
+/// An interrupted rotation may have left the index of a segment at the number that it had before.
+fn give_back_index(live: &Path, free: u32) -> io::Result<()> {
+    let (left, owner) = (
+        index_path(&numbered(live, free)),
+        index_path(&numbered(live, free + 1)),
+    );
+    if is_taken(live, free + 1) && !owner.exists() {
+        return absent_is_fine(fs::rename(left, owner));
+    }
+    absent_is_fine(fs::remove_file(left))
+}
+
+/// The index of what an interrupted rotation made `.1` may still stand beside the live file, which is not there yet.
+pub(crate) fn finish_rotation(live: &Path) -> io::Result<()> {
+    let newest = index_path(&numbered(live, 1));
+    if is_taken(live, 1) && !newest.exists() {
+        absent_is_fine(fs::rename(index_path(live), newest))?;
+    }
+    Ok(())
+}
+
+/// Removes the oldest segments: those beyond `keep`, those whose last byte is older than the rules allow, and those that
+/// make all together larger than `keep` segments of the size that they should have. `live_len` is the length of the live
+/// file. Returns whether anything was removed.
+pub(crate) fn prune(live: &Path, live_len: u64, rules: &LogRules) -> io::Result<bool> {
+    let mut total = live_len.max(rules.max_size);
+    let bound = rules.max_size.saturating_mul(u64::from(rules.keep) + 1);
+    // From the newest to the oldest: once one goes, all older ones go.
+    let mut going = false;
+    let mut gone = Vec::new();
+    for (number, found) in present(live) {
+        total = total.saturating_add(found.len());
+        going |= number > rules.keep || total > bound || is_too_old(&found, rules);
+        if going {
+            gone.push(number);
+        }
+    }
+    for number in gone.iter().rev() {
+        remove_segment(live, *number)?;
+    }
+    Ok(!gone.is_empty())
+}
+
+/// The segments that there are, compressed or not, the newest first. The directory is not read: it may be large.
+fn present(live: &Path) -> impl Iterator<Item = (u32, fs::Metadata)> {
+    let mut absent = 0;
+    let look = move |number| {
+        let plain = numbered(live, number);
+        let found = fs::metadata(&plain).or_else(|_| fs::metadata(compressed_path(&plain)));
+        absent = if found.is_ok() { 0 } else { absent + 1 };
+        (absent <= GAP).then_some((number, found.ok()))
+    };
+    (1..)
+        .map_while(look)
+        .filter_map(|(number, found)| Some((number, found?)))
+}
+
+fn is_too_old(found: &fs::Metadata, rules: &LogRules) -> bool {
+    let age = found
+        .modified()
+        .ok()
+        .and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    rules.max_age_ms > 0 && age.is_some_and(|age| age > Duration::from_millis(rules.max_age_ms))
+}
+
+/// How long ago, in milliseconds, the oldest segment got its last byte.
+pub(crate) fn age_of_oldest(live: &Path) -> Option<u64> {
+    let (_, oldest) = present(live).last()?;
+    let age = SystemTime::now().duration_since(oldest.modified().ok()?);
+    Some(age.ok()?.as_millis() as u64)
+}
+
+/// Removes all segments of a log, the oldest first. The live file stays.
+pub(crate) fn remove_segments(live: &Path) -> io::Result<()> {
+    let numbers: Vec<u32> = present(live).map(|(number, _)| number).collect();
+    numbers
+        .into_iter()
+        .rev()
+        .try_for_each(|number| remove_segment(live, number))
+}
+
+/// Removes a log with all that belongs to it.
+pub(crate) fn remove_log(live: &Path) -> io::Result<()> {
+    remove_segments(live)?;
+    absent_is_fine(fs::remove_file(index_path(live)))?;
+    absent_is_fine(fs::remove_file(live))
+}
+
+/// Removes a segment, compressed or not, with its index.
+fn remove_segment(live: &Path, number: u32) -> io::Result<()> {
+    let plain = numbered(live, number);
+    absent_is_fine(fs::remove_file(compressed_path(&plain)))?;
+    absent_is_fine(fs::remove_file(&plain))?;
+    absent_is_fine(fs::remove_file(index_path(&plain)))
+}
+
+fn is_taken(live: &Path, number: u32) -> bool {
+    let plain = numbered(live, number);
+    plain.exists() || compressed_path(&plain).exists()
+}
+
+pub(crate) fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Whether two names are the same file.
+pub(crate) fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Logs(tempfile::TempDir);
+
+    impl Logs {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let logs = Self(tempfile::tempdir().unwrap());
+            for (name, text) in files {
+                fs::write(logs.path(name), text).unwrap();
+            }
+            logs
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn all(&self) -> Vec<(String, String)> {
+            let mut all: Vec<_> = fs::read_dir(self.0.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .map(|name| (name.clone(), fs::read_to_string(self.path(&name)).unwrap()))
+                .collect();
+            all.sort();
+            all
+        }
+
+        #[track_caller]
+        fn hold(&self, expected: &[(&str, &str)]) {
+            let mut expected: Vec<_> = expected
+                .iter()
+                .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+                .collect();
+            expected.sort();
+            assert_eq!(self.all(), expected);
+        }
+    }
+
+    fn rules(keep: u32, max_size: u64) -> LogRules {
+        LogRules {
+            max_size,
+            keep,
+            ..LogRules::default()
+        }
+    }
+
+    #[test]
+    fn everything_moves_up_and_the_oldest_goes() {
+        let logs = Logs::new(&[
+            ("a", "0"),
+            ("a.idx", "i0"),
+            ("a.1", "1"),
+            ("a.1.idx", "i1"),
+            ("a.2", "left"),
+            ("a.2.zst", "2"),
+            ("a.2.idx", "i2"),
+            ("a.3.zst", "3"),
+            ("a.3.idx", "i3"),
+        ]);
+        rotate(&logs.path("a"), 3).unwrap();
+        logs.hold(&[
+            ("a.1", "0"),
+            ("a.1.idx", "i0"),
+            ("a.2", "1"),
+            ("a.2.idx", "i1"),
+            ("a.3.idx", "i2"),
+            ("a.3.zst", "2"),
+        ]);
+    }
+
+    #[test]
+    fn what_was_interrupted_is_gone_on_with() {
+        // `.1` had become `.2`, and its index was to follow.
+        let logs = Logs::new(&[
+            ("a", "0"),
+            ("a.idx", "i0"),
+            ("a.1.idx", "i1"),
+            ("a.2", "1"),
+            ("a.3", "2"),
+            ("a.3.idx", "i2"),
+        ]);
+        rotate(&logs.path("a"), 9).unwrap();
+        logs.hold(&[
+            ("a.1", "0"),
+            ("a.1.idx", "i0"),
+            ("a.2", "1"),
+            ("a.2.idx", "i1"),
+            ("a.3", "2"),
+            ("a.3.idx", "i2"),
+        ]);
+        // The live file had become `.1`, and its index was to follow.
+        let logs = Logs::new(&[("a.1", "0"), ("a.idx", "i0"), ("a.2", "1")]);
+        finish_rotation(&logs.path("a")).unwrap();
+        logs.hold(&[("a.1", "0"), ("a.1.idx", "i0"), ("a.2", "1")]);
+    }
+
+    #[test]
+    fn nothing_to_keep_is_nothing_kept() {
+        let logs = Logs::new(&[("a", "0"), ("a.idx", "i0"), ("a.1", "1")]);
+        rotate(&logs.path("a"), 0).unwrap();
+        prune(&logs.path("a"), 0, &rules(0, 100)).unwrap();
+        logs.hold(&[]);
+    }
+
+    #[test]
+    fn the_oldest_go_where_there_are_too_many_or_too_much() {
+        let files = [
+            ("a.1", "11111"),
+            ("a.2.zst", "2"),
+            ("a.2.idx", "i"),
+            ("a.3", "33333"),
+            ("a.4", "4"),
+        ];
+        let logs = Logs::new(&files);
+        assert!(prune(&logs.path("a"), 3, &rules(3, 100)).unwrap());
+        logs.hold(&files[..4]);
+        assert!(!prune(&logs.path("a"), 3, &rules(3, 100)).unwrap());
+        // Three of 3 bytes and a live one of 3 are 12 bytes; the live one has 6 already.
+        assert!(prune(&logs.path("a"), 6, &rules(3, 3)).unwrap());
+        logs.hold(&files[..3]);
+    }
+
+    #[test]
+    fn what_is_too_old_goes() {
+        let logs = Logs::new(&[("a", "0"), ("a.1", "1"), ("a.2", "2"), ("a.3", "3")]);
+        let old = SystemTime::now() - Duration::from_secs(100);
+        let file = fs::File::options()
+            .write(true)
+            .open(logs.path("a.2"))
+            .unwrap();
+        file.set_modified(old).unwrap();
+        let rules = LogRules {
+            max_age_ms: 50_000,
+            ..rules(9, 100)
+        };
+        prune(&logs.path("a"), 1, &rules).unwrap();
+        logs.hold(&[("a", "0"), ("a.1", "1")]);
+    }
+}
