@@ -39,6 +39,7 @@ mod restart;
 mod selectors;
 mod signal;
 mod start_rules;
+mod startup;
 mod stop;
 mod torn;
 mod transcript;

@@ -138,7 +138,7 @@ pub(crate) fn executable(program: PathBuf) -> PathBuf {
 }
 
 /// What a supervisor needs of an environment; its services never see it.
-fn supervisor_environment() -> Vec<(OsString, OsString)> {
+pub(crate) fn supervisor_environment() -> Vec<(OsString, OsString)> {
     const KEPT: &[&str] = &[
         "PATH",
         "HOME",
@@ -216,10 +216,15 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Complete { words } => commands::complete::run(&context("__complete")?, &words),
         Command::Save(args) => commands::persist::save(&context("save")?, &args),
         Command::Resurrect(args) => commands::persist::resurrect(&context("resurrect")?, &args),
+        Command::Startup(args) => commands::startup::install(&cli.global, &args),
+        Command::Unstartup(args) => commands::startup::remove(&cli.global, &args),
         Command::Repl => commands::repl::run(&context("repl")?, &cli.global),
         Command::Tui => commands::tui::run(&context("tui")?),
         Command::Supervisor(SupervisorCommand::Status { json }) => {
             commands::supervisor::status(&context("supervisor status")?, json)
+        }
+        Command::Supervisor(SupervisorCommand::Start) => {
+            commands::supervisor::start(&context("supervisor start")?)
         }
         Command::Supervisor(SupervisorCommand::Stop) => {
             commands::supervisor::stop(&context("supervisor stop")?)

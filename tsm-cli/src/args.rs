@@ -100,6 +100,14 @@ pub(crate) enum Command {
 adds what has no record any more. SIGTERM or SIGINT stop all services in order, then this ends."
     )]
     Resurrect(ResurrectArgs),
+    /// Start what should run at every boot, and hand what runs over to the init system
+    #[command(
+        after_help = "As root: a system unit that runs as the user who called sudo, or -u. Else: a unit of your own systemd.
+Platforms: systemd, openrc, cron; without one, the first that this machine runs."
+    )]
+    Startup(StartupArgs),
+    /// Undo `startup`; what runs goes on
+    Unstartup(UnstartupArgs),
     /// Look at a config file without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -515,6 +523,29 @@ pub(crate) struct ResurrectArgs {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct StartupArgs {
+    /// systemd, openrc or cron [default: what this machine runs]
+    #[arg(value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Whose services [default: the user who called sudo, else this one]
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Print what would be written and run, and change nothing
+    #[arg(long, alias = "dry-run")]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnstartupArgs {
+    /// systemd, openrc or cron [default: whatever there is]
+    #[arg(value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Whose services [default: the user who called sudo, else this one]
+    #[arg(short, long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Whether a file is good; else every mistake with its place
@@ -544,6 +575,8 @@ pub(crate) enum SupervisorCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Start it in the background, where none runs
+    Start,
     /// End it and leave the services up
     Stop,
     /// Be it, in the foreground; takes the place of one that is there

@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod persist;
 pub(crate) mod repl;
 pub(crate) mod start;
+pub(crate) mod startup;
 pub(crate) mod supervisor;
 pub(crate) mod tui;
 pub(crate) mod variables;

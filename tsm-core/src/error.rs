@@ -197,6 +197,14 @@ pub enum Error {
         /// The home.
         home: PathBuf,
     },
+    /// Start at boot could not be installed or removed.
+    #[error("cannot {step}: {reason}")]
+    Startup {
+        /// What was tried.
+        step: String,
+        /// Why it did not work, what was undone, and what to do.
+        reason: String,
+    },
     /// There is no supervisor, or it does not answer.
     #[error("the supervisor of {} {reason}", home.display())]
     Unreachable {
@@ -247,6 +255,7 @@ impl Error {
             | Self::Damaged { .. }
             | Self::UnsafeHome { .. }
             | Self::NothingToResurrect { .. }
+            | Self::Startup { .. }
             | Self::NewerLayout { .. } => ErrorKind::Failed,
         }
     }

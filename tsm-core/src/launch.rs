@@ -117,7 +117,7 @@ pub fn prepare(
 }
 
 /// The shell's limits, with what a person said in the place of the shell's.
-fn rlimits_of(spec: &ProcessSpec) -> impl Iterator<Item = Limit> {
+pub(crate) fn rlimits_of(spec: &ProcessSpec) -> impl Iterator<Item = Limit> {
     let files = spec.limits.nofile.map(limits::open_files);
     let kept = move |limit: &&Limit| files.is_none_or(|f| f.resource != limit.resource);
     spec.rlimits.iter().filter(kept).copied().chain(files)

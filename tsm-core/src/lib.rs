@@ -56,6 +56,7 @@ pub mod persist;
 pub mod probe;
 pub mod selector;
 pub mod spec;
+pub mod startup;
 pub mod store;
 pub mod supervise;
 pub mod sys;

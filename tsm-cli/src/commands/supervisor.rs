@@ -79,6 +79,17 @@ pub(crate) fn status(context: &Context, json: bool) -> Outcome {
     Ok(())
 }
 
+pub(crate) fn start(context: &Context) -> Outcome {
+    let client = context.client()?;
+    if context.home.exists() && client.status()?.is_some() {
+        context.output.remark("a supervisor is running");
+        return Ok(());
+    }
+    client.ensure_supervisor()?;
+    context.output.fact("Supervisor started")?;
+    Ok(())
+}
+
 pub(crate) fn stop(context: &Context) -> Outcome {
     if !context.home.exists() || !context.client()?.shut_down()? {
         context.output.remark("no supervisor was running");

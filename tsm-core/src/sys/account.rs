@@ -66,3 +66,72 @@ pub fn name_of(uid: u32) -> String {
         _ => uid.to_string(),
     }
 }
+
+/// The directory that a user logs in to.
+pub fn directory(name: &str) -> io::Result<Option<std::path::PathBuf>> {
+    Ok(nix::unistd::User::from_name(name)?.map(|user| user.dir))
+}
+
+/// The users of a group, as far as the files of this machine name them (`group(5)`, `passwd(5)`): those whom it lists,
+/// and those whose first group it is.
+pub fn members_of(gid: u32) -> Vec<String> {
+    let fields = |file: &str, gid_at: usize, names_at: usize| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let names = |line: &str| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let is_it = fields.get(gid_at)?.parse() == Ok(gid);
+            let names = fields.get(names_at).filter(|_| is_it)?;
+            Some(names.split(',').map(str::to_owned).collect::<Vec<_>>())
+        };
+        text.lines().filter_map(names).flatten().collect::<Vec<_>>()
+    };
+    let mut names = fields("/etc/group", 2, 3);
+    names.extend(fields("/etc/passwd", 3, 0));
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// Does something with the files of a user as that user would, where this process is root: with its effective ids, so
+/// that neither links of the user's nor rights of root's lead elsewhere. For commands, which have one thread.
+pub fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::Result<T> {
+    use nix::unistd::{Gid, Uid, setegid, seteuid};
+    if effective_uid() != 0 || account.uid == 0 {
+        return Ok(what());
+    }
+    setegid(Gid::from_raw(account.gid))?;
+    if let Err(errno) = seteuid(Uid::from_raw(account.uid)) {
+        setegid(Gid::from_raw(0))?;
+        return Err(errno.into());
+    }
+    let outcome = what();
+    seteuid(Uid::from_raw(0))?;
+    setegid(Gid::from_raw(0))?;
+    Ok(outcome)
+}
+
+/// Lets a command run as a user, with all of its groups; only root may do so. Nothing changes where it is this user.
+pub fn run_as(command: &mut std::process::Command, account: &Account) {
+    use std::os::unix::process::CommandExt as _;
+    if effective_uid() == account.uid {
+        return;
+    }
+    let groups: Vec<libc::gid_t> = account.groups.clone();
+    let (uid, gid) = (account.uid, account.gid);
+    let become_user = move || {
+        // SAFETY: setgroups, setgid and setuid are async-signal-safe system calls; the list was made before the fork.
+        let done = unsafe {
+            libc::setgroups(groups.len(), groups.as_ptr()) == 0
+                && libc::setgid(gid) == 0
+                && libc::setuid(uid) == 0
+        };
+        if done {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    };
+    // SAFETY: between fork and exec only the three system calls above are made.
+    unsafe {
+        command.pre_exec(become_user);
+    }
+}
