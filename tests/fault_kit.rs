@@ -89,6 +89,17 @@ impl Bed {
         fs::rename(&temporary, self.fail_point()).unwrap();
     }
 
+    /// Lets a rigged supervisor die when it comes to this point for the `times`th time.
+    #[track_caller]
+    pub(crate) fn arm_after(&self, point: &str, times: u32) {
+        self.arm(&format!("{point} {times}"));
+    }
+
+    /// Where it did not come to the point, it is not to die there later.
+    pub(crate) fn disarm(&self) {
+        let _ = fs::remove_file(self.fail_point());
+    }
+
     /// Requires that the supervisor died where it was told to.
     #[track_caller]
     pub(crate) fn fired(&self, point: &str) {

@@ -110,19 +110,21 @@ impl Context {
 
     /// Who asks, for the history.
     fn by(&self) -> String {
-        let user = ["USER", "LOGNAME"]
-            .iter()
-            .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-        let user =
-            user.unwrap_or_else(|| format!("uid {}", tsm_core::sys::account::effective_uid()));
-        let terminal = std::fs::read_link("/proc/self/fd/0").ok().and_then(|path| {
-            Some(path.to_str()?.strip_prefix("/dev/")?.to_owned())
-                .filter(|name| name.starts_with("pts/") || name.starts_with("tty"))
+        use tsm_core::sys::{account, procfs};
+        let given = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
+        let uid = account::effective_uid();
+        // The supervisor knows the real one where it is another; to look its name up may ask the network.
+        let user = ["USER", "LOGNAME"].iter().find_map(given);
+        let user = user.unwrap_or_else(|| match account::name_of(uid) {
+            number if number == uid.to_string() => format!("uid {uid}"),
+            name => name,
         });
-        let place = terminal
+        let behind = given(&"SUDO_USER").filter(|name| uid == 0 && *name != user);
+        let behind = behind.map_or_else(String::new, |name| format!(" ({name} by sudo)"));
+        let place = procfs::terminal(std::process::id())
             .map(|name| format!(" on {name}"))
             .unwrap_or_default();
-        format!("{user} from `tsm {}`{place}", self.command)
+        format!("{user}{behind} from `tsm {}`{place}", self.command)
     }
 }
 
@@ -206,6 +208,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::List(args) => commands::list::run(&context("list")?, &args),
         Command::Info(args) => commands::info::run(&context("info")?, &args),
         Command::Logs(args) => commands::logs::run(&context("logs")?, &args),
+        Command::Why(args) => commands::why::run(&context("why")?, &args),
+        Command::History(args) => commands::history::run(&context("history")?, &args),
+        Command::Reset(args) => commands::act::reset(&context("reset")?, args),
         Command::Env(command) => commands::env::run(&context("env")?, command),
         Command::Config(ConfigCommand::Check(args)) => {
             commands::config::check(&context("config check")?, &args)

@@ -89,6 +89,12 @@ pub(crate) enum Command {
     Info(InfoArgs),
     /// What processes printed
     Logs(LogsArgs),
+    /// Why processes are as they are: a sentence, and the evidence
+    Why(InfoArgs),
+    /// All that happened to a process
+    History(crate::commands::history::HistoryArgs),
+    /// Count restarts anew, and start at once what waits for its next one
+    Reset(SelectArgs),
     /// The environment of a process: show, compare, change
     #[command(subcommand)]
     Env(EnvCommand),

@@ -147,10 +147,13 @@ fn shorten_names(columns: &mut [Column], width: usize) {
 fn state(view: &ProcessView, now_ms: u64) -> String {
     match view.next_ms {
         Some(next) if view.state == "backoff" => {
-            format!(
-                "backoff, next in {}",
-                words::seconds(next.saturating_sub(now_ms))
-            )
+            let state = if view.slow_lane {
+                "crash loop"
+            } else {
+                "backoff"
+            };
+            let wait = words::seconds(next.saturating_sub(now_ms));
+            format!("{state}, next in {wait}")
         }
         _ => match &view.exit {
             Some(exit) if view.state == "stopped" && exit.reason == "reboot" => {

@@ -22,3 +22,14 @@ pub(crate) fn processes(number: usize) -> String {
         format!("{number} processes")
     }
 }
+
+/// A time of a history or a record, in Unix milliseconds.
+pub(crate) fn unix_ms(rfc3339: &str) -> Option<u64> {
+    let time = DateTime::parse_from_rfc3339(rfc3339).ok()?;
+    u64::try_from(time.timestamp_millis()).ok()
+}
+
+/// Local time of a time as RFC 3339; what is none stands as it is.
+pub(crate) fn local_rfc3339(rfc3339: &str) -> String {
+    unix_ms(rfc3339).map_or_else(|| rfc3339.to_owned(), local_time)
+}

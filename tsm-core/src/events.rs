@@ -1,4 +1,6 @@
-//! What happened: the append-only history of a process, one JSON object a line, and how a process ended, in words.
+//! What happened: the history of a process, one JSON object a line, and how a process ended, in words.
+
+pub(crate) mod history;
 
 use std::fmt;
 
@@ -6,6 +8,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::sys::{Signal, WaitStatus};
+
+pub use history::{Entry, History, MOST_BYTES};
 
 /// One line of `NAME.events.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +62,9 @@ pub enum EventKind {
         status: String,
         /// How long it had run, in milliseconds.
         uptime_ms: u64,
+        /// What the kernel's OOM killer had to do with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        oom: Option<OutOfMemory>,
     },
     /// It will be started again.
     Backoff {
@@ -67,6 +74,13 @@ pub enum EventKind {
         failures: u32,
         /// Whether that is the slow lane of a crash loop.
         slow: bool,
+    },
+    /// It crashes again and again: from now on it is only tried every few minutes.
+    CrashLoop {
+        /// Restarts in a row so far.
+        failures: u32,
+        /// How the last run ended, in words.
+        reason: String,
     },
     /// It is not started again.
     GaveUp {
@@ -83,7 +97,7 @@ pub enum EventKind {
         /// Who asked.
         by: String,
     },
-    /// Its environment was changed.
+    /// Its environment is replaced, for its next start.
     EnvironmentChanged {
         /// Who asked.
         by: String,
@@ -122,6 +136,21 @@ pub enum EventKind {
         /// How many it has.
         after: u64,
     },
+    /// An environment that was to be replaced could not be: the one before stays.
+    EnvironmentKept {
+        /// Why.
+        reason: String,
+    },
+    /// A person or program asked for restarts to be counted anew.
+    Reset {
+        /// Who asked.
+        by: String,
+    },
+    /// Its supervisor ends and takes it along; it should run all the same.
+    ShutDown {
+        /// What told the supervisor to end.
+        by: String,
+    },
     /// Nothing of it is left.
     Stopped,
     /// Something of it does not end.
@@ -131,6 +160,42 @@ pub enum EventKind {
     },
 }
 
+/// The kernel's OOM killer was at work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutOfMemory {
+    /// The limit that was hit, in bytes; `None` where it was all the memory of the machine, or is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
+    /// Since when it ended somebody, RFC 3339, where that is all that is known; `None` where it was this very process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+impl EventKind {
+    /// Which run it is about, where it is about one.
+    pub fn run(&self) -> Option<u64> {
+        match self {
+            Self::Started { run, .. }
+            | Self::LaunchFailed { run, .. }
+            | Self::Adopted { run, .. }
+            | Self::Exited { run, .. } => Some(*run),
+            _ => None,
+        }
+    }
+
+    /// Whether somebody asked for it.
+    pub fn is_request(&self) -> bool {
+        matches!(
+            self,
+            Self::StartRequested { .. }
+                | Self::StopRequested { .. }
+                | Self::RestartRequested { .. }
+                | Self::EnvironmentChanged { .. }
+                | Self::Reset { .. }
+        )
+    }
+}
+
 impl Event {
     /// An event that happens now.
     pub fn now(kind: EventKind) -> Self {
@@ -138,6 +203,13 @@ impl Event {
             at: rfc3339(crate::sys::clock::unix_ms()),
             kind,
         }
+    }
+
+    /// When, in Unix milliseconds; `None` where what stands there is no time.
+    pub fn at_ms(&self) -> Option<u64> {
+        DateTime::parse_from_rfc3339(&self.at)
+            .ok()
+            .and_then(|at| u64::try_from(at.timestamp_millis()).ok())
     }
 
     /// Its line, with the newline.

@@ -124,7 +124,7 @@ pub(crate) fn rlimits_of(spec: &ProcessSpec) -> impl Iterator<Item = Limit> {
 }
 
 /// The directories of the snapshot's PATH, in their order; an empty one is the working directory.
-fn search_path(snapshot: &Environment) -> impl Iterator<Item = &std::ffi::OsStr> {
+pub(crate) fn search_path(snapshot: &Environment) -> impl Iterator<Item = &std::ffi::OsStr> {
     snapshot
         .get(b"PATH")
         .unwrap_or(DEFAULT_PATH)

@@ -62,4 +62,5 @@ pub mod supervise;
 pub mod sys;
 pub mod text;
 pub mod view;
+pub mod why;
 pub mod words;

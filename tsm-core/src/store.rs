@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::env::{self, Environment, ShellState, Snapshot};
 use crate::error::{Error, IoContext as _, Result};
-use crate::events::Event;
+use crate::events::{Event, EventKind, History, history};
 use crate::home::Home;
 use crate::meta::Meta;
 use crate::name::ProcessName;
@@ -283,23 +283,24 @@ impl ProcessStore {
         Ok(Some(state))
     }
 
+    /// Reads what happened to a process.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it is there and cannot be read.
+    pub fn history(&self, name: &ProcessName) -> Result<History> {
+        let path = self.home.events(name);
+        History::read(&path).at("read", &path)
+    }
+
     /// What was last wanted of a process according to its history, for a record whose `.meta` is lost: up or not.
     pub fn last_wanted(&self, name: &ProcessName) -> bool {
-        let text = fs::read_to_string(self.home.events(name)).unwrap_or_default();
-        text.lines()
-            .rev()
-            .find_map(|line| {
-                if line.contains("\"stop-requested\"") {
-                    Some(false)
-                } else if line.contains("\"start-requested\"")
-                    || line.contains("\"restart-requested\"")
-                {
-                    Some(true)
-                } else {
-                    None
-                }
-            })
-            .unwrap_or(false)
+        let history = self.history(name).unwrap_or_default();
+        let wanted = history.events().rev().find_map(|event| match event.kind {
+            EventKind::StopRequested { .. } => Some(false),
+            EventKind::StartRequested { .. } | EventKind::RestartRequested { .. } => Some(true),
+            _ => None,
+        });
+        wanted.unwrap_or(false)
     }
 
     /// Whether a supervisor has this home in hand.
@@ -473,9 +474,7 @@ impl Writer {
     /// [`Error::Io`].
     pub fn append_event(&self, name: &ProcessName, event: &Event) -> Result<()> {
         let path = self.home().events(name);
-        let mut file = sys::open_for_appending(&path).at("open", &path)?;
-        file.write_all(event.to_line().as_bytes())
-            .at("append to", &path)
+        history::append(&path, event.to_line().as_bytes()).at("append to", &path)
     }
 
     /// Removes all files of a process, the record last, so that what is interrupted is gone on with.

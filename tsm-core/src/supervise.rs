@@ -19,6 +19,7 @@ mod fdstore;
 mod guardian;
 mod handover;
 mod helper;
+mod histories;
 mod launching;
 mod log_rules;
 mod log_upkeep;

@@ -12,6 +12,7 @@ pub mod inotify;
 pub mod limits;
 pub mod listening;
 pub mod lock;
+pub mod oom;
 pub mod pidfd;
 pub mod poll;
 pub mod procfs;
@@ -132,19 +133,20 @@ pub fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let file = options.custom_flags(flags).open(path)?;
+    let file = options.custom_flags(OPEN_SAFELY).open(path)?;
     only_regular(&file)?;
     Ok(file)
 }
+
+/// Flags for [`std::os::unix::fs::OpenOptionsExt::custom_flags`]: a FIFO keeps nobody waiting, and a link is not followed.
+pub const OPEN_SAFELY: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
 
 /// As [`open_for_writing`], for writes at the end.
 pub fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true).mode(0o600);
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let file = options.custom_flags(flags).open(path)?;
+    let file = options.custom_flags(OPEN_SAFELY).open(path)?;
     only_regular(&file)?;
     Ok(file)
 }

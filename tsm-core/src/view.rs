@@ -192,6 +192,14 @@ impl ProcessView {
     }
 }
 
+impl ProcessView {
+    /// Whether it is known how it last ended.
+    pub fn exit_is_known(&self) -> bool {
+        let exit = self.exit.as_ref();
+        exit.is_some_and(|exit| exit.code.is_some() || exit.signal.is_some())
+    }
+}
+
 /// With less room than this, records and logs cannot be written much longer.
 const SMALLEST_ROOM: u64 = 64 << 10;
 

@@ -245,6 +245,7 @@ fn ask(client: &Client, verb: Verb, id: u32, name: &str) -> Result<String, Strin
         Verb::Update => "updated",
         Verb::Signal => "signalled",
         Verb::Reload => "asked to reload",
+        Verb::Reset => "reset",
     };
     let mut told = Vec::new();
     for outcome in outcomes {

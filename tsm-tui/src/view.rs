@@ -340,6 +340,7 @@ fn last_line(model: &Model, width: u16) -> Line<'static> {
             Verb::Update => "updating",
             Verb::Signal => "signalling",
             Verb::Reload => "reloading",
+            Verb::Reset => "resetting",
         };
         return Line::raw(format!("{doing} {name} …"));
     }

@@ -34,6 +34,18 @@ pub(crate) fn stop(context: &Context, select: SelectArgs, force: bool) -> Outcom
     )
 }
 
+pub(crate) fn reset(context: &Context, select: SelectArgs) -> Outcome {
+    let json = select.json;
+    let selectors = select.into_selectors();
+    act(
+        context,
+        Verb::Reset,
+        &selectors,
+        ActOptions::default(),
+        json,
+    )
+}
+
 pub(crate) fn restart(context: &Context, args: RestartArgs) -> Outcome {
     let json = args.select.json;
     let update = variables::update(&args.variables)?;
@@ -218,6 +230,9 @@ fn tell(
         Verb::Update => context.output.fact(format_args!(
             "Environment changed: {name} (ID: {id}); it acts at the next start"
         )),
+        Verb::Reset => context
+            .output
+            .fact(format_args!("Restarts counted anew: {name} (ID: {id})")),
         Verb::Delete => context
             .output
             .fact(format_args!("Process deleted: {name} (ID: {id})")),

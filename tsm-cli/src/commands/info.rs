@@ -223,12 +223,9 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
     }
     line("Namespace", &view.namespace);
     if let Some(exit) = &view.exit {
-        let at = exit
-            .at
-            .as_deref()
-            .and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok());
+        let at = exit.at.as_deref();
         let at = at
-            .map(|at| format!(", {}", words::local_time(at.timestamp_millis() as u64)))
+            .map(|at| format!(", {}", words::local_rfc3339(at)))
             .unwrap_or_default();
         line(
             "Last Exit",

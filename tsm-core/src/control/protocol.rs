@@ -199,6 +199,8 @@ pub enum Verb {
     Signal,
     /// Send them the signal that asks them to read their configuration anew.
     Reload,
+    /// Count their restarts anew, and start at once what waits for its next one.
+    Reset,
 }
 
 /// How.

@@ -110,6 +110,11 @@ impl Supervisor {
         Some((run, Identity { pid, start }))
     }
 
+    fn bears_cookie(&self, pid: u32, id: u32, run: u64) -> bool {
+        let cookie = sys::procfs::environment_variable(pid, "TSM_COOKIE");
+        cookie.is_some_and(|cookie| cookie == self.cookie(id, run).as_bytes())
+    }
+
     /// Takes over one record. Returns whether it ran before a reboot and does not now.
     pub(super) fn adopt(
         &mut self,
@@ -227,10 +232,14 @@ impl Supervisor {
             self.adopt_log(id, run, stream, pid, inherited);
             self.watch_age(id, stream);
         }
-        self.go_on(id, &state, desired, found_dead);
-        if let Some(pid) = pid {
+        // One that still waits, or is about to execute, has the environment of a supervisor.
+        let executed = pid.filter(|&pid| state != "starting" || self.bears_cookie(pid, id, run));
+        self.complete_history(id, &state, executed);
+        let leader = self.services.get(&id).and_then(|s| s.leader.as_ref());
+        if let Some(pid) = leader.and_then(|l| (!l.handle.has_ended()).then_some(l.identity.pid)) {
             self.note(id, EventKind::Adopted { run, pid });
         }
+        self.go_on(id, &state, desired, found_dead);
         rebooted
     }
 
@@ -347,7 +356,6 @@ impl Supervisor {
         let status = WaitStatus::Unknown;
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        let run = meta.run.unwrap_or(0);
         meta.pid = None;
         meta.ticks = None;
         meta.exit = Some(status.to_string());
@@ -358,15 +366,7 @@ impl Supervisor {
         if let Err(error) = self.writer.write_pid(&service.name, None) {
             self.log.say(error);
         }
-        self.note(
-            id,
-            EventKind::Exited {
-                run,
-                pid: identity.pid,
-                status: status.to_string(),
-                uptime_ms,
-            },
-        );
+        self.note_exit(id, identity.pid, status, uptime_ms);
         self.step(id, Event::Exited { success: false });
         match desired {
             Desired::Up => {}

@@ -27,6 +27,8 @@ const MOST_CONNECTIONS: usize = 1024;
 pub(super) struct Connection {
     socket: File,
     peer_pid: u32,
+    /// Whose process it is, where not this supervisor's own user's: root's.
+    peer_uid: Option<u32>,
     incoming: FrameBuffer,
     outgoing: Vec<u8>,
     /// Outcomes that are still to come.
@@ -67,7 +69,8 @@ impl Supervisor {
 
     pub(super) fn accept(&mut self, socket: OwnedFd) -> io::Result<()> {
         let (uid, peer_pid) = sys::socket::peer(&socket)?;
-        if uid != 0 && uid != sys::account::effective_uid() {
+        let own = sys::account::effective_uid();
+        if uid != 0 && uid != own {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 format!("from user {uid}"),
@@ -86,6 +89,7 @@ impl Supervisor {
         let connection = Connection {
             socket: socket.into(),
             peer_pid,
+            peer_uid: (uid != own).then_some(uid),
             incoming: FrameBuffer::default(),
             outgoing: Vec::new(),
             pending: 0,
@@ -138,8 +142,15 @@ impl Supervisor {
                 Err(error) => Err(error.to_string()),
             };
             connection.waiting_since = None;
+            let peer_uid = connection.peer_uid;
             match frame {
-                Ok((request, blob)) => self.obey(number, request, &blob),
+                Ok((mut request, blob)) => {
+                    // What it calls itself is its word; whose it is, is the kernel's.
+                    if let Some(uid) = peer_uid {
+                        request.asked.by = format!("{} as uid {uid}", request.asked.by);
+                    }
+                    self.obey(number, request, &blob);
+                }
                 Err(reason) => {
                     let error =
                         Error::bad_value("request", format!("it cannot be understood: {reason}"));

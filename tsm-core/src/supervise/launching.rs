@@ -408,7 +408,6 @@ impl Supervisor {
         let name = service.name.clone();
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        let run = meta.run.unwrap_or(0);
         let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
             && service.provisional;
         let was_provisional = std::mem::take(&mut service.provisional);
@@ -430,15 +429,7 @@ impl Supervisor {
             self.step(id, Event::NeverExecuted);
             return;
         }
-        self.note(
-            id,
-            EventKind::Exited {
-                run,
-                pid,
-                status: status.to_string(),
-                uptime_ms,
-            },
-        );
+        self.note_exit(id, pid, status, uptime_ms);
         // Where its run is being ended, the record follows with what comes of that, within moments.
         self.step(
             id,

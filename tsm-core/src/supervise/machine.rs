@@ -349,15 +349,25 @@ impl Machine {
                 _ => Vec::new(),
             },
             Event::Deadline => self.deadline_came(now),
-            Event::Reset => {
-                self.failures = 0;
-                match self.phase {
-                    Phase::Waiting { slow: true, .. } => self.launch_again(),
-                    _ => Vec::new(),
-                }
-            }
+            Event::Reset => self.reset(now),
         };
         (self, actions)
+    }
+
+    fn reset(&mut self, now: Duration) -> Vec<Action> {
+        (self.failures, self.restarts) = (0, 0);
+        match &mut self.phase {
+            // It is a person who wants this one.
+            Phase::Waiting { .. } => self.launch(false),
+            Phase::Ending {
+                next: Next::Wait { until, slow },
+                ..
+            } => {
+                (*until, *slow) = (now, false);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn wanted_up(&mut self, end_first: bool, now: Duration) -> Vec<Action> {

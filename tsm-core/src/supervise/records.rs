@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::machine::{self, Report};
+use super::machine::Report;
 use super::supervisor::Supervisor;
-use crate::events::{Event, EventKind};
+use crate::events::EventKind;
+use crate::fail;
 use crate::sys::{self, clock};
 use crate::view::{self, ProcessView};
 
@@ -29,7 +30,7 @@ impl Supervisor {
                 self.note(id, event);
             }
             Report::Backoff { delay, slow } => {
-                self.note(
+                self.note_consequence(
                     id,
                     EventKind::Backoff {
                         delay_ms: delay.as_millis() as u64,
@@ -37,14 +38,12 @@ impl Supervisor {
                         slow,
                     },
                 );
-                if slow && failures == machine::SLOW_AFTER + 1 {
-                    self.log.say(format_args!(
-                        "'{name}' crashes again and again; from now on it is tried every 5 min"
-                    ));
+                if slow {
+                    self.tell_of_crash_loop(id, failures);
                 }
             }
             Report::GaveUp => {
-                self.note(id, EventKind::GaveUp { failures });
+                self.note_consequence(id, EventKind::GaveUp { failures });
                 self.log.say(format_args!(
                     "'{name}' is given up after {failures} restarts in a row"
                 ));
@@ -67,16 +66,6 @@ impl Supervisor {
         self.answer(id, report);
     }
 
-    /// Appends to the history of a process.
-    pub(super) fn note(&mut self, id: u32, kind: EventKind) {
-        let Some(service) = self.services.get(&id) else {
-            return;
-        };
-        if let Err(error) = self.writer.append_event(&service.name, &Event::now(kind)) {
-            self.log.say(error);
-        }
-    }
-
     /// Writes the record of a process, if it changed.
     pub(super) fn save(&mut self, id: u32) {
         let Some(service) = self.services.get_mut(&id) else {
@@ -85,6 +74,7 @@ impl Supervisor {
         if !service.dirty {
             return;
         }
+        fail::point("record");
         match self.writer.write_meta(&service.name, &service.meta) {
             Ok(()) => {
                 service.dirty = false;
@@ -116,6 +106,7 @@ impl Supervisor {
             for id in ids {
                 self.save(id);
             }
+            self.write_waiting_events();
             self.unblock_logs();
         }
         if self.status_at.is_some_and(|at| at <= now) {

@@ -73,12 +73,19 @@ impl Supervisor {
             spec: start.spec.clone(),
         };
         let staged = self.writer.stage(&saved, &snapshot)?;
+        // What cannot be read is replaced all the same; in what they differ is not known then.
+        if let Ok((_, before)) = self.read_whole(id) {
+            self.note_environment(id, &before, &snapshot, &asked);
+        }
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
                 supervisor.attach(number, id, Verb::Start);
                 supervisor.begin(id, start.spec, snapshot, asked);
             }
-            Err(error) => supervisor.fail(number, &error),
+            Err(error) => {
+                supervisor.note_kept_environment(id, &error);
+                supervisor.fail(number, &error);
+            }
         });
         Ok(())
     }
@@ -103,7 +110,11 @@ impl Supervisor {
         self.watch_age(id, Stream::Out);
         self.watch_age(id, Stream::Err);
         self.prepared.insert(id, (spec, snapshot.environment));
-        self.note(id, EventKind::StartRequested { by: asked.by });
+        self.note_request(
+            id,
+            EventKind::StartRequested { by: asked.by },
+            asked.resumed,
+        );
         self.step(id, Event::Start);
     }
 
@@ -354,6 +365,7 @@ impl Supervisor {
         };
         let by = asked.by.clone();
         let resting = matches!(service.machine.phase, Phase::Resting(_));
+        let service_failed = service.machine.phase == Phase::Resting(Rest::Failed);
         let (event, kind, note) = match act.verb {
             Verb::Start
                 if service.live_pid().is_some()
@@ -433,6 +445,12 @@ impl Supervisor {
             Verb::Signal | Verb::Reload => {
                 return self.signal_on(number, id, act, asked, by_the_way);
             }
+            Verb::Reset => {
+                self.note_request(id, EventKind::Reset { by }, asked.resumed);
+                let failed = service_failed.then_some(STAYS_FAILED);
+                self.step(id, Event::Reset);
+                return self.settle(number, id, failed, None);
+            }
             Verb::Delete => {
                 service.keep_logs = act.options.keep_logs;
                 (Event::Delete, EventKind::StopRequested { by }, None)
@@ -447,7 +465,7 @@ impl Supervisor {
         }
         let home = self.writer.home();
         let paths: [PathBuf; 2] = [home.events(&service.name), home.meta(&service.name)];
-        self.note(id, kind);
+        self.note_request(id, kind, asked.resumed);
         self.add_waiter(number, id, act.verb, note);
         self.step(id, event);
         self.helper.sync_soon(paths);
@@ -466,6 +484,7 @@ impl Supervisor {
         self.prepared.remove(&id);
         self.shells.remove(&id);
         self.unsaved.remove(&id);
+        self.unwritten.forget(&service.name);
         self.awaited.remove(&id);
         if let Some(armed) = service.armed.take() {
             self.deadlines.remove(&(armed, id));
@@ -483,6 +502,10 @@ impl Supervisor {
         self.status_changed();
     }
 }
+
+/// What `reset` says of what was given up.
+const STAYS_FAILED: &str =
+    "is failed and stays so, with its restarts counted anew; 'tsm start' starts it";
 
 /// What the command found wrong with the shell state of a process.
 fn damaged_shell(act: &ActRequest, id: u32) -> Option<ReportedError> {

@@ -104,6 +104,11 @@ pub(super) struct Supervisor {
     pub(super) started_ms: u64,
     pub(super) ending: Ending,
     pub(super) notices: Vec<String>,
+    /// Events that could not be written.
+    pub(super) unwritten: super::histories::Unwritten,
+    /// How often the OOM killer had been at work when that was last looked at, and when that was.
+    pub(super) oom_seen: sys::oom::OomCounts,
+    pub(super) oom_seen_ms: u64,
     /// Ids whose records could not be written.
     pub(super) unsaved: BTreeSet<u32>,
     /// What was prepared for a launch by the request that asks for it, so that it is not read again.
@@ -286,6 +291,9 @@ impl Supervisor {
             started_ms: clock::unix_ms(),
             ending: Ending::No,
             notices: Vec::new(),
+            unwritten: super::histories::Unwritten::default(),
+            oom_seen: sys::oom::OomCounts::read(),
+            oom_seen_ms: clock::unix_ms(),
             unsaved: BTreeSet::new(),
             prepared: HashMap::new(),
             shells: HashMap::new(),
@@ -436,6 +444,14 @@ impl Supervisor {
                 self.announce_stopping();
                 let ids: Vec<u32> = self.services.keys().copied().collect();
                 for id in ids {
+                    let runs = self
+                        .services
+                        .get(&id)
+                        .is_some_and(|s| s.live_pid().is_some());
+                    if runs && !again {
+                        let by = signal.to_string();
+                        self.note(id, crate::events::EventKind::ShutDown { by });
+                    }
                     self.step(id, Event::ShutDown { force: again });
                 }
             }
@@ -534,6 +550,7 @@ impl Supervisor {
             for id in ids {
                 self.save(id);
             }
+            self.write_waiting_events();
             self.write_status();
         }
         self.flush_connections();

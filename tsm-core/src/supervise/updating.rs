@@ -40,20 +40,43 @@ impl Supervisor {
             spec,
         };
         let staged = self.writer.stage(&saved, &after)?;
-        let event = EventKind::EnvironmentChanged {
-            by: asked.by.clone(),
-            names: changed_names(&before, &after),
-        };
+        self.note_environment(id, &before, &after, &asked);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
                 // What was made ready for a launch is of yesterday.
                 supervisor.prepared.remove(&id);
-                supervisor.note(id, event);
                 supervisor.act_on(number, id, &act, &asked, false);
             }
-            Err(error) => supervisor.settle(number, id, None, Some((&error).into())),
+            Err(error) => {
+                supervisor.note_kept_environment(id, &error);
+                supervisor.settle(number, id, None, Some((&error).into()));
+            }
         });
         Ok(())
+    }
+
+    /// Notes in which variables an environment differs from the one that it is about to replace. It comes before, so that
+    /// it is not lost where the supervisor dies in between; the command that repeats its request finds it replaced.
+    pub(super) fn note_environment(
+        &mut self,
+        id: u32,
+        before: &Snapshot,
+        after: &Snapshot,
+        asked: &Asked,
+    ) {
+        let names = changed_names(before, after);
+        if names.is_empty() && before.shell == after.shell {
+            return;
+        }
+        let by = asked.by.clone();
+        let kind = EventKind::EnvironmentChanged { by, names };
+        self.note_request(id, kind, asked.resumed);
+    }
+
+    /// What was noted to change did not.
+    pub(super) fn note_kept_environment(&mut self, id: u32, error: &Error) {
+        let reason = error.to_string();
+        self.note(id, EventKind::EnvironmentKept { reason });
     }
 
     /// The spec and the snapshot as they are. A snapshot that is damaged is nothing that could be changed; but where all

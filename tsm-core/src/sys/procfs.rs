@@ -176,6 +176,28 @@ pub fn executable(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
 
+/// The controlling terminal of a process, as a name below `/dev`: `pts/3`, `tty1`; `None` where it has none.
+pub fn terminal(pid: u32) -> Option<String> {
+    const CONSOLES: u64 = 4;
+    const PSEUDO: std::ops::RangeInclusive<u64> = 136..=143;
+    let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = text.iter().rposition(|&b| b == b')')? + 2;
+    // state, ppid, pgrp and session stand before.
+    let device = number(text.get(after_name..)?.split(|&b| b == b' ').nth(4)?)?;
+    let (major, minor) = (
+        (device >> 8) & 0xfff,
+        (device & 0xff) | ((device >> 12) & 0xfff00),
+    );
+    match major {
+        CONSOLES => Some(format!("tty{minor}")),
+        major if PSEUDO.contains(&major) => {
+            let terminal = (major - PSEUDO.start()) * 256 + minor;
+            Some(format!("pts/{terminal}"))
+        }
+        _ => None,
+    }
+}
+
 /// The working directory of a process.
 pub fn working_directory(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()

@@ -1,0 +1,220 @@
+//! `tsm why`: the sentence, and the evidence.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::bed::Bed;
+use crate::fault_kit::moment;
+use crate::processes::Seen;
+use crate::wait::wait_for;
+
+impl Bed {
+    /// The first line of `tsm why`, without the name.
+    #[track_caller]
+    pub(crate) fn why(&self, name: &str) -> String {
+        let told = self.tsm(["why", name]).ok();
+        let first = told.stdout.lines().next().unwrap_or_default();
+        let (_, sentence) = first.split_once("): ").unwrap_or(("", first));
+        sentence.to_owned()
+    }
+
+    /// `tsm why --json`.
+    #[track_caller]
+    pub(crate) fn why_json(&self, name: &str) -> Value {
+        let told = self.tsm(["why", name, "--json"]).ok();
+        serde_json::from_str(&told.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_stop_names_who_where_and_by_what() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    assert!(bed.why("a").starts_with("runs for "), "{}", bed.why("a"));
+    let mut stop = bed.tsm_command(["stop", "a"]);
+    stop.env("USER", "mr");
+    crate::bed::run(stop).ok();
+    assert_eq!(bed.why("a"), "stopped by user mr from `tsm stop`");
+    let why = bed.why_json("a");
+    assert_eq!(why["cause"]["kind"], "stopped");
+    assert_eq!(why["cause"]["by"], "mr from `tsm stop`");
+    assert_eq!(why["well"], true);
+    assert_eq!(why["end"]["signal"], "SIGTERM");
+}
+
+#[test]
+fn on_a_terminal_it_is_named() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    // `script` gives the command a terminal of its own.
+    let line = format!("script -qec '{} stop a' /dev/null", crate::bed::TSM);
+    bed.shell(&line).ok();
+    let why = bed.why("a");
+    assert!(why.contains("from `tsm stop` on pts/"), "{why}");
+}
+
+#[test]
+fn a_crash_tells_its_count_its_last_words_and_when_it_is_tried_again() {
+    let bed = Bed::new();
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\necho run >> runs\necho 'no database' >&2\nexit 3\n",
+    );
+    bed.tsm(["start", "./a.sh"]).ok();
+    // Its fifth restart in a row comes after two seconds: time enough to see it wait.
+    let why = wait_for("it waits for its fifth restart", || {
+        let why = bed.why("a");
+        why.contains("for the 5th time; next try in").then_some(why)
+    });
+    assert!(
+        why.starts_with("exited with status 3, ") && why.contains(" after start, "),
+        "{why}"
+    );
+    let why = bed.why_json("a");
+    assert_eq!(why["cause"]["kind"], "backoff");
+    assert_eq!(why["well"], false);
+    assert_eq!(why["stderr"][0], "no database");
+    assert!(why["ran_well"].is_null());
+    let told = bed.tsm(["why", "a"]).ok().stdout;
+    assert!(told.contains("\nErrors:\n  no database\n"), "{told}");
+    let listed = bed.tsm(["list"]).ok().stdout;
+    assert!(listed.contains("backoff, next in "), "{listed}");
+}
+
+#[test]
+fn what_was_given_up_tells_how_often_and_in_what_time() {
+    let bed = Bed::new();
+    bed.script("a.sh", "#!/bin/sh\nexit 1\n");
+    bed.tsm(["start", "./a.sh", "--max-restarts", "2"]).ok();
+    bed.wait_state("a", "failed");
+    let why = bed.why("a");
+    assert!(why.starts_with("gave up: 2 restarts in "), "{why}");
+    assert!(why.contains("; exited with status 1, "), "{why}");
+    let reset = bed.tsm(["reset", "a"]).ok();
+    assert!(
+        reset.stderr_line().contains("'tsm start' starts it"),
+        "{reset:?}"
+    );
+    assert_eq!(bed.view("a")["restarts"], 0);
+    assert_eq!(bed.state("a"), "failed");
+}
+
+#[test]
+fn what_cannot_be_executed_tells_the_reason() {
+    let bed = Bed::new();
+    let script = bed.script("a.sh", "#!/bin/sh\nexec sleep 100000\n");
+    bed.tsm(["start", "./a.sh"]).ok();
+    bed.tsm(["stop", "a"]).ok();
+    std::fs::remove_file(&script).unwrap();
+    bed.tsm(["start", "a"]).exits(1);
+    let why = bed.why("a");
+    assert!(
+        why.starts_with("exec failed: ") && why.ends_with("/a.sh does not exist"),
+        "{why}"
+    );
+    let told = bed.tsm(["why", "a"]).ok().stdout;
+    let missing = format!("Missing: file {}\n", script.display());
+    assert!(told.contains(&missing), "{told}");
+}
+
+#[test]
+fn what_changed_since_it_last_ran_well_is_named() {
+    let bed = Bed::new();
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\n[ -z \"$BREAK\" ] || exit 7\nexec sleep 100000\n",
+    );
+    bed.tsm(["start", "./a.sh", "--restart", "no"]).ok();
+    let good = bed.why_json("a");
+    assert_eq!(good["changes"], serde_json::json!([]));
+    bed.tsm(["stop", "a"]).ok();
+    bed.tsm(["env", "set", "a", "BREAK=hush", "OTHER=1"]).ok();
+    // Times of files have the grain of the kernel's clock.
+    moment(Duration::from_millis(20));
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\n# new\n[ -z \"$BREAK\" ] || exit 7\nexec sleep 100000\n",
+    );
+    bed.tsm(["start", "a"]);
+    bed.wait_state("a", "failed");
+    let told = bed.tsm(["why", "a"]).ok().stdout;
+    assert!(told.contains("exited with status 7"), "{told}");
+    assert!(told.contains("; its restart policy is no\n"), "{told}");
+    assert!(
+        told.contains("Changed since: environment: BREAK, OTHER (by "),
+        "{told}"
+    );
+    assert!(!told.contains("hush"), "{told}");
+    assert!(told.contains("a.sh (modified, "), "{told}");
+    assert!(told.contains("Last ran well: "), "{told}");
+    let why = bed.why_json("a");
+    assert_eq!(why["ran_well"]["run"], 1);
+    assert_eq!(why["changes"][0]["what"], "environment");
+    assert_eq!(
+        why["changes"][0]["names"],
+        serde_json::json!(["BREAK", "OTHER"])
+    );
+}
+
+#[test]
+fn a_signal_is_named_and_a_core_is_found() {
+    let bed = Bed::new();
+    bed.tsm([
+        "start",
+        "--name",
+        "a",
+        "--restart",
+        "no",
+        "--",
+        "sleep",
+        "100000",
+    ])
+    .ok();
+    Seen::now(bed.pid("a")).signal(Signal::SEGV);
+    bed.wait_state("a", "failed");
+    let why = bed.why("a");
+    assert!(why.starts_with("killed by SIGSEGV"), "{why}");
+    let end = bed.why_json("a")["end"].clone();
+    assert_eq!(end["signal"], "SIGSEGV");
+    // Whether a core is dumped is up to the limits of this machine; where it is, it is told.
+    if bed.exits("a").contains(&"signal:11+core".to_owned()) {
+        assert!(why.contains(", core "), "{why}");
+    } else {
+        assert!(end["core"].is_null());
+    }
+}
+
+#[test]
+fn a_reset_ends_the_wait_and_counts_anew() {
+    let bed = Bed::new();
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\necho run >> runs\n[ -e cured ] && exec sleep 100000\nexit 1\n",
+    );
+    bed.tsm(["start", "./a.sh"]).ok();
+    bed.wait_file("runs", |text| text.lines().count() == 8);
+    // The next one would come after half a minute.
+    bed.wait_state("a", "backoff");
+    bed.file("cured", "");
+    let said = bed.tsm(["reset", "a"]).ok().stdout;
+    assert_eq!(said, "Restarts counted anew: a (ID: 1)\n");
+    bed.wait_state("a", "running");
+    assert_eq!(bed.view("a")["restarts"], 0);
+    assert!(bed.meta("a", "failures").is_none());
+    bed.tsm(["reset", "nobody"]).exits(3);
+}
+
+#[test]
+fn who_knows_nothing_says_so() {
+    let bed = Bed::new();
+    bed.tsm(["why", "a"]).exits(3);
+    bed.tsm(["history", "a"]).exits(3);
+    bed.start_idle("a");
+    bed.start_idle("b");
+    bed.tsm(["history", "*"]).exits(2);
+    let both = bed.tsm(["why", "all", "--json"]).ok();
+    let both: Value = serde_json::from_str(&both.stdout).unwrap();
+    assert_eq!(both.as_array().map(Vec::len), Some(2));
+}

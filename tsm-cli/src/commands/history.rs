@@ -1,0 +1,196 @@
+//! `tsm history`: all that happened to a process.
+
+use std::fmt::Write as _;
+
+use anstyle::AnsiColor;
+use clap::Args;
+use tsm_core::error::Error;
+use tsm_core::events::{Entry, Event, EventKind};
+use tsm_core::sys::WaitStatus;
+use tsm_core::view::Overview;
+
+use super::list::select;
+use super::why::{ordinal, out_of_memory, who};
+use crate::app::{Context, Outcome};
+use crate::output::{Output, complain, json};
+use crate::{table, words};
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// Which process
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Only the last so many events
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) tail: Option<usize>,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(crate) fn run(context: &Context, args: &HistoryArgs) -> Outcome {
+    let overview = Overview::read(&context.store(), false)?;
+    for damage in &overview.damaged {
+        complain(&damage.error);
+    }
+    let names = std::slice::from_ref(&args.name);
+    let views = select(overview.processes, names)?;
+    let [view] = views.as_slice() else {
+        let reason = format!("'{}' means {} of them; name one", args.name, views.len());
+        return Err(Error::bad_value("process", reason).into());
+    };
+    let mut history = context.store().history(&view.name)?;
+    if let Some(number) = args.tail {
+        let older = history.entries.len().saturating_sub(number);
+        history.entries.drain(..older);
+    }
+    if history.unreadable > 0 {
+        context.output.remark(format_args!(
+            "{} of it cannot be read and were left out: {}",
+            match history.unreadable {
+                1 => "1 line".to_owned(),
+                number => format!("{number} lines"),
+            },
+            context.home.events(&view.name).display()
+        ));
+    }
+    if args.json {
+        let raw: Vec<_> = history.entries.iter().map(|entry| &entry.raw).collect();
+        return Ok(json(&raw)?);
+    }
+    let mut text = String::new();
+    for entry in &history.entries {
+        let (at, happened, colour) = in_words(entry);
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{}  {}",
+            context.output.paint(AnsiColor::BrightBlack, &at),
+            match colour {
+                Some(colour) => context.output.paint(colour, &table::printable(&happened)),
+                None => table::printable(&happened),
+            }
+        );
+    }
+    Ok(Output::raw(text.as_bytes())?)
+}
+
+fn in_words(entry: &Entry) -> (String, String, Option<AnsiColor>) {
+    let Some(event) = &entry.event else {
+        let field = |name: &str| entry.raw[name].as_str().unwrap_or("?").to_owned();
+        let at = words::local_rfc3339(&field("at"));
+        return (at, field("event"), None);
+    };
+    let at = words::local_rfc3339(&event.at);
+    let (happened, colour) = happened(event);
+    (at, happened, colour)
+}
+
+fn happened(event: &Event) -> (String, Option<AnsiColor>) {
+    let bad = Some(AnsiColor::Red);
+    match &event.kind {
+        EventKind::StartRequested { by } => (format!("start asked for by {}", who(by)), None),
+        EventKind::StopRequested { by } => (format!("stop asked for by {}", who(by)), None),
+        EventKind::RestartRequested { by } => (format!("restart asked for by {}", who(by)), None),
+        EventKind::LogDropped {
+            stream,
+            bytes,
+            lines,
+        } => {
+            let text = format!(
+                "the disk was full: {bytes} bytes ({lines} lines) of {stream} were dropped"
+            );
+            (text, bad)
+        }
+        EventKind::LogShrank {
+            stream,
+            before,
+            after,
+        } => (
+            format!("somebody shortened its log of {stream} from {before} to {after} bytes"),
+            bad,
+        ),
+        EventKind::Configured { by, file } => (
+            format!(
+                "declared in another way by {file}, asked for by {}",
+                who(by)
+            ),
+            None,
+        ),
+        EventKind::Signalled { signal, by } => (format!("{signal} sent by {}", who(by)), None),
+        EventKind::Reset { by } => (format!("restarts counted anew by {}", who(by)), None),
+        EventKind::ShutDown { by } => (
+            format!("its supervisor ends and takes it along ({by})"),
+            None,
+        ),
+        EventKind::Started { run, pid } => (
+            format!("started (run {run}, PID: {pid})"),
+            Some(AnsiColor::Green),
+        ),
+        EventKind::Adopted { run, pid } => (
+            format!("found by a new supervisor (run {run}, PID: {pid})"),
+            None,
+        ),
+        EventKind::LaunchFailed { run, reason } => {
+            (format!("exec failed: {reason} (run {run})"), bad)
+        }
+        EventKind::Exited {
+            run,
+            pid,
+            status,
+            uptime_ms,
+            oom,
+        } => {
+            let status = WaitStatus::parse(status).unwrap_or(WaitStatus::Unknown);
+            let oom = oom.as_ref().map(|oom| format!("; {}", out_of_memory(oom)));
+            let text = format!(
+                "{}{}, {} after start (run {run}, PID: {pid})",
+                status.in_words(),
+                oom.unwrap_or_default(),
+                words::seconds(*uptime_ms)
+            );
+            (text, (!status.is_success()).then_some(AnsiColor::Red))
+        }
+        EventKind::Backoff {
+            delay_ms,
+            failures,
+            slow,
+        } => {
+            let delay = match delay_ms {
+                0 => "at once".to_owned(),
+                ms => format!("in {}", words::seconds(*ms)),
+            };
+            let lane = if *slow { ", slow lane" } else { "" };
+            let text = format!("restarts {delay} ({} in a row{lane})", ordinal(*failures));
+            (text, Some(AnsiColor::Yellow))
+        }
+        EventKind::CrashLoop { failures, reason } => {
+            let text = format!(
+                "crashes again and again: {reason}, {failures} times in a row; tried every 5 min from now on"
+            );
+            (text, bad)
+        }
+        EventKind::GaveUp { failures } => {
+            let text = format!("gave up after {failures} restarts in a row");
+            (text, bad)
+        }
+        EventKind::EnvironmentChanged { by, names } => {
+            let names = if names.is_empty() {
+                "the state of its shell".to_owned()
+            } else {
+                names.join(", ")
+            };
+            let text = format!("environment changed by {}: {names}", who(by));
+            (text, None)
+        }
+        EventKind::EnvironmentKept { reason } => {
+            (format!("environment not changed after all: {reason}"), bad)
+        }
+        EventKind::Stopped => ("nothing of it is left".to_owned(), None),
+        EventKind::Resists { members } => (format!("does not end: {members}"), bad),
+        _ => (
+            "something that this version has no words for".to_owned(),
+            None,
+        ),
+    }
+}

@@ -1,0 +1,314 @@
+//! Why a process is in the state that it is in: the cause, and the evidence for it.
+//!
+//! All of it is found out from the files of the home, when somebody asks; the words are the caller's.
+
+mod changes;
+mod core_dump;
+mod past;
+
+use serde::Serialize;
+
+pub use self::changes::{Change, FileChange};
+pub use self::core_dump::CoreDump;
+pub use self::past::{Past, Run};
+use crate::error::{Error, Result};
+use crate::events::{EventKind, OutOfMemory};
+use crate::logs;
+use crate::name::ProcessName;
+use crate::spec::ProcessSpec;
+use crate::store::ProcessStore;
+use crate::sys::{Signal, WaitStatus};
+use crate::text::Text;
+use crate::view::ProcessView;
+
+/// How many lines of standard error are told.
+const LINES: usize = 10;
+/// A line may bear the time of the note before it, which is at most this much older, in milliseconds.
+const NOTE_SPREAD_MS: u64 = 200;
+
+/// Why a process is in the state that it is in.
+#[derive(Clone, Debug, Serialize)]
+pub struct Why {
+    /// Its TSM id.
+    pub id: u32,
+    /// Its name.
+    pub name: ProcessName,
+    /// Its state, as `list` has it.
+    pub state: String,
+    /// Its pid, while it runs.
+    pub pid: Option<u32>,
+    /// Whether it is as its operator wants it: it runs and did not just crash, or it was stopped or has done its work.
+    pub well: bool,
+    /// What brought it into this state.
+    pub cause: Cause,
+    /// How its last run that is over ended.
+    pub end: Option<End>,
+    /// How many runs in a row failed; 0 where the last one did not.
+    pub failures: u32,
+    /// Since when they do, RFC 3339, as far back as its history goes.
+    pub failing_since: Option<String>,
+    /// When it is started again, RFC 3339, while it waits for that.
+    pub next_start_at: Option<String>,
+    /// The last run that was not a failure.
+    pub ran_well: Option<Run>,
+    /// What is different since that run began, and what is missing altogether.
+    pub changes: Vec<Change>,
+    /// The last lines that its last run wrote to standard error.
+    pub stderr: Vec<Text>,
+}
+
+/// What brought a process into its state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Cause {
+    /// It was not started yet, or its history does not go back so far.
+    Unknown,
+    /// It is being started.
+    Starting {
+        /// By whom; `None` where TSM does so by itself.
+        by: Option<String>,
+    },
+    /// It runs.
+    Running {
+        /// Since when, RFC 3339.
+        since: Option<String>,
+        /// Who asked for it; `None` where TSM started it again by itself.
+        by: Option<String>,
+    },
+    /// It is being ended.
+    Stopping {
+        /// By whom.
+        by: Option<String>,
+    },
+    /// Something of it does not end.
+    Resists {
+        /// Pids and programs.
+        members: String,
+    },
+    /// Somebody stopped it.
+    Stopped {
+        /// Who.
+        by: Option<String>,
+    },
+    /// It ended with its supervisor.
+    ShutDown {
+        /// What told the supervisor to end.
+        by: String,
+    },
+    /// It ended by itself, and its restart policy leaves it so.
+    Ended {
+        /// The policy: `no`, `on-failure`, `always`.
+        policy: Option<String>,
+    },
+    /// Its program could not be executed.
+    ExecFailed {
+        /// The exact reason.
+        reason: String,
+    },
+    /// It ended and waits to be started again.
+    Backoff {
+        /// Whether it crashes again and again and is only tried every few minutes.
+        slow: bool,
+    },
+    /// It is not started again.
+    GaveUp {
+        /// After this many restarts in a row …
+        restarts: u32,
+        /// … in so many milliseconds, where its history goes back so far.
+        within_ms: Option<u64>,
+    },
+    /// The machine went down while it ran.
+    Rebooted,
+    /// It ended while no supervisor was there.
+    EndedUnseen,
+    /// It runs, and nobody looks after it.
+    Unsupervised,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct End {
+    /// Which run.
+    pub run: u64,
+    /// Its pid.
+    pub pid: u32,
+    /// When, RFC 3339.
+    pub at: String,
+    /// How long after its start, in milliseconds.
+    pub uptime_ms: u64,
+    /// Its exit status, where it had one.
+    pub code: Option<i32>,
+    /// The signal that ended it, by name.
+    pub signal: Option<String>,
+    /// What the kernel's OOM killer had to do with it.
+    pub oom: Option<OutOfMemory>,
+    /// Where its core is, where one was dumped.
+    pub core: Option<CoreDump>,
+    /// How it ended, in words.
+    pub reason: String,
+}
+
+impl Why {
+    /// Finds out why the process that `view` shows is as it is.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where its history cannot be read. What else cannot be read is left out.
+    pub fn find(store: &ProcessStore, view: &ProcessView) -> Result<Self> {
+        let history = store.history(&view.name)?;
+        let spec = store
+            .spec(&view.name)
+            .ok()
+            .flatten()
+            .map(|saved| saved.spec);
+        let past = Past::of(&history);
+        let cause = cause(view, &past, spec.as_ref());
+        let last = past.runs.last();
+        let end = past.runs.iter().rev().find_map(|run| {
+            let ended = run.ended.as_ref()?;
+            Some(end_of(run, ended, spec.as_ref()))
+        });
+        let ended_well = past.last_ended().is_none_or(Run::is_well);
+        let well = match &cause {
+            Cause::Running { .. } => {
+                last.is_some_and(Run::is_well) || past.failures == 0 || ended_well
+            }
+            Cause::Stopped { .. } | Cause::Starting { .. } | Cause::Stopping { .. } => true,
+            Cause::Ended { .. } => ended_well,
+            Cause::Unknown | Cause::ShutDown { .. } => !view.wanted,
+            _ => false,
+        };
+        let ran_well = past.runs.iter().rev().find(|run| run.is_well()).cloned();
+        let changes = if well {
+            Vec::new()
+        } else {
+            changes::find(store, view, spec.as_ref(), &history, ran_well.as_ref())
+        };
+        Ok(Self {
+            id: view.id,
+            name: view.name.clone(),
+            state: view.state.clone(),
+            pid: view.pid,
+            well,
+            failures: past.failures,
+            failing_since: past.failing_since.map(crate::events::rfc3339),
+            next_start_at: view.next_start_at.clone(),
+            stderr: last_lines(store, view, &past)?,
+            cause,
+            end,
+            ran_well,
+            changes,
+        })
+    }
+}
+
+fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
+    let by = |request: &Option<EventKind>| match request {
+        Some(
+            EventKind::StartRequested { by }
+            | EventKind::RestartRequested { by }
+            | EventKind::StopRequested { by },
+        ) => Some(by.clone()),
+        _ => None,
+    };
+    let rebooted = view
+        .exit
+        .as_ref()
+        .is_some_and(|exit| exit.code.is_none() && exit.reason == "reboot");
+    match view.state.as_str() {
+        "starting" => Cause::Starting {
+            by: by(&past.request).filter(|_| !past.started_again),
+        },
+        "running" => Cause::Running {
+            since: view.started_at.clone(),
+            by: by(&past.request).filter(|_| !past.started_again),
+        },
+        "unsupervised" => Cause::Unsupervised,
+        "stopping" => match &past.resists {
+            Some(members) => Cause::Resists {
+                members: members.clone(),
+            },
+            None => Cause::Stopping {
+                by: by(&past.request),
+            },
+        },
+        "backoff" => match &past.exec_failed {
+            Some(reason) => Cause::ExecFailed {
+                reason: reason.clone(),
+            },
+            None => Cause::Backoff {
+                slow: view.slow_lane,
+            },
+        },
+        _ if rebooted => Cause::Rebooted,
+        "stopped" => match (&past.shut_down, by(&past.request)) {
+            (Some(by), _) => Cause::ShutDown { by: by.clone() },
+            (None, by) if past.stop_asked => Cause::Stopped { by },
+            (None, _) => Cause::Unknown,
+        },
+        "exited" | "failed" => match (&past.gave_up, &past.exec_failed) {
+            (Some(restarts), _) => Cause::GaveUp {
+                restarts: *restarts,
+                within_ms: past
+                    .failing_since
+                    .zip(past.gave_up_ms)
+                    .map(|(since, at)| at.saturating_sub(since)),
+            },
+            (None, Some(reason)) => Cause::ExecFailed {
+                reason: reason.clone(),
+            },
+            (None, None) if past.last_ended().is_some() && view.exit_is_known() => Cause::Ended {
+                policy: spec.map(|spec| spec.restart.to_string()),
+            },
+            (None, None) if view.state == "failed" => Cause::EndedUnseen,
+            (None, None) => Cause::Unknown,
+        },
+        _ => Cause::Unknown,
+    }
+}
+
+fn end_of(run: &Run, ended: &past::Ended, spec: Option<&ProcessSpec>) -> End {
+    let status = WaitStatus::parse(&ended.status).unwrap_or(WaitStatus::Unknown);
+    let (code, signal, dumped) = match status {
+        WaitStatus::Code(code) => (Some(code), None, false),
+        WaitStatus::Signal { number, core } => {
+            let name =
+                Signal::from_number(number).map_or_else(|| number.to_string(), |s| s.to_string());
+            (None, Some(name), core)
+        }
+        WaitStatus::Unknown => (None, None, false),
+    };
+    let core = dumped.then(|| CoreDump::find(run, ended.at_ms, spec));
+    End {
+        run: run.run,
+        pid: run.pid,
+        at: crate::events::rfc3339(ended.at_ms),
+        uptime_ms: ended.uptime_ms,
+        code,
+        signal,
+        oom: ended.oom.clone(),
+        core,
+        reason: status.in_words(),
+    }
+}
+
+/// The last lines that the last run wrote to standard error.
+fn last_lines(store: &ProcessStore, view: &ProcessView, past: &Past) -> Result<Vec<Text>> {
+    let source = logs::Source {
+        name: view.name.to_string(),
+        out: None,
+        err: Some(store.home().err_log(&view.name)),
+    };
+    let began = past.runs.last().map_or(0, |run| run.from_ms);
+    let mut lines = Vec::new();
+    for line in logs::tail(&[source], Some(LINES)).map_err(Error::from)? {
+        let line = line.map_err(Error::from)?;
+        let is_older = line
+            .time_ms
+            .is_some_and(|time| time + NOTE_SPREAD_MS < began);
+        if !is_older {
+            lines.push(Text::from_bytes(line.bytes));
+        }
+    }
+    Ok(lines)
+}
