@@ -1,0 +1,12 @@
+//! Start at boot on a real systemd, which really reboots. Each test has a machine of its own.
+//!
+//! They need root and a test bed, and are run by `tests/boot/run`.
+#![cfg(test)]
+
+mod machine;
+mod refusals;
+mod system;
+mod user;
+#[path = "../wait.rs"]
+#[expect(dead_code, reason = "not all of it is needed here")]
+mod wait;
