@@ -30,6 +30,7 @@ mod limits;
 mod log_rotation;
 mod logs;
 mod modes;
+mod order;
 mod persist;
 mod ports;
 mod processes;

@@ -118,6 +118,14 @@ pub enum Error {
         /// What it is doing.
         state: String,
     },
+    /// A start that waits for what does not come by itself.
+    #[error("'{name}' is not started: it {reason}")]
+    Held {
+        /// The process.
+        name: String,
+        /// For what it waits, and why that is not there.
+        reason: String,
+    },
     /// Processes that not even SIGKILL ends.
     #[error(
         "'{name}' does not end: {members}; they resist SIGKILL (uninterruptible?) and are still watched"
@@ -247,6 +255,7 @@ impl Error {
             Self::Reported { kind, .. } => *kind,
             Self::CannotStart { .. }
             | Self::LaunchFailed { .. }
+            | Self::Held { .. }
             | Self::NotRunning { .. }
             | Self::Logs(_)
             | Self::Overtaken { .. }

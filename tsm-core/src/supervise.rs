@@ -26,6 +26,7 @@ mod log_upkeep;
 pub mod machine;
 mod mover;
 mod notifying;
+pub mod ordering;
 mod records;
 mod reloading;
 mod requests;

@@ -60,6 +60,8 @@ pub struct ProcessView {
     pub kind: String,
     /// Whether it should run.
     pub wanted: bool,
+    /// What it waits for before it is started, in words, while it does.
+    pub waits: Option<String>,
     /// When it is started again, while it waits for that.
     pub next_start_at: Option<String>,
     /// Whether it crashes again and again and is only tried every few minutes.
@@ -102,6 +104,12 @@ impl ProcessView {
             .reason
             .as_deref()
             .map(|reason| String::from_utf8_lossy(reason).into_owned());
+        let is_waiting = meta.state.as_deref() == Some("waiting");
+        let (waits, reason) = if is_waiting {
+            (reason, None)
+        } else {
+            (None, reason)
+        };
         let exit = status.map(|status| ExitView {
             code: if let WaitStatus::Code(code) = status {
                 Some(code)
@@ -166,6 +174,7 @@ impl ProcessView {
             cwd: Text::from_bytes(meta.cwd.clone()),
             kind: meta.kind.as_str().to_owned(),
             wanted: meta.desired.as_deref() == Some("up"),
+            waits,
             next_start_at: meta.next_ms.map(rfc3339),
             slow_lane: meta.slow.unwrap_or(false),
             started_s: started_ms.unwrap_or(0) / 1000,
@@ -297,6 +306,9 @@ fn judge_unsupervised(
     identity: Option<Identity>,
     boot: Option<&str>,
 ) {
+    if view.state == "waiting" && meta.boot.as_deref() != boot {
+        "stopped".clone_into(&mut view.state);
+    }
     let was_up = matches!(
         view.state.as_str(),
         "starting" | "running" | "stopping" | "backoff"

@@ -29,6 +29,7 @@ fn process(id: u32, name: &str, state: &str) -> ProcessView {
         cwd: "/".into(),
         kind: "cli".to_owned(),
         wanted: is_up,
+        waits: None,
         next_start_at: None,
         slow_lane: false,
         started_s: 0,

@@ -278,6 +278,12 @@ fn status(context: &Context, view: &ProcessView) -> String {
                 format!("{because}{next}"),
             )
         }
+        "waiting" => {
+            let waits = view.waits.as_deref().map(table::printable);
+            let waits = waits.map(|waits| format!(" ({waits})")).unwrap_or_default();
+            ("…", "Waiting", AnsiColor::Yellow, waits)
+        }
+        "done" => ("✓", "Done", AnsiColor::Green, because),
         "failed" => ("✗", "Failed", AnsiColor::Red, because),
         "exited" => ("○", "Exited", AnsiColor::White, because),
         "stopped" if because == " (reboot)" => ("○", "Stopped", AnsiColor::White, because),

@@ -39,6 +39,7 @@ impl Supervisor {
         for damage in damaged {
             self.rebuild(&damage.name, &damage.error, &mut inherited);
         }
+        self.go_on_all();
         // What belongs to no record any more is kept by nobody.
         for name in inherited.into_keys().filter(|name| is_of_a_service(name)) {
             self.store.forget(&name);
@@ -124,12 +125,16 @@ impl Supervisor {
     ) -> bool {
         let id = meta.id;
         let now = clock::monotonic();
+        let (mut needs, mut task) = (Vec::new(), false);
         let (policy, stop_signal, own_logs) = match self.writer.store().spec(&name) {
-            Ok(Some(saved)) => (
-                policy_of(&saved.spec),
-                saved.spec.stop_signal,
-                OwnLogs::of(&saved.spec.logs),
-            ),
+            Ok(Some(saved)) => {
+                (needs, task) = (saved.spec.depends_on.clone(), saved.spec.task);
+                (
+                    policy_of(&saved.spec),
+                    saved.spec.stop_signal,
+                    OwnLogs::of(&saved.spec.logs),
+                )
+            }
             Ok(None) => (original_policy(), Signal::TERM, None),
             Err(error) => {
                 self.log.say(error);
@@ -148,7 +153,7 @@ impl Supervisor {
         let this_boot = meta.boot.as_deref() == Some(self.boot.as_str());
         let was_up = matches!(
             state.as_str(),
-            "starting" | "running" | "stopping" | "backoff"
+            "starting" | "running" | "stopping" | "backoff" | "waiting"
         );
         let rebooted = was_up && !this_boot && meta.boot.is_some() && desired == Desired::Up;
 
@@ -200,6 +205,9 @@ impl Supervisor {
                     slow: meta.slow.unwrap_or(false),
                 }
             }
+            (None, "waiting") if this_boot && desired == Desired::Up => {
+                Phase::Held { asked: false }
+            }
             (None, "exited" | "done") => Phase::Resting(Rest::Exited),
             (None, "failed") => Phase::Resting(Rest::Failed),
             (None, _) => Phase::Resting(Rest::Stopped),
@@ -210,6 +218,7 @@ impl Supervisor {
         let mut service = Service::new(name, meta, machine, stop_signal);
         service.dirty = false;
         service.logs = own_logs;
+        (service.needs, service.task) = (needs.into(), task);
         // A child that waits, or has executed: if it turns out that it never did, it is a first start still.
         service.fresh = first_start && state == "starting";
         service.provisional = state == "starting" && leader.is_some();
@@ -239,7 +248,7 @@ impl Supervisor {
         if let Some(pid) = leader.and_then(|l| (!l.handle.has_ended()).then_some(l.identity.pid)) {
             self.note(id, EventKind::Adopted { run, pid });
         }
-        self.go_on(id, &state, desired, found_dead);
+        self.adopted.push((id, state, desired, found_dead));
         rebooted
     }
 
@@ -298,6 +307,26 @@ impl Supervisor {
                 run,
                 ..LogEnd::default()
             };
+        }
+    }
+
+    /// Goes on with what the supervisor before was doing, when all are known: those that need others first.
+    fn go_on_all(&mut self) {
+        self.index_needs();
+        let adopted = std::mem::take(&mut self.adopted);
+        let mut order: Vec<u32> = adopted.iter().map(|(id, ..)| *id).collect();
+        let mut adopted: HashMap<u32, (String, Desired, bool)> = adopted
+            .into_iter()
+            .map(|(id, state, desired, dead)| (id, (state, desired, dead)))
+            .collect();
+        self.in_order(&mut order, true);
+        for id in &order {
+            if let Some((state, desired, found_dead)) = adopted.remove(id) {
+                self.go_on(*id, &state, desired, found_dead);
+            }
+        }
+        for id in order {
+            self.free(id);
         }
     }
 

@@ -51,7 +51,10 @@ impl Supervisor {
     pub(super) fn answer(&mut self, id: u32, report: Report) {
         let start_error = self.start_error(id);
         if report == Report::StartFailed
-            && self.services.get(&id).is_some_and(|service| service.fresh)
+            && self
+                .services
+                .get(&id)
+                .is_some_and(|service| service.fresh && !self.is_needed(service))
         {
             // Before anybody hears of it, nothing of it is left.
             self.remove(id);
@@ -63,7 +66,7 @@ impl Supervisor {
         for waiter in waiters {
             let up = matches!(waiter.verb, Verb::Start | Verb::Restart);
             match report {
-                Report::Started if up => self.settle(waiter.connection, id, None, None),
+                Report::Started if up => self.settle(waiter.connection, id, waiter.note, None),
                 Report::StartFailed | Report::Ended | Report::GaveUp | Report::Backoff { .. }
                     if up =>
                 {
@@ -98,6 +101,20 @@ impl Supervisor {
         }
         if !still.is_empty() {
             self.waiters.entry(id).or_default().extend(still);
+        }
+    }
+
+    /// Tells the commands that wait for a start that it waits for what does not come by itself.
+    pub(super) fn tell_stuck(&mut self, id: u32, error: &ReportedError) {
+        let waiters = self.waiters.remove(&id).unwrap_or_default();
+        let (told, still): (Vec<Waiter>, Vec<Waiter>) = waiters
+            .into_iter()
+            .partition(|waiter| matches!(waiter.verb, Verb::Start | Verb::Restart));
+        if !still.is_empty() {
+            self.waiters.insert(id, still);
+        }
+        for waiter in told {
+            self.settle(waiter.connection, id, None, Some(error.clone()));
         }
     }
 

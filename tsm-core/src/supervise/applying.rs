@@ -74,6 +74,7 @@ impl Supervisor {
                 self.settle(number, id, None, None);
             } else {
                 self.add_waiter(number, id, Verb::Start, None);
+                self.tell_held(id);
             }
             return Ok(());
         }
@@ -132,8 +133,11 @@ impl Supervisor {
                     service.apply_spec(&saved.spec);
                     service.dirty = true;
                     supervisor.save(id);
+                    supervisor.index_needs();
                 }
                 supervisor.then_act(number, id, then.as_ref(), &asked);
+                // Those that waited until it was replaced need not have changed with it.
+                supervisor.untie(id);
             }
             Err(error) => supervisor.settle(number, id, None, Some((&error).into())),
         });
@@ -179,7 +183,14 @@ impl Supervisor {
 
     fn then_act(&mut self, number: u32, id: u32, act: Option<&ActRequest>, asked: &Asked) {
         match act {
-            Some(act) => self.act_on(number, id, act, asked, true),
+            Some(act) => {
+                // A task that changed is done again; what runs meanwhile by another command is no mistake.
+                let rests = self
+                    .services
+                    .get(&id)
+                    .is_some_and(|service| matches!(service.machine.phase, Phase::Resting(_)));
+                self.act_on(number, id, act, asked, !rests);
+            }
             None => self.settle(number, id, None, None),
         }
     }

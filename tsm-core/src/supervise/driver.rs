@@ -20,9 +20,11 @@ impl Supervisor {
     pub(super) fn step(&mut self, id: u32, event: Event) {
         let now = clock::monotonic();
         let jitter = self.draw();
+        self.tie(id);
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
+        let before = service.machine.phase;
         let (machine, actions) = service.machine.step(event, now, jitter);
         service.machine = machine;
         // The record follows before anything is done, so that a successor knows what was being done.
@@ -47,6 +49,9 @@ impl Supervisor {
         for action in actions {
             fail::point("action");
             self.execute(id, action);
+        }
+        if machine.phase != before {
+            self.untie(id);
         }
     }
 

@@ -148,8 +148,29 @@ pub enum Phase {
         /// In the slow lane.
         slow: bool,
     },
+    /// It is to be started, and what it needs of others is not there yet.
+    Held {
+        /// Whether a person waits for it.
+        asked: bool,
+    },
+    /// It runs and is to be ended, when those that need it have ended.
+    Lingering {
+        /// Since when it runs.
+        since: Duration,
+        /// What follows its end.
+        next: Next,
+    },
     /// Its record is gone.
     Removed,
+}
+
+/// How a process is tied to others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ties {
+    /// Something that it needs is not there: it is not launched.
+    pub held: bool,
+    /// Something that needs it is just being ended: it is not asked to end before.
+    pub needed: bool,
 }
 
 /// What happened.
@@ -199,6 +220,8 @@ pub enum Event {
     Deadline,
     /// A person wants restarts counted anew.
     Reset,
+    /// Its [`Ties`] have changed.
+    Tied,
 }
 
 /// How hard a signal is.
@@ -238,6 +261,8 @@ pub enum Action {
 pub enum Report {
     /// It runs.
     Started,
+    /// It waits for others.
+    Held,
     /// It could not be executed, and a person waited for it.
     StartFailed,
     /// Nothing of it is left, as asked.
@@ -282,6 +307,8 @@ pub struct Machine {
     pub restarts: u64,
     /// Something ran for which the hook after the end has not run yet.
     pub owes_hook: bool,
+    /// How it is tied to others, at the moment.
+    pub ties: Ties,
 }
 
 impl Machine {
@@ -294,6 +321,7 @@ impl Machine {
             failures: 0,
             restarts: 0,
             owes_hook: false,
+            ties: Ties::default(),
         }
     }
 
@@ -341,7 +369,17 @@ impl Machine {
                 Phase::Launching { .. } => {
                     self.ended_by_itself(success, Duration::ZERO, now, jitter)
                 }
+                // It was to end anyway.
+                Phase::Lingering { next, .. } => self.check(next),
                 _ => self.leader_ended(),
+            },
+            Event::Tied => match self.phase {
+                Phase::Held { asked } if !self.ties.held => self.launch(asked),
+                Phase::Lingering { since, next } if !self.ties.needed => {
+                    self.phase = Phase::Running { since };
+                    self.ask_group(next, now)
+                }
+                _ => Vec::new(),
             },
             Event::Swept { group, rest } => self.swept(group, rest, now),
             Event::LeftGone => match self.phase {
@@ -379,16 +417,22 @@ impl Machine {
         let next = Next::Launch { asked: true };
         match self.phase {
             Phase::Running { .. } | Phase::Launching { .. } if end_first => {
-                self.ask_group(next, now)
+                self.end_in_turn(next, now)
             }
             Phase::Running { .. } | Phase::Launching { .. } | Phase::Removed => Vec::new(),
-            Phase::Resting(_) | Phase::Waiting { .. } => {
-                self.phase = Phase::Ending {
-                    stage: Stage::Check,
-                    leader: false,
-                    next,
-                };
-                vec![Action::Sweep]
+            Phase::Resting(_) | Phase::Waiting { .. } => self.check(next),
+            Phase::Held { .. } => {
+                self.phase = Phase::Held { asked: true };
+                vec![Action::Report(Report::Held)]
+            }
+            Phase::Lingering { since, .. } if end_first => {
+                self.phase = Phase::Lingering { since, next };
+                Vec::new()
+            }
+            // It has not been asked to end yet, so that it need not.
+            Phase::Lingering { since, .. } => {
+                self.phase = Phase::Running { since };
+                vec![Action::Report(Report::Started)]
             }
             Phase::Ending { stage, leader, .. } => {
                 self.phase = Phase::Ending {
@@ -412,14 +456,13 @@ impl Machine {
             Next::Rest(Rest::Stopped)
         };
         match self.phase {
-            Phase::Running { .. } | Phase::Launching { .. } if !force => self.ask_group(next, now),
-            Phase::Resting(_) | Phase::Waiting { .. } => {
-                self.phase = Phase::Ending {
-                    stage: Stage::Check,
-                    leader: false,
-                    next,
-                };
-                vec![Action::Sweep]
+            Phase::Running { .. } | Phase::Launching { .. } if !force => {
+                self.end_in_turn(next, now)
+            }
+            Phase::Resting(_) | Phase::Waiting { .. } | Phase::Held { .. } => self.check(next),
+            Phase::Lingering { since, .. } if !force => {
+                self.phase = Phase::Lingering { since, next };
+                Vec::new()
             }
             Phase::Ending { stage, leader, .. } if !force => {
                 self.phase = Phase::Ending {
@@ -429,10 +472,33 @@ impl Machine {
                 };
                 Vec::new()
             }
-            Phase::Running { .. } | Phase::Launching { .. } => self.kill(true, next, now),
+            Phase::Running { .. } | Phase::Launching { .. } | Phase::Lingering { .. } => {
+                self.kill(true, next, now)
+            }
             Phase::Ending { leader, .. } => self.kill(leader, next, now),
             Phase::Removed => Vec::new(),
         }
+    }
+
+    /// Asks a run to end, or has it wait until those that need it have ended.
+    fn end_in_turn(&mut self, next: Next, now: Duration) -> Vec<Action> {
+        match self.phase {
+            Phase::Running { since } if self.ties.needed => {
+                self.phase = Phase::Lingering { since, next };
+                Vec::new()
+            }
+            _ => self.ask_group(next, now),
+        }
+    }
+
+    /// The leader is gone: what else is left is looked at before anything follows.
+    fn check(&mut self, next: Next) -> Vec<Action> {
+        self.phase = Phase::Ending {
+            stage: Stage::Check,
+            leader: false,
+            next,
+        };
+        vec![Action::Sweep]
     }
 
     /// Asks a run to end; before that comes the hook, where the program was executed and there is one.
@@ -464,20 +530,16 @@ impl Machine {
             Phase::Ending {
                 stage: Stage::PostStop,
                 leader: false,
-                next: next @ Next::Rest(_),
+                next: next @ Next::Rest(Rest::Exited | Rest::Failed),
             } => self.finish(next, now),
             Phase::Ending {
                 stage: Stage::PostStop,
                 leader: false,
                 next,
             } => {
-                // What ended by itself may have left something behind, which has to be gone before anything follows.
-                self.phase = Phase::Ending {
-                    stage: Stage::Check,
-                    leader: false,
-                    next,
-                };
-                vec![Action::Sweep]
+                // What ended by itself may have left something behind, which has to be gone before anything follows, and
+                // before a stop that was asked for meanwhile is one.
+                self.check(next)
             }
             _ => Vec::new(),
         }
@@ -499,6 +561,10 @@ impl Machine {
     }
 
     fn launch(&mut self, asked: bool) -> Vec<Action> {
+        if self.ties.held {
+            self.phase = Phase::Held { asked };
+            return vec![Action::Report(Report::Held)];
+        }
         self.phase = Phase::Launching { asked };
         vec![Action::Launch]
     }

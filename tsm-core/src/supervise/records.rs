@@ -48,6 +48,7 @@ impl Supervisor {
                     "'{name}' is given up after {failures} restarts in a row"
                 ));
             }
+            Report::Held => self.tell_held(id),
             Report::Stopped => self.note(id, EventKind::Stopped),
             Report::Resists => {
                 let members = self.members_in_words(id);

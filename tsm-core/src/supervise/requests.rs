@@ -97,6 +97,10 @@ impl Supervisor {
         };
         service.apply_spec(&spec);
         service.meta.request = Some(asked.token);
+        self.index_needs();
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
         let home = self.writer.home();
         let name = &service.name;
         let paths = [
@@ -320,6 +324,7 @@ impl Supervisor {
                 }
             }
         }
+        let besides = self.arrange(act.verb, &mut ids);
         let names = ids
             .iter()
             .filter_map(|(id, _)| self.services.get(id))
@@ -333,6 +338,10 @@ impl Supervisor {
             self.done(number);
         }
         for (id, by_the_way) in ids {
+            if besides.contains(&id) {
+                self.start_besides(number, id, asked);
+                continue;
+            }
             let done_already = self.services.get(&id).is_some_and(|service| {
                 act.verb == Verb::Restart
                     && service.meta.request.as_deref() == Some(asked.token.as_str())
@@ -366,10 +375,19 @@ impl Supervisor {
         let by = asked.by.clone();
         let resting = matches!(service.machine.phase, Phase::Resting(_));
         let service_failed = service.machine.phase == Phase::Resting(Rest::Failed);
+        let is_done = service.task && service.machine.phase == Phase::Resting(Rest::Exited);
         let (event, kind, note) = match act.verb {
+            // A task that is done is done, unless it is named to be done again.
+            Verb::Stop if is_done => return self.settle(number, id, Some("is done"), None),
+            Verb::Start if is_done && by_the_way => {
+                return self.settle(number, id, Some("is done"), None);
+            }
             Verb::Start
                 if service.live_pid().is_some()
-                    && !matches!(service.machine.phase, Phase::Ending { .. }) =>
+                    && !matches!(
+                        service.machine.phase,
+                        Phase::Ending { .. } | Phase::Lingering { .. }
+                    ) =>
             {
                 if by_the_way {
                     return self.settle(number, id, Some("was running"), None);
@@ -499,6 +517,10 @@ impl Supervisor {
         }
         // Waiting commands are told the name that it had.
         self.removed_names.insert(id, service.name.clone());
+        if !self.dependents.is_empty() {
+            self.untie_others(&service.name, &service.needs);
+            self.index_needs();
+        }
         self.status_changed();
     }
 }

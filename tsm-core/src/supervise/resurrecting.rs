@@ -125,7 +125,11 @@ impl Supervisor {
             .services
             .values()
             .map(|service| {
-                let runs = !matches!(service.machine.phase, Phase::Resting(_));
+                // A task that is done has no need to run again.
+                let runs = match service.machine.phase {
+                    Phase::Resting(rest) => service.task && rest == Rest::Exited,
+                    _ => true,
+                };
                 let wanted = service.machine.desired == Desired::Up;
                 (service.name.clone(), wanted, runs)
             })
@@ -187,6 +191,16 @@ impl Supervisor {
             });
         }
         self.resurrections.push(resurrection);
+        let mut order: Vec<u32> = events.iter().map(|(id, ..)| *id).collect();
+        self.in_order(&mut order, false);
+        let place = |id: u32| order.iter().position(|other| *other == id).unwrap_or(0);
+        if !self.dependents.is_empty() {
+            let turned = |verb: Verb, id: u32| match verb {
+                Verb::Stop => -(place(id) as i64) - 1,
+                _ => place(id) as i64,
+            };
+            events.sort_by_key(|(id, verb, ..)| turned(*verb, *id));
+        }
         for (id, verb, event, kind) in events {
             self.note(id, kind);
             self.add_waiter(number, id, verb, None);
@@ -308,9 +322,11 @@ impl Supervisor {
             Phase::Resting(Rest::Stopped),
         );
         let mut service = Service::new(name.clone(), meta, machine, spec.stop_signal);
+        service.apply_spec(&spec);
         service.begun_here = true;
         service.sync_meta(sys::clock::monotonic(), sys::clock::unix_ms());
         self.services.insert(id, service);
+        self.index_needs();
         self.save(id);
         let home = self.writer.home();
         let paths = [home.spec(&name), home.env(&name), home.meta(&name)];

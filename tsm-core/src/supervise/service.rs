@@ -10,7 +10,7 @@ use crate::logs::Stream;
 use crate::meta::{Kind, Meta};
 use crate::name::ProcessName;
 use crate::probe::CpuSample;
-use crate::spec::{DEFAULT_NAMESPACE, ProcessSpec};
+use crate::spec::{DEFAULT_NAMESPACE, Dependency, ProcessSpec};
 use crate::sys::spawn::LaunchReport;
 use crate::sys::{Identity, Pidfd, Signal, WaitStatus};
 use crate::text::Text;
@@ -85,6 +85,10 @@ pub(super) struct Service {
     pub(super) meta: Meta,
     pub(super) machine: Machine,
     pub(super) stop_signal: Signal,
+    /// What it needs of others before it is launched.
+    pub(super) needs: Box<[Dependency]>,
+    /// A task, which is done when it ended with 0.
+    pub(super) task: bool,
     pub(super) leader: Option<Leader>,
     pub(super) out: LogEnd,
     pub(super) err: LogEnd,
@@ -122,6 +126,8 @@ impl Service {
             meta,
             machine,
             stop_signal,
+            needs: Box::default(),
+            task: false,
             leader: None,
             out: LogEnd::default(),
             err: LogEnd::default(),
@@ -167,12 +173,17 @@ impl Service {
         self.machine.policy = policy_of(spec);
         self.stop_signal = spec.stop_signal;
         self.logs = OwnLogs::of(&spec.logs);
+        self.needs = spec.depends_on.clone().into();
+        self.task = spec.task;
         describe(&mut self.meta, spec);
     }
 
     /// Brings the record in line with the state machine. Returns whether anything changed.
     pub(super) fn sync_meta(&mut self, now: Duration, unix_ms: u64) -> bool {
-        let state = state_word(&self.machine);
+        let state = match state_word(&self.machine) {
+            "exited" if self.task => "done",
+            state => state,
+        };
         let desired = desired_word(self.machine.desired);
         let until = match self.machine.phase {
             Phase::Waiting { until, slow } => Some((until, slow)),
@@ -251,6 +262,8 @@ fn state_word(machine: &Machine) -> &'static str {
         Phase::Resting(Rest::Failed) => "failed",
         Phase::Launching { .. } => "starting",
         Phase::Running { .. } => "running",
+        Phase::Held { .. } => "waiting",
+        Phase::Lingering { .. } => "stopping",
         Phase::Waiting { .. }
         | Phase::Ending {
             next: Next::Wait { .. },

@@ -86,6 +86,10 @@ pub(super) struct Supervisor {
     pub(super) log: WorkLog,
     pub(super) services: BTreeMap<u32, Service>,
     pub(super) deadlines: BTreeSet<(Duration, u32)>,
+    /// Processes that were taken over, with their states, what is wanted of them, and whether they were found dead.
+    pub(super) adopted: Vec<(u32, String, super::machine::Desired, bool)>,
+    /// Who needs whom; empty where nobody needs anybody.
+    pub(super) dependents: super::ordering::Dependents,
     pub(super) launches: VecDeque<u32>,
     pub(super) sweeps: Vec<u32>,
     pub(super) sweep_at: Option<Duration>,
@@ -276,6 +280,8 @@ impl Supervisor {
             log,
             services: BTreeMap::new(),
             deadlines: BTreeSet::new(),
+            dependents: HashMap::new(),
+            adopted: Vec::new(),
             launches: VecDeque::new(),
             sweeps: Vec::new(),
             sweep_at: None,
@@ -442,7 +448,8 @@ impl Supervisor {
                 ));
                 self.ending = Ending::StopServices;
                 self.announce_stopping();
-                let ids: Vec<u32> = self.services.keys().copied().collect();
+                let mut ids: Vec<u32> = self.services.keys().copied().collect();
+                self.in_order(&mut ids, true);
                 for id in ids {
                     let runs = self
                         .services
