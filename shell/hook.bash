@@ -16,32 +16,39 @@ function tsm {
     fi
 }
 
-# The parentheses keep `$!` as it was; what a trap of yours prints does not get among the state.
+# The parentheses keep `$!` as it was. The state goes to a descriptor that nobody else knows: what a trap of yours prints
+# does not get among it.
 function _tsm_start {
-    (@TSM@ --shell-state <({ \_tsm_state "$1" "$2"; } 3>&1 > /dev/null 2>&1) "${@:3}")
+    (@TSM@ --shell-state <({ \_tsm_state "$1" "$2"; } {_tsm_fd}>&1 > /dev/null 2>&1) "${@:3}")
 }
 
-# Prints the parts of this shell's state to descriptor 3, each as its name and its text with a NUL behind both. It runs in
-# a process of its own: nothing that it sets or unsets is seen outside.
+# Prints the parts of this shell's state, each as its name and its text with a NUL behind both. It runs in a process of its
+# own: nothing that it sets or unsets is seen outside.
 function _tsm_state {
-    # In POSIX mode `set` and `unset` are the shell's own even where a function has that name. Then `builtin` can be had.
+    # In POSIX mode these are the shell's own even where a function has that name. Then `builtin` can be had.
     POSIXLY_CORRECT=1
-    \set +aefknuvx
-    _tsm_builtin=$(\unset -f declare; \declare -f builtin)
+    \trap - DEBUG RETURN ERR EXIT
+    \set +aefknuvxET
+    # Only of a function does this succeed.
+    if \export -f builtin 2> /dev/null; then
+        (
+            \unset -f declare printf
+            {
+                \printf 'builtin\0'
+                \declare -f builtin
+                \printf '\0'
+            } >&"$_tsm_fd"
+        )
+    fi
     \unset -f builtin
-    \builtin set +o posix
-    \builtin trap - DEBUG RETURN ERR EXIT
+    \set +o posix
     \builtin unset -f tsm _tsm_start _tsm_state _tsm_complete
     {
         \builtin printf '%s\0' shell "bash $BASH_VERSION" set "$1" shopt "$2"
         \builtin printf 'options\0'
         \builtin shopt -p
-        # What NAME.shell itself has to call, it defines last.
-        \builtin printf '\0shadows\0%s\n' "$_tsm_builtin"
-        \builtin declare -f -- alias declare set shopt unset
         \builtin printf '\0attributes\0'
         \builtin declare -F
-        \builtin unset -f alias declare set shopt unset
         \builtin printf '\0functions\0'
         \builtin declare -f
         \builtin printf '\0variables\0'
@@ -49,5 +56,5 @@ function _tsm_state {
         \builtin printf '\0aliases\0'
         \builtin alias -p
         \builtin printf '\0end\0\0'
-    } >&3
+    } >&"$_tsm_fd"
 }

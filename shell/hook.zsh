@@ -10,39 +10,62 @@ function tsm {
     fi
     case "${1-}:${(j: :)${(@qq)@}} " in
     start:* | restart:*"'--update-env' "* | -*:*"'start' "* | -*:*"'--update-env' "*)
-        @TSM@ --shell-state <(_tsm_state 2> /dev/null) "$@" ;;
+        # In a process of its own, so that what a trap of yours prints does not get among the state.
+        (
+            _tsm_builtin=${functions[builtin]-}
+            if (( ${+functions[builtin]} )); then
+                \unset 'functions[builtin]'
+            fi
+            \builtin trap - DEBUG ZERR EXIT
+            @TSM@ --shell-state <({ _tsm_state; } 3>&1 > /dev/null 2>&1) "$@"
+        ) ;;
     *)
         @TSM@ "$@" ;;
     esac
 }
 
-# Prints the parts of this shell's state, each as its name and its text with a NUL behind both. What zsh sets by itself,
-# what is exported and what begins with `_tsm` is left out; of its own parameters `fpath` is kept, which finds functions.
+# Prints the parts of this shell's state to descriptor 3, each as its name and its text with a NUL behind both. What zsh
+# sets by itself and what begins with `_tsm` is left out; of its own parameters `fpath` is kept, which finds functions. Of
+# what is exported only the attributes count. Traps stay in this shell, and so do functions that are traps.
 function _tsm_state {
-    if (( ${+functions[builtin]} )); then
-        \unset 'functions[builtin]'
-    fi
     \builtin emulate -L zsh
     \builtin unsetopt xtrace err_exit no_unset
     \builtin zmodload zsh/parameter
     \builtin unfunction tsm _tsm_state _tsm_complete
     \builtin local _tsm_name _tsm_kind
-    \builtin local -a _tsm_names
+    \builtin local -a _tsm_names _tsm_hidden
+    for _tsm_name in "${signals[@]}" ERR ZERR DEBUG; do
+        if (( ${+functions[TRAP$_tsm_name]} )); then
+            \builtin unfunction "TRAP$_tsm_name"
+        fi
+    done
     for _tsm_name _tsm_kind in "${(@kv)parameters}"; do
         case $_tsm_kind in
-        *special* | *export* | *local* | *hideval*) ;;
+        *special* | *local*) ;;
         *)
             case $_tsm_name in
             CPUTYPE | HOST | MACHTYPE | OSTYPE | TTY | VENDOR | ZSH_* | signals) ;;
             _tsm_* | TSM_ZDOTDIR | TSM_ZSH_STATE | _ | '*' | '@' | '#' | '?' | '-' | '$' | '!' | [0-9]*) ;;
-            *) _tsm_names+=("$_tsm_name") ;;
+            *)
+                _tsm_names+=("$_tsm_name")
+                if [[ $_tsm_kind == *hideval* ]]; then
+                    _tsm_hidden+=("$_tsm_name")
+                    \builtin typeset -g +H -- "$_tsm_name"
+                fi ;;
             esac ;;
         esac
     done
-    \builtin printf '%s\0' shell "zsh $ZSH_VERSION" function-count "${#functions}" variable-count "${#_tsm_names}"
-    \builtin printf 'variables\0%s\n' "fpath=( ${(j: :)${(@qq)fpath}} )"
-    (( ${#_tsm_names} )) && \builtin typeset -p -- "${(@o)_tsm_names}"
-    \builtin printf '\0functions\0'
-    \builtin functions
-    \builtin printf '\0end\0\0'
+    {
+        \builtin printf '%s\0' shell "zsh $ZSH_VERSION" hidden "${(F)_tsm_hidden}"
+        \builtin printf 'fpath\0%s\0' "fpath=( ${(j: :)${(@qq)fpath}} )"
+        \builtin printf 'variables\0'
+        (( ${#_tsm_names} )) && \builtin typeset -p -- "${(@o)_tsm_names}"
+        \builtin printf '\0functions\0'
+        \builtin functions
+        if [[ -n $_tsm_builtin ]]; then
+            \builtin printf 'builtin () {\n%s\n}\n' "$_tsm_builtin"
+        fi
+        \builtin printf '\0function-count\0%s' "$(( ${#functions} + ${#${_tsm_builtin:+1}} ))"
+        \builtin printf '\0end\0\0'
+    } >&3
 }

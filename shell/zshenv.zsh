@@ -1,15 +1,17 @@
 # What zsh reads first in a service that was started from a zsh: ZDOTDIR comes back, then your own .zshenv is read as it
 # would have been, then what your shell knew. TSM writes this file.
 if [[ ${TSM_ZDOTDIR-} == '='* ]]; then
-    builtin export ZDOTDIR="${TSM_ZDOTDIR[2,-1]}"
+    \builtin export ZDOTDIR="${TSM_ZDOTDIR[2,-1]}"
 else
-    builtin unset ZDOTDIR
+    \builtin unset ZDOTDIR
 fi
-builtin unset TSM_ZDOTDIR
+\builtin unset TSM_ZDOTDIR
 if [[ -f ${ZDOTDIR:-$HOME}/.zshenv ]]; then
-    builtin source "${ZDOTDIR:-$HOME}/.zshenv"
+    \builtin source "${ZDOTDIR:-$HOME}/.zshenv"
 fi
-if [[ -f ${TSM_ZSH_STATE-} ]]; then
-    builtin source "$TSM_ZSH_STATE"
-fi
-builtin unset TSM_ZSH_STATE
+() {
+    \builtin unset TSM_ZSH_STATE
+    if [[ -f $1 ]]; then
+        \builtin source "$1"
+    fi
+} "${TSM_ZSH_STATE-}"

@@ -89,7 +89,7 @@ impl Bed {
 
     /// The same in one of its runs, counted from 1.
     #[track_caller]
-    fn said_in_run(&self, name: &str, run: usize) -> String {
+    pub(crate) fn said_in_run(&self, name: &str, run: usize) -> String {
         let said = wait_for(&format!("run {run} of {name} prints all"), || {
             let log = self.read_log(&format!("{name}.out"));
             let parts: Vec<&str> = log.split("END\n").collect();

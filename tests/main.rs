@@ -23,6 +23,7 @@ mod fault_start;
 mod fault_stress;
 mod history;
 mod hook;
+mod hook_env;
 mod hook_shells;
 mod init_system;
 mod isolation;

@@ -447,7 +447,10 @@ impl Writer {
         json.push(b'\n');
         let (home, name) = (self.home(), &saved.name);
         let environment = env::file::format(&snapshot.environment);
-        let shell = snapshot.shell.as_ref().map(ShellState::as_bytes);
+        let origins = &saved.spec.origins;
+        let shell = snapshot.shell.as_ref();
+        let shell = shell.map(|state| state.leaving_to_environment(origins.not_of_the_shell()));
+        let shell = shell.as_ref().map(ShellState::as_bytes);
         let files = [
             (home.spec(name), Some(&*json)),
             (home.env(name), Some(&*environment)),

@@ -242,9 +242,13 @@ fn unset(context: &Context, name: &str, names: &[OsString]) -> Outcome {
         return Err(Error::bad_value("env unset", reason).into());
     }
     let store = context.store();
-    let environment = store.environment(&the_one(context, name)?)?;
+    let process = the_one(context, name)?;
+    let environment = store.environment(&process)?;
+    let shell = store.shell(&process)?;
     for name in names {
-        if environment.get(name.as_bytes()).is_none() {
+        let bytes = name.as_bytes();
+        let in_shell = shell.as_ref().is_some_and(|state| state.gives(bytes));
+        if environment.get(bytes).is_none() && !in_shell {
             context.output.remark(format_args!(
                 "{} was not set",
                 table::printable(&name.to_string_lossy())

@@ -78,6 +78,12 @@ impl Origins {
         self.unset.iter().any(|known| known.as_bytes() == name)
     }
 
+    /// The names over which the shell has no say: those that were given by other means, and those that the process is not
+    /// to have.
+    pub fn not_of_the_shell(&self) -> impl Iterator<Item = &[u8]> {
+        self.kept().chain(&self.unset).map(Text::as_bytes)
+    }
+
     /// Notes where a variable comes from.
     pub fn note(&mut self, name: &[u8], origin: Origin) {
         self.forget(name);

@@ -5,6 +5,7 @@
 //! whole file from a damaged one.
 
 mod dump;
+mod given;
 
 use std::fmt;
 
@@ -103,7 +104,7 @@ impl ShellState {
         }
         let whole = text
             .strip_suffix(END)
-            .is_some_and(|before| before.ends_with(b"\n"));
+            .is_some_and(|before| before.ends_with(b"\n") || before.ends_with(b"\n} "));
         if !whole {
             let last = line_of(text.len() - usize::from(text.ends_with(b"\n")));
             return wrong(last, ShellStateErrorReason::NoEnd);
@@ -131,8 +132,9 @@ impl ShellState {
     pub fn defines(&self, name: &[u8]) -> bool {
         let beginnings = [
             [b"\n", name, b" () "].concat(),
-            [b"\nalias -- ", name, b"="].concat(),
-            [b"\nalias -- '", name, b"="].concat(),
+            [b"\nfunction ", name, b" () "].concat(),
+            [b"\nbuiltin alias -- ", name, b"="].concat(),
+            [b"\nbuiltin alias -- '", name, b"="].concat(),
         ];
         beginnings
             .iter()

@@ -1,4 +1,7 @@
+mod real;
+
 use super::*;
+use crate::env::quote::quote;
 
 fn dump(parts: &[(&str, &str)]) -> Vec<u8> {
     let parts = parts.iter().chain(&[("end", "")]);
@@ -25,8 +28,10 @@ fn what_stands_in_the_environment_or_belongs_to_bash_is_left_out() {
     let section = section.split("\n# aliases").next().unwrap();
     assert_eq!(
         section,
-        "declare -- plain=\"a\nb\"\ndeclare -ix N\ndeclare -r LOCKED=$'x\\'\\n'\ndeclare -a SUMS=([0]=\"1\")\n\
-         declare -ai SUMS\ndeclare -x UNSET\ndeclare -A none\n"
+        "_tsm_new plain && builtin declare -- plain=\"a\nb\"\n[[ -v N ]] && builtin declare -ix N\n\
+         _tsm_new LOCKED && builtin declare -r LOCKED=$'x\\'\\n'\n\
+         _tsm_new SUMS && { builtin declare -a SUMS; SUMS=([0]=\"1\"); builtin declare -ai SUMS; }\n\
+         _tsm_new UNSET && builtin declare -x UNSET\n_tsm_new none && builtin declare -A none\n"
     );
     assert!(
         text.starts_with(
@@ -48,13 +53,14 @@ fn only_what_differs_from_a_new_bash_is_set() {
         ),
         (
             "options",
-            "shopt -s checkwinsize\nshopt -u promptvars\nshopt -s nullglob\nshopt -u extglob\nshopt -s sourcepath\n",
+            "shopt -s checkwinsize\nshopt -u promptvars\nshopt -s nullglob\nshopt -u extglob\nshopt -s sourcepath\nshopt -s expand_aliases\n",
         ),
     ]);
-    assert!(text.contains("shopt -s nullglob 2> /dev/null || :\n"));
+    assert!(text.contains("builtin shopt -s nullglob expand_aliases 2> /dev/null || :\n"));
     assert!(text.contains("shopt -u promptvars 2> /dev/null || :\n"));
-    assert!(text.contains("\nshopt -s expand_aliases\n"));
-    assert!(text.contains("\n\\set -o pipefail -o nounset +o interactive-comments\n"));
+    assert!(text.contains(
+        "; \\builtin set -o pipefail -o nounset +o interactive-comments${_tsm_o:+ -$_tsm_o}\"\n"
+    ));
 }
 
 #[test]
@@ -65,9 +71,9 @@ fn aliases_are_quoted_whole() {
     )]);
     let section = text.split("# aliases\n").nth(1).unwrap();
     for line in [
-        "alias -- 'll=ls -l'\n",
-        "alias -- '-x=1'\n",
-        "alias -- 'a*b=2'\n",
+        "builtin alias -- 'll=ls -l'\n",
+        "builtin alias -- '-x=1'\n",
+        "builtin alias -- 'a*b=2'\n",
     ] {
         assert!(section.contains(line), "{section}");
     }
@@ -151,8 +157,9 @@ proptest::proptest! {
                 .into_bytes(),
             );
         }
-        let state = b"_tsm_state \"$SHELLOPTS\" \"$BASHOPTS\" 3>&1 >/dev/null\n";
+
         let hook = HOOK.replace("@TSM@", "/bin/true");
+        let state = b"{ _tsm_state \"$SHELLOPTS\" \"$BASHOPTS\"; } {_tsm_fd}>&1 >/dev/null\n";
         let dump = bash_prints(&[&define[..], hook.as_bytes(), state].concat());
         let state = ShellState::from_dump(&dump).unwrap();
         let before = bash_prints(&[&define[..], &report].concat());
