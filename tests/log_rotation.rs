@@ -237,3 +237,108 @@ fn logs_go_where_they_are_told_to() {
     ])
     .exits(2);
 }
+
+#[test]
+fn segments_are_compressed_when_it_is_quiet_and_read_all_the_same() {
+    let bed = Bed::new();
+    let options = ["--log-max-size", "64K", "--log-keep", "100"];
+    start_count(&bed, "count", &options, 40_000);
+    wait_end(&bed, "count.out");
+    let log = bed.home().join("logs/count.out");
+    wait_until("all segments are compressed", || {
+        let files = fs::read_dir(bed.home().join("logs")).unwrap();
+        let mut names = files.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.all(|name| {
+            let is_plain = name
+                .strip_prefix("count.out.")
+                .is_some_and(|number| number.parse::<u32>().is_ok());
+            !is_plain && !name.contains(".tmp")
+        })
+    });
+    let files = files_of(&log);
+    assert!(files.len() > 6);
+    let shown = bed.tsm(["logs", "count", "--tail", "all"]).ok();
+    assert!(shown.bytes == numbered(1, 40_000).as_bytes());
+    let found = bed
+        .tsm(["logs", "count", "--grep", "line 1?77$", "--tail", "all"])
+        .ok()
+        .stdout;
+    assert_eq!(found, "line 77\nline 177\n");
+    let last = bed.tsm(["logs", "count", "-n", "2", "--grep", "77"]).ok();
+    assert_eq!(
+        last.stdout,
+        "line 39977\nline 39977\n".replacen("39977", "39877", 1)
+    );
+    // A rotation moves them on.
+    bed.tsm(["rotate", "count"]).ok();
+    let shown = bed.tsm(["logs", "count", "--tail", "all"]).ok();
+    assert!(shown.bytes == numbered(1, 40_000).as_bytes());
+    bed.tsm(["flush", "count"]).ok();
+    assert_eq!(files_of(&log).len(), 1);
+    assert_eq!(bed.tsm(["logs", "count"]).ok().stdout, "");
+}
+
+#[test]
+fn a_supervisor_that_is_killed_while_it_compresses_leaves_no_segment_twice() {
+    for point in ["pack-1-written", "pack-2-renamed"] {
+        let bed = Bed::new();
+        bed.script("count.pl", COUNT);
+        let wanted = bed.file("point", point);
+        let options = ["--log-max-size", "64K", "--log-keep", "100"];
+        let command = ["--", "perl", "count.pl", "1", "20000"];
+        let words = [&["start", "--name", "count"], &options[..], &command[..]].concat();
+        let mut start = bed.tsm_command(words);
+        start.env("TSM_FAIL_POINT", &wanted);
+        crate::bed::run(start).ok();
+        wait_until("the supervisor has died at its point", || !wanted.exists());
+        let shown = bed.tsm(["logs", "count", "--tail", "all"]).ok();
+        assert!(shown.bytes == numbered(1, 20_000).as_bytes(), "{point}");
+        // The next one finishes what this one had begun.
+        let log = bed.home().join("logs/count.out");
+        wait_until("all segments are compressed", || {
+            (1..4).all(|number| !bed.home().join(format!("logs/count.out.{number}")).exists())
+                && !bed.home().join("logs/count.out.zst.tmp").exists()
+        });
+        assert!(files_of(&log).len() > 2);
+        let shown = bed.tsm(["logs", "count", "--tail", "all"]).ok();
+        assert!(shown.bytes == numbered(1, 20_000).as_bytes(), "{point}");
+    }
+}
+
+#[test]
+fn a_rotation_waits_for_the_end_of_the_line() {
+    let bed = Bed::new();
+    bed.script(
+        "talk.sh",
+        "#!/bin/sh\nprintf 'be'\nwhile [ ! -e go ]; do sleep 0.01; done\necho gun\necho more\nexec sleep 100000\n",
+    );
+    bed.tsm(["start", "./talk.sh"]).ok();
+    bed.wait_log("talk.out", "be");
+    let said = bed.tsm(["rotate", "talk"]).ok();
+    assert!(said.stderr.contains("end of the line"), "{}", said.stderr);
+    bed.file("go", "");
+    bed.wait_log("talk.out", "more\n");
+    let log = |name: &str| fs::read_to_string(bed.home().join("logs").join(name)).unwrap();
+    assert_eq!(log("talk.out.1"), "begun\n");
+    assert_eq!(log("talk.out"), "more\n");
+    assert_eq!(bed.tsm(["logs", "talk"]).ok().stdout, "begun\nmore\n");
+    bed.tsm(["rotate", "nobody"]).exits(3);
+}
+
+#[test]
+fn another_program_may_rename_a_log_and_have_it_opened_again() {
+    let bed = Bed::new();
+    bed.script(
+        "talk.sh",
+        "#!/bin/sh\necho one\nwhile [ ! -e go ]; do sleep 0.01; done\necho two\nexec sleep 100000\n",
+    );
+    bed.tsm(["start", "./talk.sh"]).ok();
+    bed.wait_log("talk.out", "one\n");
+    let logs = bed.home().join("logs");
+    fs::rename(logs.join("talk.out"), logs.join("talk.out.1")).unwrap();
+    bed.tsm(["reopen", "talk"]).ok();
+    assert_eq!(fs::read_to_string(logs.join("talk.out")).unwrap(), "");
+    bed.file("go", "");
+    bed.wait_log("talk.out", "two\n");
+    assert_eq!(bed.tsm(["logs", "talk"]).ok().stdout, "one\ntwo\n");
+}

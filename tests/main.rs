@@ -28,6 +28,7 @@ mod hook_shells;
 mod init_system;
 mod isolation;
 mod limits;
+mod log_query;
 mod log_rotation;
 mod logs;
 mod modes;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use tsm_core::control::{Client, Launcher};
+use tsm_core::control::{Client, Launcher, Verb};
 use tsm_core::env::ShellState;
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::home::Home;
@@ -211,6 +211,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Why(args) => commands::why::run(&context("why")?, &args),
         Command::History(args) => commands::history::run(&context("history")?, &args),
         Command::Reset(args) => commands::act::reset(&context("reset")?, args),
+        Command::Rotate(args) => commands::act::for_logs(&context("rotate")?, Verb::Rotate, args),
+        Command::Flush(args) => commands::act::for_logs(&context("flush")?, Verb::Flush, args),
+        Command::Reopen(args) => commands::act::for_logs(&context("reopen")?, Verb::Reopen, args),
         Command::Env(command) => commands::env::run(&context("env")?, command),
         Command::Config(ConfigCommand::Check(args)) => {
             commands::config::check(&context("config check")?, &args)

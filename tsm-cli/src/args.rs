@@ -95,6 +95,12 @@ pub(crate) enum Command {
     History(crate::commands::history::HistoryArgs),
     /// Count restarts anew, and start at once what waits for its next one
     Reset(SelectArgs),
+    /// Make what is in the logs of processes a segment of its own
+    Rotate(SelectArgs),
+    /// Empty the logs of processes
+    Flush(SelectArgs),
+    /// Open the log files of processes again by name, after another program renamed them
+    Reopen(SelectArgs),
     /// The environment of a process: show, compare, change
     #[command(subcommand)]
     Env(EnvCommand),

@@ -10,6 +10,8 @@
 mod follow;
 pub mod index;
 mod merge;
+pub(crate) mod packed;
+mod query;
 pub(crate) mod rotate;
 pub(crate) mod segments;
 mod tail;
@@ -21,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use follow::Follower;
 pub use merge::Tail;
+pub use query::{Grep, Query};
 pub use segments::{Segment, segments};
 
 use segments::Listings;
@@ -141,7 +144,15 @@ impl LogError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn tail(sources: &[Source], lines: Option<usize>) -> Result<Tail, LogError> {
-    Tail::new(open(sources)?, lines)
+    select(sources, &Query::last(lines))
+}
+
+/// Reads the lines that a query wants, in the order of [`tail`], with the same promises.
+///
+/// # Errors
+/// As for [`tail`].
+pub fn select(sources: &[Source], query: &Query) -> Result<Tail, LogError> {
+    Tail::new(open(sources)?, query)
 }
 
 /// Reads the last lines as [`tail`] does, and goes on from where they end: no line is lost or
@@ -172,13 +183,22 @@ pub fn tail_and_follow(
     sources: &[Source],
     lines: Option<usize>,
 ) -> Result<(Tail, Follower), LogError> {
+    select_and_follow(sources, &Query::last(lines))
+}
+
+/// Reads the lines that a query wants as [`select`] does, and goes on from where they end as [`tail_and_follow`] does. The
+/// query says nothing of what comes later: whoever wants only matching lines of it looks for them.
+///
+/// # Errors
+/// As for [`tail_and_follow`].
+pub fn select_and_follow(sources: &[Source], query: &Query) -> Result<(Tail, Follower), LogError> {
     // First the watch, then the look: what comes in between is told by the watch.
     let mut follower = Follower::watching(sources)?;
     let mut streams = open(sources)?;
     for stream in &mut streams {
         follower.add(stream)?;
     }
-    Ok((Tail::new(streams, lines)?, follower))
+    Ok((Tail::new(streams, query)?, follower))
 }
 
 /// Opens every stream of the sources as it is now.

@@ -1,5 +1,6 @@
 //! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
 
+mod moments;
 mod variables;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use crate::store::{Damage, ProcessStore};
 use crate::sys::{Identity, Signal, WaitStatus, clock, procfs};
 use crate::text::Text;
 
+pub use moments::Since;
 pub use variables::{Difference, Variable, Variables};
 
 /// One process, as `list --json` prints it.

@@ -246,6 +246,9 @@ fn ask(client: &Client, verb: Verb, id: u32, name: &str) -> Result<String, Strin
         Verb::Signal => "signalled",
         Verb::Reload => "asked to reload",
         Verb::Reset => "reset",
+        Verb::Rotate => "logs rotated",
+        Verb::Flush => "logs emptied",
+        Verb::Reopen => "logs opened again",
     };
     let mut told = Vec::new();
     for outcome in outcomes {

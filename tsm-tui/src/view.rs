@@ -341,6 +341,9 @@ fn last_line(model: &Model, width: u16) -> Line<'static> {
             Verb::Signal => "signalling",
             Verb::Reload => "reloading",
             Verb::Reset => "resetting",
+            Verb::Rotate => "rotating logs of",
+            Verb::Flush => "emptying logs of",
+            Verb::Reopen => "opening logs again of",
         };
         return Line::raw(format!("{doing} {name} …"));
     }

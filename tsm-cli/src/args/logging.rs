@@ -107,15 +107,9 @@ pub(crate) struct LogsArgs {
     /// Which [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
-    /// How many lines, or `all`
-    #[arg(
-        short = 'n',
-        long,
-        alias = "lines",
-        value_name = "N",
-        default_value = "20"
-    )]
-    pub(crate) tail: String,
+    /// How many lines, or `all` [default: 20; all with --since, --until or --grep]
+    #[arg(short = 'n', long, alias = "lines", value_name = "N")]
+    pub(crate) tail: Option<String>,
     /// Go on with what is printed from now on
     #[arg(short, long)]
     pub(crate) follow: bool,
@@ -125,7 +119,25 @@ pub(crate) struct LogsArgs {
     /// Only standard error
     #[arg(long)]
     pub(crate) err: bool,
+    /// What came at this time or later: 10m (ago), "2026-11-22 10:00", start, last-start, last-crash
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// What came before this time
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    pub(crate) until: Option<String>,
+    /// Lines in which this regular expression is found; (?i) before it: in either case
+    #[arg(long, value_name = "RE")]
+    pub(crate) grep: Option<String>,
     /// Put the time before each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,
+    /// Print an object for each line: time, name, stream, line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// No names before the lines of several processes
+    #[arg(long)]
+    pub(crate) no_prefix: bool,
+    /// Print where the logs are, and nothing of them
+    #[arg(long = "where")]
+    pub(crate) places: bool,
 }

@@ -61,6 +61,13 @@ pub(crate) fn restart(context: &Context, args: RestartArgs) -> Outcome {
     )
 }
 
+/// `rotate`, `flush` and `reopen`.
+pub(crate) fn for_logs(context: &Context, verb: Verb, select: SelectArgs) -> Outcome {
+    let json = select.json;
+    let selectors = select.into_selectors();
+    act(context, verb, &selectors, ActOptions::default(), json)
+}
+
 pub(crate) fn delete(context: &Context, args: DeleteArgs) -> Outcome {
     let json = args.select.json;
     let selectors = args.select.into_selectors();
@@ -240,6 +247,15 @@ fn tell(
             "{} sent: {name} (PID: {pid}, ID: {id})",
             signal.unwrap_or(Signal::HUP)
         )),
+        Verb::Rotate => context
+            .output
+            .fact(format_args!("Logs rotated: {name} (ID: {id})")),
+        Verb::Flush => context
+            .output
+            .fact(format_args!("Logs emptied: {name} (ID: {id})")),
+        Verb::Reopen => context
+            .output
+            .fact(format_args!("Logs opened again: {name} (ID: {id})")),
         Verb::Reload => context.output.fact(format_args!(
             "Process asked to reload: {name} (PID: {pid}, ID: {id})"
         )),

@@ -3,14 +3,19 @@
 use std::io::{self, Write as _};
 
 use anstyle::AnsiColor;
+use serde::Serialize;
 use tsm_core::error::Error;
-use tsm_core::logs::{Line, Source, Stream, tail, tail_and_follow};
-use tsm_core::view::Overview;
+use tsm_core::events::rfc3339;
+use tsm_core::logs::{self, Grep, Line, Query, Source, Stream};
+use tsm_core::sys::clock;
+use tsm_core::text::Text;
+use tsm_core::view::{Overview, ProcessView, Since};
+use tsm_core::words::moment;
 
 use super::list::select;
 use crate::app::{Context, Failure, Outcome};
 use crate::args::LogsArgs;
-use crate::output::complain;
+use crate::output::{self, Output, complain};
 use crate::{table, words};
 
 /// The colours of names, in turn.
@@ -25,16 +30,33 @@ const COLOURS: &[AnsiColor] = &[
     AnsiColor::BrightMagenta,
 ];
 
+/// How many lines are shown where nothing is said of lines or times.
+const LINES: usize = 20;
+
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
-    let lines = match args.tail.as_str() {
-        "all" => None,
-        number => Some(number.parse::<usize>().map_err(|_not_a_number| {
+    let now_ms = clock::unix_ms();
+    let lines = match args.tail.as_deref() {
+        Some("all") => None,
+        Some(number) => Some(number.parse::<usize>().map_err(|_not_a_number| {
             Error::bad_value(
                 "--tail",
                 format!("'{number}' is neither a number of lines nor 'all'"),
             )
         })?),
+        None => {
+            let chosen = args.since.is_some() || args.until.is_some() || args.grep.is_some();
+            (!chosen).then_some(LINES)
+        }
     };
+    let since = args.since.as_deref();
+    let since = since
+        .map(|text| Since::parse("--since", text, now_ms))
+        .transpose()?;
+    let until = args.until.as_deref();
+    let until_ms = until
+        .map(|text| moment("--until", text, now_ms))
+        .transpose()?;
+    let grep = args.grep.as_deref().map(Grep::new).transpose()?;
     let overview = Overview::read(&context.store(), false)?;
     for damage in &overview.damaged {
         complain(&damage.error);
@@ -61,61 +83,159 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
             }
         })
         .collect();
+    if args.places {
+        return print_places(&sources, args.json);
+    }
+    let query = Query {
+        lines,
+        since_ms: since.map_or_else(Vec::new, |since| since_of(context, &views, since)),
+        until_ms,
+        grep,
+    };
     let show = Show::new(context, args, &sources);
     if !args.follow {
-        for line in tail(&sources, lines).map_err(Error::from)? {
+        for line in logs::select(&sources, &query).map_err(Error::from)? {
             show.line(&line.map_err(Error::from)?)?;
         }
         return show.flush();
     }
-    let (tail, mut follower) = tail_and_follow(&sources, lines).map_err(Error::from)?;
+    let (tail, mut follower) = logs::select_and_follow(&sources, &query).map_err(Error::from)?;
     for line in tail {
         show.line(&line.map_err(Error::from)?)?;
     }
     loop {
         show.flush()?;
         for line in follower.next_batch(None).map_err(Error::from)? {
-            show.line(&line)?;
+            if query
+                .grep
+                .as_ref()
+                .is_none_or(|grep| grep.is_match(&line.bytes))
+            {
+                show.line(&line)?;
+            }
         }
     }
+}
+
+/// Since when each process is shown. What never was is told, and nothing of that process shown.
+fn since_of(context: &Context, views: &[ProcessView], since: Since) -> Vec<Option<u64>> {
+    let store = context.store();
+    let of = |view: &ProcessView| {
+        let found = since.of(&store, &view.name);
+        if found.is_none() {
+            let what = match since {
+                Since::LastCrash => "has not crashed",
+                _ => "was never started",
+            };
+            context
+                .output
+                .remark(format_args!("'{}' {what}", view.name));
+        }
+        Some(found.unwrap_or(u64::MAX))
+    };
+    views.iter().map(of).collect()
+}
+
+/// One log for `--where --json`.
+#[derive(Serialize)]
+struct Place<'a> {
+    name: &'a str,
+    stream: &'static str,
+    path: String,
+    /// All files of it from the oldest to the newest, as far as there are any.
+    files: Vec<String>,
+}
+
+fn print_places(sources: &[Source], json: bool) -> Outcome {
+    let mut places = Vec::new();
+    for source in sources {
+        for (stream, live) in [("out", &source.out), ("err", &source.err)] {
+            let Some(live) = live else { continue };
+            let files = logs::segments(live).map_err(Error::from)?;
+            places.push(Place {
+                name: &source.name,
+                stream,
+                path: live.display().to_string(),
+                files: files
+                    .iter()
+                    .map(|segment| segment.path().display().to_string())
+                    .collect(),
+            });
+        }
+    }
+    if json {
+        output::json(&places)?;
+        return Ok(());
+    }
+    for place in places {
+        Output::raw(format!("{}\n", place.path).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// A line for `--json`.
+#[derive(Serialize)]
+struct LineView<'a> {
+    time: Option<String>,
+    name: &'a str,
+    stream: &'static str,
+    line: Text,
 }
 
 /// How lines are shown.
 struct Show<'a> {
     context: &'a Context,
-    prefixes: Vec<String>,
+    sources: &'a [Source],
+    /// What stands before lines of standard output and of standard error of each source.
+    prefixes: Vec<[String; 2]>,
     timestamps: bool,
+    json: bool,
     stdout: std::cell::RefCell<io::BufWriter<io::Stdout>>,
 }
 
 impl<'a> Show<'a> {
-    fn new(context: &'a Context, args: &LogsArgs, sources: &[Source]) -> Self {
+    fn new(context: &'a Context, args: &LogsArgs, sources: &'a [Source]) -> Self {
         let width = sources
             .iter()
             .map(|source| source.name.len())
             .max()
             .unwrap_or(0);
         let prefixes = sources.iter().enumerate().map(|(number, source)| {
-            if sources.len() == 1 {
-                return String::new();
+            if sources.len() == 1 || args.no_prefix {
+                return [String::new(), String::new()];
             }
-            let name = format!("{:width$} |", source.name);
-            format!(
-                "{} ",
-                context.output.paint(COLOURS[number % COLOURS.len()], &name)
-            )
+            let colour = COLOURS[number % COLOURS.len()];
+            // The bar tells the streams apart, where there are no colours too.
+            ["|", "!"].map(|bar| {
+                let name = format!("{:width$} {bar}", source.name);
+                format!("{} ", context.output.paint(colour, &name))
+            })
         });
         Self {
             context,
+            sources,
             prefixes: prefixes.collect(),
             timestamps: args.timestamps,
-            stdout: io::BufWriter::new(io::stdout()).into(),
+            json: args.json,
+            stdout: io::BufWriter::with_capacity(64 << 10, io::stdout()).into(),
         }
     }
 
     fn line(&self, line: &Line) -> io::Result<()> {
         let mut out = self.stdout.borrow_mut();
-        out.write_all(self.prefixes[line.source].as_bytes())?;
+        let is_err = line.stream == Stream::Err;
+        if self.json {
+            let view = LineView {
+                time: line.time_ms.map(rfc3339),
+                name: &self.sources[line.source].name,
+                stream: if is_err { "err" } else { "out" },
+                line: Text::from_bytes(line.bytes.clone()),
+            };
+            serde_json::to_writer(&mut *out, &view)?;
+            return out.write_all(b"\n");
+        }
+        let prefix = &self.prefixes[line.source][usize::from(is_err)];
+        out.write_all(prefix.as_bytes())?;
         if self.timestamps {
             // A line from before TSM noted times has none; it keeps its place.
             let time = line
@@ -141,7 +261,7 @@ impl<'a> Show<'a> {
             out.write_all(&line.bytes)?;
         }
         // Bytes go out unchanged where no terminal reads them: a last line without a newline has none there either.
-        let bare = self.prefixes.len() == 1 && !self.timestamps && !self.context.output.terminal;
+        let bare = prefix.is_empty() && !self.timestamps && !self.context.output.terminal;
         if line.complete || !bare {
             out.write_all(b"\n")?;
         }

@@ -201,6 +201,12 @@ pub enum Verb {
     Reload,
     /// Count their restarts anew, and start at once what waits for its next one.
     Reset,
+    /// Make what is in their logs a segment of its own.
+    Rotate,
+    /// Empty their logs.
+    Flush,
+    /// Let go of their log files and open them again by name.
+    Reopen,
 }
 
 /// How.

@@ -174,6 +174,17 @@ impl Index {
         self.notes.get(after.checked_sub(1)?).copied()
     }
 
+    /// Where the bytes begin that came at `ms` or later, among the notes read so far.
+    pub(super) fn first_at(&self, ms: u64) -> Option<u64> {
+        let note = self.notes.iter().find(|note| note.ms >= ms);
+        note.map(|note| note.offset)
+    }
+
+    /// Whether no note was read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.notes.is_empty()
+    }
+
     /// The lowest time in the notes read so far.
     pub(super) fn floor(&self) -> u64 {
         self.notes.front().map_or(u64::MAX, |note| note.floor)

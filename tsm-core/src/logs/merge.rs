@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::tail::{Backward, Forward, LogStream};
+use super::query::{Grep, Query};
+use super::tail::{Backward, BackwardMatches, Forward, LogStream};
 use super::{Line, LogError, Stream};
 
 /// What lines are ordered by: time, then stream, then source. The last number is that of the log
@@ -24,14 +25,18 @@ pub struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(mut logs: Vec<LogStream>, lines: Option<usize>) -> Result<Self, LogError> {
-        let starts = match lines {
+    pub(super) fn new(mut logs: Vec<LogStream>, query: &Query) -> Result<Self, LogError> {
+        for log in &mut logs {
+            log.narrow(query.since_of(log.source), query.until_ms)?;
+        }
+        let starts = match query.lines {
             None => vec![Some(0); logs.len()],
-            Some(n) => starts_of_last(&mut logs, n)?,
+            Some(n) => starts_of_last(&mut logs, n, query.grep.as_ref())?,
         };
         // A log that has none of the lines is closed here.
         let logs = logs.into_iter().zip(starts);
-        let logs = logs.filter_map(|(log, start)| Some(Forward::new(log, start?)));
+        let logs =
+            logs.filter_map(|(log, start)| Some(Forward::new(log, start?, query.grep.clone())));
         let logs: Vec<_> = logs.collect();
         let heads = logs.iter().map(|_| None).collect();
         let mut tail = Self {
@@ -93,15 +98,23 @@ impl Iterator for Tail {
 
 /// Finds where the last `n` lines of all logs begin in each; `None` where a log has none of them.
 /// It merges backwards: of each log it reads no more than one line beyond.
-fn starts_of_last(logs: &mut [LogStream], n: usize) -> Result<Vec<Option<u64>>, LogError> {
+fn starts_of_last(
+    logs: &mut [LogStream],
+    n: usize,
+    grep: Option<&Grep>,
+) -> Result<Vec<Option<u64>>, LogError> {
     let mut starts = vec![None; logs.len()];
     if n == 0 {
         return Ok(starts);
     }
     let mut backward: Vec<_> = logs.iter().map(Backward::new).collect();
+    let mut matches: Vec<_> = logs.iter().map(BackwardMatches::new).collect();
     let mut latest: BinaryHeap<(Key, u64)> = BinaryHeap::new();
     let mut look = |log: &mut LogStream, number: usize| -> Result<_, LogError> {
-        let start = backward[number].line_before(log)?;
+        let start = match grep {
+            Some(grep) => matches[number].line_before(log, grep)?,
+            None => backward[number].line_before(log)?,
+        };
         Ok(start.map(|start| {
             let (_, key) = log.time_and_key(start);
             ((key, log.stream, log.source, number), start)

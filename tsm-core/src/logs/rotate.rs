@@ -7,11 +7,11 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::index::index_path;
-use super::segments::{GAP, compressed_path, numbered};
+use super::segments::{FileId, GAP, compressed_path, numbered};
 use crate::fail;
 use crate::spec::LogRules;
 
@@ -156,6 +156,29 @@ fn remove_segment(live: &Path, number: u32) -> io::Result<()> {
     absent_is_fine(fs::remove_file(index_path(&plain)))
 }
 
+/// The path that a plain segment has now, by what it is.
+pub(crate) fn find_segment(live: &Path, id: &FileId) -> Option<PathBuf> {
+    let found = present(live).find(|(_, metadata)| FileId::of(metadata) == *id);
+    found.map(|(number, _)| numbered(live, number))
+}
+
+/// The oldest segment that is not compressed.
+pub(crate) fn oldest_plain(live: &Path) -> Option<PathBuf> {
+    let plain = present(live).map(|(number, _)| numbered(live, number));
+    plain.filter(|path| path.exists()).last()
+}
+
+/// Puts a compressed segment, complete and synced, in the place of the plain one that it was made of. Where that is gone
+/// (too old by now, say), it is removed.
+pub(crate) fn replace_by_packed(live: &Path, id: &FileId, packed: &Path) -> io::Result<()> {
+    let Some(plain) = find_segment(live, id) else {
+        return fs::remove_file(packed);
+    };
+    fs::rename(packed, compressed_path(&plain))?;
+    fail::point("pack-2-renamed");
+    fs::remove_file(plain)
+}
+
 fn is_taken(live: &Path, number: u32) -> bool {
     let plain = numbered(live, number);
     plain.exists() || compressed_path(&plain).exists()
@@ -175,8 +198,6 @@ pub(crate) fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     struct Logs(tempfile::TempDir);

@@ -11,9 +11,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::LogError;
+use super::index::index_path;
+use super::packed::{Opened, Packed};
 
 /// How many rotations between listing a segment and opening it are followed.
 const ROTATIONS_FOLLOWED: u32 = 64;
@@ -42,6 +44,33 @@ impl FileId {
             born: metadata.created().ok(),
         }
     }
+
+    /// As it stands in a compressed segment: 40 bytes.
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        let born = self
+            .born
+            .and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let (seconds, nanos) = born.map_or((u64::MAX, 0), |born| {
+            (born.as_secs(), u64::from(born.subsec_nanos()))
+        });
+        [self.dev, self.inode, seconds, nanos, 0]
+            .into_iter()
+            .flat_map(u64::to_le_bytes)
+            .collect()
+    }
+
+    /// What [`to_bytes`](Self::to_bytes) made.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut numbers = bytes
+            .chunks_exact(8)
+            .filter_map(|chunk| Some(u64::from_le_bytes(chunk.try_into().ok()?)));
+        let (dev, inode) = (numbers.next()?, numbers.next()?);
+        let (seconds, nanos) = (numbers.next()?, numbers.next()?);
+        let born = (seconds != u64::MAX)
+            .then(|| Duration::new(seconds, nanos as u32))
+            .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
+        Some(Self { dev, inode, born })
+    }
 }
 
 /// A file that is part of a log.
@@ -49,6 +78,7 @@ impl FileId {
 pub struct Segment {
     live: PathBuf,
     number: u32,
+    is_packed: bool,
     pub(super) id: FileId,
     pub(super) len: u64,
     pub(super) modified: Option<SystemTime>,
@@ -57,7 +87,16 @@ pub struct Segment {
 impl Segment {
     /// Where it was when it was listed.
     pub fn path(&self) -> PathBuf {
-        numbered(&self.live, self.number)
+        let plain = numbered(&self.live, self.number);
+        if self.is_packed {
+            return compressed_path(&plain);
+        }
+        plain
+    }
+
+    /// Where the times of its bytes are noted.
+    pub(super) fn index_path(&self) -> PathBuf {
+        index_path(&numbered(&self.live, self.number))
     }
 
     /// 0 for the live file, 1 for the newest rotated one, and so on.
@@ -65,7 +104,7 @@ impl Segment {
         self.number
     }
 
-    /// How many bytes it had when it was listed.
+    /// How many bytes it had when it was listed, unpacked.
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -80,6 +119,9 @@ impl Segment {
         let path = numbered(live, number);
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
+            Err(error) if is_absent(&error) && number > 0 => {
+                return Self::stat_packed(live, number);
+            }
             Err(error) if is_absent(&error) => return Ok(None),
             Err(source) => return Err(LogError::Read { path, source }),
         };
@@ -89,15 +131,31 @@ impl Segment {
         Ok(Some(Self {
             live: live.to_owned(),
             number,
+            is_packed: false,
             id: FileId::of(&metadata),
             len: metadata.len(),
             modified: metadata.modified().ok(),
         }))
     }
 
-    /// Opens the file, also where it was rotated on since it was listed; `None` where it is gone.
-    /// It then has the number under which it was found.
-    pub(super) fn open(&mut self) -> Result<Option<File>, LogError> {
+    fn stat_packed(live: &Path, number: u32) -> Result<Option<Self>, LogError> {
+        let path = compressed_path(&numbered(live, number));
+        let Some((packed, metadata)) = open_packed(&path)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            live: live.to_owned(),
+            number,
+            is_packed: true,
+            id: packed.origin.unwrap_or_else(|| FileId::of(&metadata)),
+            len: packed.len,
+            modified: metadata.modified().ok(),
+        }))
+    }
+
+    /// Opens the file, also where it was rotated on or compressed since it was listed; `None` where it is gone. It then
+    /// has the number under which it was found.
+    pub(super) fn open(&mut self) -> Result<Option<Opened>, LogError> {
         let mut absent = 0;
         for number in self.number..=self.number.saturating_add(ROTATIONS_FOLLOWED) {
             let path = numbered(&self.live, number);
@@ -107,24 +165,59 @@ impl Segment {
                     let metadata = file.metadata().map_err(LogError::read(&path))?;
                     if FileId::of(&metadata) == self.id {
                         self.number = number;
-                        return Ok(Some(file));
+                        self.is_packed = false;
+                        return Ok(Some(Opened::Plain(file)));
                     }
+                    continue;
                 }
-                Err(error) if is_absent(&error) => {
-                    absent += 1;
-                    if absent > GAP {
-                        break;
-                    }
-                }
+                Err(error) if is_absent(&error) => {}
                 Err(source) => return Err(LogError::Read { path, source }),
+            }
+            if number > 0
+                && let Some((packed, metadata)) = open_packed(&compressed_path(&path))?
+            {
+                absent = 0;
+                let id = packed.origin.unwrap_or_else(|| FileId::of(&metadata));
+                if id == self.id {
+                    self.number = number;
+                    self.is_packed = true;
+                    return Ok(Some(Opened::Packed(packed)));
+                }
+                continue;
+            }
+            absent += 1;
+            if absent > GAP {
+                break;
             }
         }
         Ok(None)
     }
 }
 
+/// Opens a compressed segment; `None` where there is none.
+fn open_packed(path: &Path) -> Result<Option<(Packed, Metadata)>, LogError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(source) => {
+            return Err(LogError::Read {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let metadata = file.metadata().map_err(LogError::read(path))?;
+    if !metadata.is_file() {
+        return Err(LogError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let packed = Packed::open(file).map_err(LogError::read(path))?;
+    Ok(Some((packed, metadata)))
+}
+
 /// Lists the files that the log with the live file `live` is made of, the oldest first, the live
-/// file last. Compressed segments are not among them. A log that is not there has none.
+/// file last, compressed ones too. A log that is not there has none.
 ///
 /// # Errors
 /// Where the directory or one of the files cannot be looked at, or one is no regular file.
@@ -226,6 +319,7 @@ fn read_names(directory: &Path) -> Result<BTreeSet<OsString>, LogError> {
 
 /// The number of a segment by what follows the name and the dot; rotation writes no leading zeros.
 fn segment_number(suffix: &[u8]) -> Option<u32> {
+    let suffix = suffix.strip_suffix(b".zst").unwrap_or(suffix);
     if !suffix.iter().all(u8::is_ascii_digit) || suffix.first() == Some(&b'0') {
         return None;
     }
@@ -271,7 +365,7 @@ mod tests {
             ("a.out.1", "11"),
             ("a.out.3", "333"),
             ("a.out.10", "4444"),
-            ("a.out.2.zst", "z"),
+            ("a.out.2.idx", "z"),
             ("a.out.idx", "z"),
             ("a.out.1.idx", "z"),
             ("a.out.02", "z"),

@@ -2,17 +2,23 @@
 //! and forwards for the lines, with the times of its index.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
-use super::index::{Index, index_path, read_full_at};
-use super::segments::{FileId, Listings, Segment};
+use memchr::{memchr, memrchr};
+
+use super::index::Index;
+use super::packed::Opened;
+use super::query::Grep;
+use super::segments::{Listings, Segment};
 use super::{LogError, Stream};
 
 /// The first and the largest block that is read backwards: most often a few lines are wanted.
 const BACKWARD_BLOCKS: (u64, u64) = (8 * 1024, 256 * 1024);
+
+/// How much is looked through at a time.
+const MATCH_BLOCK: usize = 512 * 1024;
 
 /// How much is read forwards at a time.
 pub(super) const FORWARD_BLOCK: usize = 32 * 1024;
@@ -31,14 +37,14 @@ impl Part {
     fn index(&mut self) -> &mut Index {
         let Self { segment, index, .. } = self;
         // Notes beyond the end are about bytes that are not read.
-        index.get_or_insert_with(|| Index::open(&index_path(&segment.path()), segment.len))
+        index.get_or_insert_with(|| Index::open(&segment.index_path(), segment.len))
     }
 }
 
 /// A log as it was when it was opened. Positions count from the first byte of the oldest segment.
 ///
 /// Of its files only the newest is held open: it is the one that a follower goes on with. Older
-/// ones are opened when they are read, and known by their [`FileId`]. What vanishes meanwhile is
+/// ones are opened when they are read, and known by what they are. What vanishes meanwhile is
 /// passed over.
 #[derive(Debug)]
 pub(super) struct LogStream {
@@ -46,10 +52,13 @@ pub(super) struct LogStream {
     pub(super) stream: Stream,
     pub(super) live: PathBuf,
     parts: Vec<Part>,
+    /// Lines that begin before this are not wanted …
+    begin: u64,
+    /// … nor is what stands here and beyond.
     end: u64,
-    newest: Option<Arc<File>>,
+    newest: Option<Arc<Opened>>,
     /// The older segment that was read last; its file is `None` where it is gone.
-    older: Option<(usize, Option<File>)>,
+    older: Option<(usize, Option<Opened>)>,
     bytes_read: u64,
 }
 
@@ -64,7 +73,7 @@ impl LogStream {
         let mut newest = None;
         while let Some(last) = segments.last_mut() {
             if let Some(file) = last.open()? {
-                last.len = file.metadata().map_err(LogError::read(&last.path()))?.len();
+                last.len = file.len().map_err(LogError::read(&last.path()))?;
                 newest = Some(Arc::new(file));
                 break;
             }
@@ -86,6 +95,7 @@ impl LogStream {
             stream,
             live: live.to_owned(),
             parts,
+            begin: 0,
             end,
             newest,
             older: None,
@@ -94,15 +104,74 @@ impl LogStream {
     }
 
     /// The newest file, what it is, and up to where it has been taken in.
-    pub(super) fn newest(&self) -> Option<(Arc<File>, FileId, PathBuf, u64)> {
+    pub(super) fn newest(&self) -> Option<(Arc<Opened>, &Segment)> {
         let segment = &self.parts.last()?.segment;
-        let file = Arc::clone(self.newest.as_ref()?);
-        Some((file, segment.id, segment.path(), segment.len))
+        Some((Arc::clone(self.newest.as_ref()?), segment))
     }
 
     /// Where the newest file begins.
     pub(super) fn newest_start(&self) -> u64 {
         self.parts.last().map_or(0, |part| part.start)
+    }
+
+    /// Leaves only the lines of some time: those that came at `since` or later, and before `until`.
+    pub(super) fn narrow(
+        &mut self,
+        since: Option<u64>,
+        until: Option<u64>,
+    ) -> Result<(), LogError> {
+        if let Some(until) = until {
+            self.end = self.line_at(until)?;
+        }
+        if let Some(since) = since {
+            self.begin = self.line_at(since)?;
+        }
+        Ok(())
+    }
+
+    /// Where the first line begins that came at `ms` or later. Of a file without times, the time of its last byte says
+    /// whether it is of interest.
+    fn line_at(&mut self, ms: u64) -> Result<u64, LogError> {
+        let mut found = None;
+        for part in &mut self.parts {
+            part.index().cover(0);
+            let offset = if part.index().is_empty() {
+                let modified = part.segment.modified;
+                let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+                let is_later = since.is_none_or(|since| since.as_millis() as u64 >= ms);
+                (is_later && part.segment.len > 0).then_some(0)
+            } else {
+                part.index().first_at(ms)
+            };
+            if let Some(offset) = offset {
+                found = Some(part.start + offset);
+                break;
+            }
+        }
+        let Some(at) = found.filter(|at| *at < self.end) else {
+            return Ok(self.end);
+        };
+        self.line_from(at)
+    }
+
+    /// Where the first line begins at `at` or beyond.
+    fn line_from(&mut self, at: u64) -> Result<u64, LogError> {
+        let Some(mut at) = at.checked_sub(1) else {
+            return Ok(0);
+        };
+        let mut block = vec![0; BACKWARD_BLOCKS.0 as usize];
+        while at < self.end {
+            let n = self.read(at, &mut block)?;
+            if let Some(newline) = memchr(b'\n', &block[..n]) {
+                return Ok(at + newline as u64 + 1);
+            }
+            at = if n == 0 {
+                self.part_end(at)
+            } else {
+                at + n as u64
+            };
+        }
+        Ok(self.end)
     }
 
     /// How many bytes of logs and indexes were read.
@@ -118,20 +187,26 @@ impl LogStream {
             return Ok((self.end, Vec::new()));
         }
         let start = Backward::new(self).line_before(self)?.unwrap_or(0);
+        let bytes = self.read_all(start, self.end)?;
+        self.end = start;
+        Ok((start, bytes))
+    }
+
+    /// Reads everything from `at` to `end` that is still there.
+    fn read_all(&mut self, mut at: u64, end: u64) -> Result<Vec<u8>, LogError> {
         let mut bytes = Vec::new();
-        let mut at = start;
-        while at < self.end {
-            let mut block = vec![0; (self.end - at).min(BACKWARD_BLOCKS.1) as usize];
-            let n = self.read(at, &mut block)?;
-            bytes.extend_from_slice(&block[..n]);
+        while at < end {
+            let before = bytes.len();
+            bytes.resize(before + (end - at).min(MATCH_BLOCK as u64) as usize, 0);
+            let n = self.read(at, &mut bytes[before..])?;
+            bytes.truncate(before + n);
             at = if n == 0 {
                 self.part_end(at)
             } else {
                 at + n as u64
             };
         }
-        self.end = start;
-        Ok((start, bytes))
+        Ok(bytes)
     }
 
     /// When the byte at `at` arrived, and the time that its line is ordered by: its own or else
@@ -211,12 +286,12 @@ impl LogStream {
             self.older.as_ref().and_then(|(_, file)| file.as_ref())
         };
         let Some(file) = file else { return Ok(0) };
-        let n = read_full_at(file, &mut buffer[..wanted], at - part.start).map_err(|source| {
-            LogError::Read {
+        let n = file
+            .read_at(&mut buffer[..wanted], at - part.start)
+            .map_err(|source| LogError::Read {
                 path: part.segment.path(),
                 source,
-            }
-        })?;
+            })?;
         self.bytes_read += n as u64;
         Ok(n)
     }
@@ -244,7 +319,7 @@ impl Backward {
 
     /// Where the line before begins; `None` at the start of the log.
     pub(super) fn line_before(&mut self, log: &mut LogStream) -> Result<Option<u64>, LogError> {
-        if self.at == 0 {
+        if self.at <= log.begin {
             return Ok(None);
         }
         // The newline right before the line found last ends the one that is looked for.
@@ -275,6 +350,55 @@ impl Backward {
     }
 }
 
+/// Finds where lines begin in which something is found, from the end of a log to its start.
+#[derive(Debug)]
+pub(super) struct BackwardMatches {
+    /// What stands before this is still to be looked at.
+    at: u64,
+    /// Where lines begin that were found, ascending.
+    found: Vec<u64>,
+}
+
+impl BackwardMatches {
+    pub(super) fn new(log: &LogStream) -> Self {
+        Self {
+            at: log.end,
+            found: Vec::new(),
+        }
+    }
+
+    /// Where the line before begins; `None` at the start of the log.
+    pub(super) fn line_before(
+        &mut self,
+        log: &mut LogStream,
+        grep: &Grep,
+    ) -> Result<Option<u64>, LogError> {
+        let mut size = MATCH_BLOCK as u64;
+        loop {
+            if let Some(start) = self.found.pop() {
+                return Ok(Some(start));
+            }
+            if self.at <= log.begin {
+                return Ok(None);
+            }
+            let low = self.at.saturating_sub(size).max(log.begin);
+            let start = if low == log.begin {
+                low
+            } else {
+                log.line_from(low)?
+            };
+            if start >= self.at {
+                // One line is all of it.
+                size *= 2;
+                continue;
+            }
+            let lines = log.read_all(start, self.at)?;
+            grep.each_match(&lines, |begin, _| self.found.push(start + begin as u64));
+            self.at = start;
+        }
+    }
+}
+
 /// Cuts what it is fed into lines, and keeps the one that has not ended.
 #[derive(Debug, Default)]
 pub(super) struct Splitter {
@@ -299,7 +423,7 @@ impl Splitter {
             if self.unfinished.is_empty() {
                 self.start = at;
             }
-            let (head, ended) = match newline(chunk) {
+            let (head, ended) = match memchr(b'\n', chunk) {
                 Some(newline) => (newline, 1),
                 None => (chunk.len(), 0),
             };
@@ -326,14 +450,6 @@ impl Splitter {
     }
 }
 
-/// Where the first newline is. `std` searches by words only behind this door.
-fn newline(mut bytes: &[u8]) -> Option<usize> {
-    let all = bytes;
-    let n = bytes.skip_until(b'\n').ok()?;
-    let last = n.checked_sub(1)?;
-    (all[last] == b'\n').then_some(last)
-}
-
 /// The lines of a log from some place to its end.
 #[derive(Debug)]
 pub(super) struct Forward {
@@ -341,11 +457,16 @@ pub(super) struct Forward {
     at: u64,
     splitter: Splitter,
     lines: VecDeque<(u64, Vec<u8>)>,
+    /// Where only lines are wanted in which something is found.
+    grep: Option<Grep>,
+    /// What was read and not looked through yet: the beginning of a line.
+    rest: Vec<u8>,
 }
 
 impl Forward {
     /// Reads all lines from the one that begins at `at`.
-    pub(super) fn new(mut log: LogStream, at: u64) -> Self {
+    pub(super) fn new(mut log: LogStream, at: u64, grep: Option<Grep>) -> Self {
+        let at = at.max(log.begin);
         log.time_and_key(at);
         log.close_indexes();
         Self {
@@ -353,6 +474,8 @@ impl Forward {
             at,
             splitter: Splitter::default(),
             lines: VecDeque::new(),
+            grep,
+            rest: Vec::new(),
         }
     }
 
@@ -366,8 +489,18 @@ impl Forward {
                 // Of a log that is done, nothing stays open while the others are read.
                 self.log.newest = None;
                 self.log.older = None;
+                if let Some(grep) = &self.grep {
+                    let rest = std::mem::take(&mut self.rest);
+                    let is_found = !rest.is_empty() && grep.is_match(&rest);
+                    let start = self.at - rest.len() as u64;
+                    return Ok(is_found.then_some((start, rest, false)));
+                }
                 let rest = self.splitter.take_unfinished();
                 return Ok(rest.map(|(start, bytes)| (start, bytes, false)));
+            }
+            if self.grep.is_some() {
+                self.look_through()?;
+                continue;
             }
             let mut block = vec![0; FORWARD_BLOCK];
             let n = self.log.read(self.at, &mut block)?;
@@ -381,5 +514,38 @@ impl Forward {
             });
             self.at += n as u64;
         }
+    }
+    /// Reads on, and keeps the lines in which something is found.
+    fn look_through(&mut self) -> Result<(), LogError> {
+        let Some(grep) = &self.grep else {
+            return Ok(());
+        };
+        let held = self.rest.len();
+        self.rest.resize(held + MATCH_BLOCK, 0);
+        let n = self.log.read(self.at, &mut self.rest[held..])?;
+        self.rest.truncate(held + n);
+        let first = self.at - held as u64;
+        if n == 0 {
+            // Bytes are gone; what stood before them is a line that has lost its end.
+            let next = self.log.part_end(self.at);
+            let rest = std::mem::take(&mut self.rest);
+            if !rest.is_empty() && next > self.at && grep.is_match(&rest) {
+                self.lines.push_back((first, rest));
+            }
+            self.at = next;
+            return Ok(());
+        }
+        self.at += n as u64;
+        // The beginning of a line that was there before has no newline in it.
+        let Some(newline) = memrchr(b'\n', &self.rest[held..]) else {
+            return Ok(());
+        };
+        let whole = held + newline + 1;
+        let (rest, lines) = (&self.rest, &mut self.lines);
+        grep.each_match(&rest[..whole], |begin, end| {
+            lines.push_back((first + begin as u64, rest[begin..end].to_vec()));
+        });
+        self.rest.drain(..whole);
+        Ok(())
     }
 }

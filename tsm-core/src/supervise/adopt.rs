@@ -44,6 +44,7 @@ impl Supervisor {
         for name in inherited.into_keys().filter(|name| is_of_a_service(name)) {
             self.store.forget(&name);
         }
+        self.pack_what_is_left();
         if rebooted > 0 {
             let what = if rebooted == 1 {
                 "1 process".to_owned()

@@ -31,7 +31,6 @@ pub(super) enum Urgency {
     /// A command waits for it.
     Now,
     /// Whenever there is nothing else to do.
-    #[allow(dead_code, reason = "for rotation and compression of logs")]
     Background,
 }
 
@@ -87,7 +86,6 @@ impl Shared {
 
 impl Turns {
     /// Does the urgent work that has come in meanwhile; to be called between two steps of a few milliseconds each.
-    #[allow(dead_code, reason = "for rotation and compression of logs")]
     pub(super) fn give_way(&self) {
         loop {
             let next = self.0.lock().urgent.pop_front();
@@ -98,7 +96,6 @@ impl Turns {
     }
 
     /// Whether the supervisor ends, and what can be done another time should be.
-    #[allow(dead_code, reason = "for rotation and compression of logs")]
     pub(super) fn is_finishing(&self) -> bool {
         self.0.lock().finishing
     }

@@ -22,6 +22,10 @@ impl OwnLogs {
         (!settings.is_empty()).then(own)
     }
 
+    pub(super) fn settings(&self) -> &LogSettings {
+        &self.settings
+    }
+
     fn target(&self, stream: Stream) -> Option<&LogTarget> {
         match stream {
             Stream::Out => self.settings.out.as_ref(),
@@ -63,6 +67,12 @@ impl Supervisor {
             },
         };
         Some(LogPlace { path, rules })
+    }
+
+    /// Whether a log is a file of the home, so that its segments are TSM's alone.
+    pub(super) fn is_in_the_home(&self, id: u32, stream: Stream) -> bool {
+        let own = self.services.get(&id).and_then(|s| s.logs.as_ref());
+        own.is_none_or(|own| own.target(stream).is_none())
     }
 }
 

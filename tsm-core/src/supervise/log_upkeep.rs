@@ -3,17 +3,34 @@
 //! Each has a time of its own in one list, so that nothing is looked at that is not due. Whatever a supervisor that died
 //! had not done yet, the next one finds when it begins.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::helper::{Turns, Urgency};
+use super::log_rules::LogPlace;
 use super::supervisor::Supervisor;
-use crate::logs::{Stream, index, rotate};
+use crate::error::{IoContext as _, Result};
+use crate::fail;
+use crate::logs::segments::FileId;
+use crate::logs::{Stream, index, packed, rotate};
 use crate::spec::LogRules;
 use crate::sys::clock;
+
+/// How long after a rotation there has to be no other one, until segments are compressed: what floods would have them
+/// removed before they are of use.
+const PACK_DELAY: Duration = Duration::from_secs(2);
+/// How long that is waited for.
+const PACK_AT_LATEST: Duration = Duration::from_secs(30);
 
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Upkeep {
+    /// A segment is compressed.
+    Pack,
     /// The log is looked at for what is too old.
     Age,
 }
@@ -24,6 +41,9 @@ pub(super) type Due = BTreeSet<(Duration, u32, Stream, Upkeep)>;
 impl Supervisor {
     /// A log was rotated: what follows from that is put on the list.
     pub(super) fn log_was_rotated(&mut self, id: u32, stream: Stream, rules: &LogRules) {
+        if rules.compress && rules.keep > 0 {
+            self.pack_soon(id, stream);
+        }
         if rules.max_age_ms > 0 {
             self.watch_age(id, stream);
         }
@@ -51,9 +71,129 @@ impl Supervisor {
             }
             self.upkeep.remove(&entry);
             match what {
+                Upkeep::Pack => self.pack_next(id, stream),
                 Upkeep::Age => self.watch_age(id, stream),
             }
         }
+    }
+
+    /// Compresses segments when there was no rotation for a moment, or when that has been waited for for long.
+    fn pack_soon(&mut self, id: u32, stream: Stream) {
+        let now = clock::monotonic();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let by = *service
+            .log_end(stream)
+            .pack_by
+            .get_or_insert(now + PACK_AT_LATEST);
+        let delay = PACK_DELAY.min(by.saturating_sub(now));
+        self.due_in(delay, id, stream, Upkeep::Pack);
+    }
+
+    /// Finds the segments that a supervisor before had not compressed. One look at the directory serves all logs.
+    pub(super) fn pack_what_is_left(&mut self) {
+        let directory = self.writer.home().logs();
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            return;
+        };
+        let mut plain: HashSet<PathBuf> = HashSet::new();
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let number = path.extension().and_then(|number| number.to_str());
+            if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+                plain.insert(path.with_extension(""));
+            }
+        }
+        if plain.is_empty() {
+            return;
+        }
+        let ids: Vec<u32> = self.services.keys().copied().collect();
+        for id in ids {
+            for stream in [Stream::Out, Stream::Err] {
+                let place = self.log_place(id, stream);
+                if let Some(place) = place.filter(|place| plain.contains(&place.path)) {
+                    self.log_was_rotated(id, stream, &place.rules);
+                }
+            }
+        }
+    }
+
+    /// Has the oldest segment that is not compressed yet compressed, and then the next one.
+    fn pack_next(&mut self, id: u32, stream: Stream) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        service.log_end(stream).pack_by = None;
+        let Some(LogPlace { path: live, rules }) = self.log_place(id, stream) else {
+            return;
+        };
+        if !rules.compress {
+            return;
+        }
+        let Some(plain) = rotate::oldest_plain(&live) else {
+            return;
+        };
+        let opened = File::open(&plain).and_then(|file| Ok((FileId::of(&file.metadata()?), file)));
+        let Ok((segment, file)) = opened else {
+            // It was removed or renamed meanwhile: others are left to look at.
+            return self.pack_soon(id, stream);
+        };
+        let mut packed = live.clone().into_os_string();
+        packed.push(".zst.tmp");
+        let packed = PathBuf::from(packed);
+        let target = packed.clone();
+        self.helper.submit(
+            Urgency::Background,
+            move |turns| pack(&file, &target, turns).at("compress", &plain),
+            move |supervisor, done| {
+                let placed = done.and_then(|()| {
+                    rotate::replace_by_packed(&live, &segment, &packed).at("compress", &live)
+                });
+                match placed {
+                    Ok(()) if supervisor.services.contains_key(&id) => {
+                        supervisor.pack_next(id, stream);
+                    }
+                    Ok(()) => {}
+                    // It stays as it is until the next rotation, or the next supervisor.
+                    Err(error) => supervisor.log.say(error),
+                }
+            },
+        );
+    }
+
+    /// Empties both logs of a process, segments and all.
+    pub(super) fn flush_logs(&mut self, id: u32) -> Result<()> {
+        for stream in [Stream::Out, Stream::Err] {
+            let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
+                continue;
+            };
+            // What waits in the pipe was printed before.
+            self.drain(id, stream);
+            if self.is_in_the_home(id, stream) {
+                rotate::remove_segments(&path).at("remove segments of", &path)?;
+            }
+            empty(&index::index_path(&path)).at("empty the index of", &path)?;
+            empty(&path).at("empty", &path)?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the log files, which somebody may have renamed, and makes those anew that are not there.
+    pub(super) fn reopen_logs(&mut self, id: u32) -> Result<()> {
+        for stream in [Stream::Out, Stream::Err] {
+            self.drain(id, stream);
+        }
+        self.close_log_files(id);
+        let Some(service) = self.services.get(&id) else {
+            return Ok(());
+        };
+        let settings = service
+            .logs
+            .as_ref()
+            .map(|own| own.settings().clone())
+            .unwrap_or_default();
+        self.make_logs(&service.name, &settings)
     }
 
     /// Rotates a log whose first byte is too old, removes segments whose last one is, and comes back when the next will be.
@@ -91,7 +231,7 @@ impl Supervisor {
         let Some(place) = self.log_place(id, stream) else {
             return true;
         };
-        let Ok(file) = std::fs::File::open(&place.path) else {
+        let Ok(file) = File::open(&place.path) else {
             return true;
         };
         let len = file.metadata().map_or(0, |metadata| metadata.len());
@@ -110,4 +250,36 @@ impl Supervisor {
         self.rotate_log(id, stream);
         true
     }
+}
+
+/// Compresses a segment into a file that is complete and safe when this returns.
+fn pack(plain: &File, target: &Path, turns: &Turns) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(target).and_then(|mut file| {
+        packed::pack(plain, &mut file, || {
+            turns.give_way();
+            if turns.is_finishing() {
+                return Err(io::Error::new(
+                    io::ErrorKind::Interrupted,
+                    "the supervisor ends; the next one does it",
+                ));
+            }
+            Ok(())
+        })?;
+        // Whoever compares times of segments finds that of the last byte.
+        file.set_modified(plain.metadata()?.modified()?)?;
+        file.sync_all()
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(target);
+    }
+    fail::point("pack-1-written");
+    written
+}
+
+/// Makes a file empty; one that is not there is.
+fn empty(path: &Path) -> io::Result<()> {
+    let emptied = File::options().write(true).truncate(true).open(path);
+    rotate::absent_is_fine(emptied.map(drop))
 }

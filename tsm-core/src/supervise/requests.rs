@@ -460,6 +460,22 @@ impl Supervisor {
                 )
             }
             Verb::Update => return self.settle(number, id, None, None),
+            Verb::Rotate => {
+                self.drain(id, Stream::Out);
+                self.drain(id, Stream::Err);
+                let later = [Stream::Out, Stream::Err]
+                    .map(|stream| !self.rotate_between_lines(id, stream))
+                    .contains(&true);
+                let note = later.then_some("rotates at the end of the line that it is printing");
+                return self.settle(number, id, note, None);
+            }
+            Verb::Flush | Verb::Reopen => {
+                let done = match act.verb {
+                    Verb::Flush => self.flush_logs(id),
+                    _ => self.reopen_logs(id),
+                };
+                return self.settle(number, id, None, done.err().map(|error| (&error).into()));
+            }
             Verb::Signal | Verb::Reload => {
                 return self.signal_on(number, id, act, asked, by_the_way);
             }

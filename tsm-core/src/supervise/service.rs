@@ -47,6 +47,8 @@ pub(super) struct LogEnd {
     pub(super) blocked: bool,
     /// It is to be rotated at the end of the line that is in it.
     pub(super) rotate: bool,
+    /// When its segments are compressed at the latest.
+    pub(super) pack_by: Option<Duration>,
     /// That it cannot be rotated was told.
     pub(super) unrotatable: bool,
     /// What the disk had no room for was dropped up to the midst of a line.

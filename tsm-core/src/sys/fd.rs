@@ -129,6 +129,12 @@ pub fn take(pipe: impl AsFd, max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A file without a name that lives in memory (`memfd_create(2)`).
+pub fn memory_file(name: &std::ffi::CStr) -> io::Result<File> {
+    let file = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?;
+    Ok(file.into())
+}
+
 /// Opens what descriptor `fd` of process `pid` refers to, for reading and non-blocking, if it is the pipe `inode`.
 pub fn reopen_pipe(pid: u32, fd: &str, inode: u64) -> Option<OwnedFd> {
     let path = format!("/proc/{pid}/fd/{fd}");

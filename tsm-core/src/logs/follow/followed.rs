@@ -1,11 +1,12 @@
 //! One log that is followed: which file of it is read, how far, and which one comes next.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::index::{Index, index_path, read_full_at};
+use super::super::index::Index;
+use super::super::packed::Opened;
 use super::super::segments::{FileId, Segment, directory, is_absent, segments};
 use super::super::tail::{FORWARD_BLOCK, LogStream, Splitter};
 use super::super::{Line, LogError, Stream};
@@ -19,9 +20,10 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// The file that is read now.
 #[derive(Debug)]
 struct Current {
-    file: Arc<File>,
+    file: Arc<Opened>,
     id: FileId,
     path: PathBuf,
+    index_path: PathBuf,
     read_up_to: u64,
     index: Index,
 }
@@ -57,14 +59,16 @@ impl Followed {
     pub(super) fn new(log: &mut LogStream) -> Result<Self, LogError> {
         let (start, bytes) = log.take_unfinished()?;
         let start = start.saturating_sub(log.newest_start());
-        let current = log.newest().map(|(file, id, path, read_up_to)| {
-            let mut index = Index::open(&index_path(&path), u64::MAX);
+        let current = log.newest().map(|(file, segment)| {
+            let index_path = segment.index_path();
+            let mut index = Index::open(&index_path, u64::MAX);
             index.cover(start);
             Current {
                 file,
-                id,
-                path,
-                read_up_to,
+                id: segment.id,
+                path: segment.path(),
+                index_path,
+                read_up_to: segment.len,
                 index,
             }
         });
@@ -176,14 +180,13 @@ impl Followed {
     ) -> Result<bool, LogError> {
         let mut block = vec![0; FORWARD_BLOCK];
         while let Some(current) = &mut self.current {
-            let n = read_full_at(&current.file, &mut block, current.read_up_to)
+            let n = current
+                .file
+                .read_at(&mut block, current.read_up_to)
                 .map_err(LogError::read(&current.path))?;
             if n == 0 {
-                let metadata = current
-                    .file
-                    .metadata()
-                    .map_err(LogError::read(&current.path))?;
-                if metadata.len() >= current.read_up_to {
+                let len = current.file.len().map_err(LogError::read(&current.path))?;
+                if len >= current.read_up_to {
                     break;
                 }
                 // Truncated.
@@ -252,7 +255,7 @@ impl Followed {
     fn restart(&mut self) {
         if let Some(current) = &mut self.current {
             current.read_up_to = 0;
-            current.index = Index::open(&index_path(&current.path), u64::MAX);
+            current.index = Index::open(&current.index_path, u64::MAX);
             current.index.cover(0);
         }
     }
@@ -266,7 +269,7 @@ impl Followed {
             current.index.refresh();
             return;
         }
-        let mut index = Index::open(&index_path(&current.path), u64::MAX);
+        let mut index = Index::open(&current.index_path, u64::MAX);
         if let (Some((old, reached)), Some((id, end))) = (self.stale_index, index.position())
             && old == id
             && end >= reached
@@ -284,7 +287,7 @@ impl Followed {
     /// Whether the current file has no name any more.
     fn is_removed(&self) -> bool {
         let current = self.current.as_ref();
-        let metadata = current.and_then(|current| current.file.metadata().ok());
+        let metadata = current.and_then(|current| current.file.file().metadata().ok());
         metadata.is_some_and(|metadata| metadata.nlink() == 0)
     }
 
@@ -296,11 +299,11 @@ impl Followed {
                 if let Some(last) = self.current.take() {
                     self.stale_index = last.index.position();
                 }
-                let path = segment.path();
                 self.current = Some(Current {
                     file: Arc::new(file),
                     id: segment.id,
-                    path,
+                    path: segment.path(),
+                    index_path: segment.index_path(),
                     read_up_to: 0,
                     index: Index::default(),
                 });
@@ -322,6 +325,7 @@ impl Followed {
         // It was removed or compressed. Whatever was written to later is newer.
         let modified = current
             .file
+            .file()
             .metadata()
             .and_then(|metadata| metadata.modified())
             .ok();
