@@ -6,6 +6,7 @@ mod bed;
 mod command;
 mod concurrency;
 mod config;
+mod doctor;
 mod env_commands;
 mod environment;
 mod exit_status;

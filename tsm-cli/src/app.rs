@@ -210,6 +210,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Logs(args) => commands::logs::run(&context("logs")?, &args),
         Command::Why(args) => commands::why::run(&context("why")?, &args),
         Command::History(args) => commands::history::run(&context("history")?, &args),
+        Command::Doctor(args) => {
+            commands::doctor::run(&unchecked_context(&cli.global, "doctor")?, &args)
+        }
         Command::Reset(args) => commands::act::reset(&context("reset")?, args),
         Command::Rotate(args) => commands::act::for_logs(&context("rotate")?, Verb::Rotate, args),
         Command::Flush(args) => commands::act::for_logs(&context("flush")?, Verb::Flush, args),
@@ -244,6 +247,15 @@ fn dispatch(cli: Cli) -> Outcome {
 }
 
 fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
+    let context = unchecked_context(global, command)?;
+    if context.home.root().exists() {
+        context.home.check_owner()?;
+    }
+    Ok(context)
+}
+
+/// With a home that may not be safe to use: for who finds that out.
+fn unchecked_context(global: &Global, command: &'static str) -> Result<Context, Error> {
     let home = match &global.home {
         Some(home) if home.as_os_str().is_empty() => {
             return Err(Error::bad_value("--home", "it is empty; name a directory"));
@@ -251,9 +263,6 @@ fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
         Some(home) => Home::at(home),
         None => Home::resolve(|name| std::env::var_os(name))?,
     };
-    if home.root().exists() {
-        home.check_owner()?;
-    }
     Ok(Context {
         home,
         output: Output::new(global),

@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Why(InfoArgs),
     /// All that happened to a process
     History(crate::commands::history::HistoryArgs),
+    /// What is wrong with the home, and the remedies; exits 1 where something is
+    Doctor(crate::commands::doctor::DoctorArgs),
     /// Count restarts anew, and start at once what waits for its next one
     Reset(SelectArgs),
     /// Make what is in the logs of processes a segment of its own

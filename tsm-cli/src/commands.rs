@@ -4,6 +4,7 @@ pub(crate) mod act;
 pub(crate) mod apply;
 pub(crate) mod complete;
 pub(crate) mod config;
+pub(crate) mod doctor;
 pub(crate) mod env;
 pub(crate) mod history;
 pub(crate) mod hook;

@@ -43,6 +43,7 @@
 
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod env;
 pub mod error;
 pub mod events;

@@ -24,6 +24,7 @@ mod launching;
 mod log_rules;
 mod log_upkeep;
 pub mod machine;
+mod mending;
 mod mover;
 mod notifying;
 pub mod ordering;
@@ -40,6 +41,7 @@ pub mod vitals;
 mod worklog;
 
 pub use guardian::guard;
+pub(crate) use service::describe;
 pub use supervisor::{Options, run};
 
 /// What a supervisor says on its standard output when it listens.

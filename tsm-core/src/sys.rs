@@ -68,6 +68,39 @@ pub fn sync_file_system(file: impl std::os::fd::AsFd) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What is left of a file system, for a user without privileges, and what it has.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Bytes that are free.
+    pub free_bytes: u64,
+    /// All bytes.
+    pub all_bytes: u64,
+    /// Inodes that are free.
+    pub free_inodes: u64,
+    /// All inodes; 0 where the file system makes them as it needs them.
+    pub all_inodes: u64,
+}
+
+/// How much room there is on the file system that holds `path` (`statvfs(3)`).
+pub fn room(path: &std::path::Path) -> std::io::Result<Room> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(Room {
+        free_bytes: stat.f_bavail * stat.f_frsize,
+        all_bytes: stat.f_blocks * stat.f_frsize,
+        free_inodes: stat.f_favail,
+        all_inodes: stat.f_files,
+    })
+}
+
+/// Opens a file or directory for looking at it and setting its mode; a link in its place is not followed.
+pub fn open_as_it_is(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OPEN_SAFELY | libc::O_NOCTTY)
+        .open(path)
+}
+
 /// Free bytes, for a user without privileges, of the file system that holds `path`.
 pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;

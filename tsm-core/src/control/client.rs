@@ -266,6 +266,20 @@ impl Client {
         self.ask_for_outcomes(&Body::Resurrect(request), &[], on_reply)
     }
 
+    /// Has the supervisor mend the files of the home; returns what it did, in words.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] with its words, [`Error::Unreachable`].
+    pub fn mend(&self) -> Result<Vec<String>> {
+        let mut mended = Vec::new();
+        self.ask(&Body::Mend, &[], |reply| {
+            if let Reply::Mended(done) = reply {
+                mended = done;
+            }
+        })?;
+        Ok(mended)
+    }
+
     /// How the supervisor is; `None` where none runs. Starts none.
     ///
     /// # Errors
@@ -414,7 +428,10 @@ impl Client {
                         return Ok(Attempt::Settled(Vec::new()));
                     }
                     // Understood: from here on it takes as long as the processes need.
-                    Reply::Accepted { .. } | Reply::Outcome(_) | Reply::Saved(_) => {
+                    Reply::Accepted { .. }
+                    | Reply::Outcome(_)
+                    | Reply::Saved(_)
+                    | Reply::Mended(_) => {
                         limit = None;
                         on_reply(reply);
                     }

@@ -60,6 +60,8 @@ pub enum Body {
     Resurrect(ResurrectRequest),
     /// How the supervisor is.
     Status,
+    /// Mend the files of the home.
+    Mend,
     /// Keep these, and say what was kept before.
     Samples(Vec<CpuSample>),
     /// End the supervisor and leave the services up.
@@ -280,6 +282,8 @@ pub enum Reply {
     Samples(Vec<CpuSample>),
     /// What is in the dump now.
     Saved(SavedCounts),
+    /// What was mended, in words.
+    Mended(Vec<String>),
 }
 
 /// An error on its way.

@@ -155,7 +155,8 @@ pub fn parse(bytes: &[u8]) -> Result<Environment, EnvFileError> {
     }
 }
 
-fn is_shell_form(bytes: &[u8]) -> bool {
+/// Whether a file is in the form that a shell sources, see the [module](self).
+pub(crate) fn is_shell_form(bytes: &[u8]) -> bool {
     if bytes.starts_with(b"TSM_ENV_FILE=\"") {
         return false;
     }

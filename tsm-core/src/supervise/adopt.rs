@@ -9,6 +9,7 @@ use super::log_rules::OwnLogs;
 use super::machine::{Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
+use crate::doctor::mend::meta_from_spec;
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
@@ -69,20 +70,7 @@ impl Supervisor {
         self.log.say(error);
         match self.writer.store().spec(name) {
             Ok(Some(saved)) if !self.services.contains_key(&saved.id) => {
-                let wanted = self.writer.store().last_wanted(name);
-                let mut meta = Meta {
-                    id: saved.id,
-                    ..Meta::default()
-                };
-                super::service::describe(&mut meta, &saved.spec);
-                meta.desired = Some(if wanted { "up" } else { "down" }.to_owned());
-                if let Some((run, identity)) = self.find_run(name, saved.id) {
-                    meta.run = Some(run);
-                    meta.pid = Some(identity.pid);
-                    meta.ticks = Some(identity.start);
-                    meta.boot = Some(self.boot.clone());
-                    meta.state = Some("running".to_owned());
-                }
+                let meta = meta_from_spec(self.writer.store(), &saved);
                 self.log.say(format_args!(
                     "the record of '{name}' is rebuilt from its spec"
                 ));
@@ -98,18 +86,6 @@ impl Supervisor {
             )),
             Err(error) => self.log.say(error),
         }
-    }
-
-    /// The run of a process whose record is lost: its pid file names a process that bears its cookie.
-    fn find_run(&self, name: &ProcessName, id: u32) -> Option<(u64, Identity)> {
-        let text = std::fs::read_to_string(self.writer.home().pid(name)).ok()?;
-        let pid: u32 = text.trim().parse().ok()?;
-        let start = sys::procfs::start_time(pid)?;
-        let cookie =
-            String::from_utf8(sys::procfs::environment_variable(pid, "TSM_COOKIE")?).ok()?;
-        let ours = format!("{}:{id}:", self.writer.home().root().display());
-        let run = cookie.strip_prefix(&ours)?.parse().ok()?;
-        Some((run, Identity { pid, start }))
     }
 
     fn bears_cookie(&self, pid: u32, id: u32, run: u64) -> bool {

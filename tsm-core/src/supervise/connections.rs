@@ -194,6 +194,10 @@ impl Supervisor {
                 self.finish_connection(number);
                 Ok(())
             }
+            Body::Mend => self.mend().map(|done| {
+                self.say(number, &Reply::Mended(done));
+                self.done(number);
+            }),
             Body::Samples(samples) => {
                 let before = self.keep_samples(samples);
                 self.say(number, &Reply::Samples(before));

@@ -142,7 +142,7 @@ impl Supervisor {
                 .iter()
                 .filter_map(|item| self.id_of_name(&item.name))
                 .any(|id| is_being_replaced(&id)),
-            Body::Handover => true,
+            Body::Handover | Body::Mend => true,
             Body::Status
             | Body::Samples(_)
             | Body::Shutdown

@@ -240,7 +240,7 @@ pub(super) fn policy_of(spec: &ProcessSpec) -> Policy {
 }
 
 /// Copies into the record what readers want of the spec.
-pub(super) fn describe(meta: &mut Meta, spec: &ProcessSpec) {
+pub(crate) fn describe(meta: &mut Meta, spec: &ProcessSpec) {
     meta.script = spec.script.as_bytes().to_vec();
     meta.cwd = spec.cwd.as_bytes().to_vec();
     meta.port = spec.port;

@@ -1,0 +1,143 @@
+//! Processes: what services left behind, and supervisors that should not be there.
+
+use std::collections::BTreeMap;
+
+use super::files::Known;
+use super::{Finding, Kind};
+use crate::control::SupervisorStatus;
+use crate::error::{IoContext as _, Result};
+use crate::name::ProcessName;
+use crate::store::ProcessStore;
+use crate::sys::procfs::{self, ProcessTable};
+
+/// The part that a process plays in supervision.
+#[derive(PartialEq, Eq)]
+enum Part {
+    Supervisor,
+    Guardian,
+}
+
+pub(super) fn look(
+    store: &ProcessStore,
+    known: &Known,
+    status: Option<&SupervisorStatus>,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let table = ProcessTable::read().doing("read /proc")?;
+    let root = store.home().root();
+    let prefix = format!("{}:", root.display());
+    let by_id: BTreeMap<u32, (&ProcessName, Option<&str>)> = known
+        .iter()
+        .map(|(name, meta)| (meta.id, (name, meta.state.as_deref())))
+        .collect();
+    let (mut supervisors, mut guardians) = (Vec::new(), Vec::new());
+    let mut unsupervised = 0;
+    for process in table.iter().filter(|process| !process.ended) {
+        let pid = process.identity.pid;
+        match part(pid, root.as_os_str()) {
+            Some(Part::Supervisor) => supervisors.push(pid),
+            Some(Part::Guardian) => guardians.push(pid),
+            None => {}
+        }
+        let Some(cookie) = procfs::environment_variable(pid, "TSM_COOKIE") else {
+            findings.extend(unattributed(process, status, known));
+            continue;
+        };
+        let cookie = String::from_utf8_lossy(&cookie);
+        let Some(id) = cookie
+            .strip_prefix(&prefix)
+            .and_then(|rest| rest.split(':').next()?.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let program = procfs::name(pid);
+        match by_id.get(&id) {
+            None => findings.push(Finding::new(
+                Kind::Orphan,
+                format!("process {pid} ({program}) comes from the service with ID {id}, which has no record"),
+                format!("kill {pid}"),
+            )),
+            Some((name, Some("stopped"))) => findings.push(
+                Finding::new(
+                    Kind::Orphan,
+                    format!("process {pid} ({program}) comes from '{name}', which is stopped"),
+                    format!("'tsm stop {name}' ends it"),
+                )
+                .of(name),
+            ),
+            Some(_) => unsupervised += 1,
+        }
+    }
+    if unsupervised > 0 && status.is_none() && !store.is_supervised() {
+        findings.push(Finding::new(
+            Kind::Unsupervised,
+            "services run, and no supervisor looks after them",
+            "any command that changes something brings one back, such as 'tsm save'",
+        ));
+    }
+    let mut told = |what: &str, pids: Vec<u32>, right: Option<u32>| {
+        if pids.len() < 2 {
+            return;
+        }
+        let all: Vec<String> = pids.iter().map(ToString::to_string).collect();
+        let wrong = pids.iter().filter(|pid| Some(**pid) != right);
+        let wrong: Vec<String> = wrong.map(ToString::to_string).collect();
+        let remedy = match right {
+            Some(right) => format!(
+                "{right} is the right one; kill {}; services go on",
+                wrong.join(" ")
+            ),
+            None => "kill all but the one that holds the lock; services go on".to_owned(),
+        };
+        let problem = format!("there are {} {what}: {}", pids.len(), all.join(", "));
+        findings.push(Finding::new(Kind::TwoSupervisors, problem, remedy));
+    };
+    told("supervisors", supervisors, status.map(|status| status.pid));
+    told(
+        "guardians",
+        guardians,
+        status.and_then(|status| status.guardian),
+    );
+    Ok(())
+}
+
+/// A child of the supervisor or the guardian that is neither a service nor says whose it is.
+fn unattributed(
+    process: &procfs::Process,
+    status: Option<&SupervisorStatus>,
+    known: &Known,
+) -> Option<Finding> {
+    let status = status?;
+    let pid = process.identity.pid;
+    let keepers = [Some(status.pid), status.guardian];
+    let is_orphan = keepers.contains(&Some(process.parent)) && !keepers.contains(&Some(pid));
+    let is_leader = known.values().any(|meta| meta.pid == Some(pid));
+    // What may not be looked into, or runs under another name of ours, is no stranger.
+    let is_ours = procfs::executable(pid)
+        .zip(procfs::executable(status.pid))
+        .is_none_or(|(exe, ours)| exe == ours);
+    (is_orphan && !is_leader && !is_ours).then(|| {
+        let program = procfs::name(pid);
+        Finding::new(
+            Kind::Orphan,
+            format!("process {pid} ({program}) is unattributed: some service left it behind, and it bears nothing that tells which"),
+            format!("kill {pid}, if nobody needs it"),
+        )
+    })
+}
+
+/// What a process does for this home.
+fn part(pid: u32, root: &std::ffi::OsStr) -> Option<Part> {
+    let words = procfs::command_line(pid);
+    let [_, supervisor, command, option, home] = words.as_slice() else {
+        return None;
+    };
+    if supervisor != "supervisor" || option != "--home" || home != root {
+        return None;
+    }
+    match command.to_str()? {
+        "run-guarded" => Some(Part::Supervisor),
+        "guard" => Some(Part::Guardian),
+        _ => None,
+    }
+}
