@@ -59,6 +59,7 @@ fn serve(words: &[OsString]) -> Result<u8> {
         foreground: false,
         resurrect: None,
         environment,
+        upgrade: None,
     })
 }
 

@@ -30,6 +30,19 @@ pub(crate) fn frame(json: &[u8], blob: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// What the supervisor says to a request, until it ends the connection.
+#[track_caller]
+pub(crate) fn ask(bed: &Bed, request: &[u8]) -> String {
+    let mut stream = connect(bed);
+    stream
+        .set_read_timeout(Some(crate::wait::DEADLINE))
+        .unwrap();
+    stream.write_all(&frame(request, b"")).unwrap();
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
 const STATUS: &[u8] = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":"status"}"#;
 const START: &[u8] = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"start":{}}}"#;
 
@@ -230,6 +243,8 @@ fn what_its_command_gave_up_before_it_was_looked_at_is_not_done_later() {
     let bed = Bed::new();
     let pid = bed.start_idle("a");
     {
+        // Its guardian would let it go on.
+        let _guardian = Frozen::new(bed.guardian_seen());
         let _stopped = Frozen::new(bed.supervisor_seen());
         let delete = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"act":{"verb":"delete","selectors":["a"]}}}"#;
         let mut stream = connect(&bed);

@@ -3,43 +3,69 @@
 use rustix::process::Signal;
 
 use crate::bed::Bed;
-use crate::fault_kit::{is_gone, kill};
-use crate::processes::Seen;
+use crate::fault_kit::{is_gone, kill, meanwhile};
+use crate::processes::{Seen, children};
 use crate::wait::wait_until;
 
+/// Kills the guardian, and waits until there is another one, which is the supervisor of before.
+#[track_caller]
+fn kill_guardian(bed: &Bed) {
+    let (supervisor, guardian) = (bed.supervisor_seen(), bed.guardian_seen());
+    kill(guardian);
+    wait_until("there is another guardian", || {
+        bed.guardian_pid() == Some(supervisor.pid)
+    });
+    // It is the parent of a new supervisor, and of all that it had started before.
+    let next = bed.supervisor_pid().unwrap();
+    assert!(children(supervisor.pid).contains(&next));
+}
+
 #[test]
-fn the_supervisor_goes_on_without_it_and_says_so() {
+fn the_supervisor_makes_another_one_of_itself() {
     let bed = Bed::new();
     let script = bed.lonely("a");
     bed.tsm(["start", "--name", "a", "--", &script]).ok();
     bed.start_numbers("ticks", "0.001");
-    bed.wait_runs("a", 1);
-    let supervisor = bed.supervisor_seen();
-    kill(bed.guardian_seen());
-    wait_until("the supervisor knows", || bed.guardian_pid().is_none());
-    assert_eq!(bed.supervisor_seen(), supervisor);
-    let told = bed.tsm(["supervisor", "status"]).ok().stdout;
-    assert!(
-        told.contains("Guardian: gone; 'tsm supervisor stop'"),
-        "{told}"
-    );
-
+    let pid = bed.wait_runs("a", 1);
+    kill_guardian(&bed);
+    assert_eq!(bed.wait_runs("a", 1), pid);
+    // How what it adopted ends is still known.
     for runs in 2..4 {
         bed.crash("a");
         bed.wait_runs("a", runs);
+        assert_eq!(bed.view("a")["exit"]["signal"], "SIGKILL");
     }
     bed.start_idle("b");
     bed.tsm(["restart", "b"]).ok();
     bed.tsm(["stop", "b"]).ok();
-
-    // The next clean restart puts a new one in place.
-    let before = [bed.pid("a"), bed.pid("ticks")];
-    bed.tsm(["supervisor", "stop"]).ok();
-    bed.tsm(["start", "b"]).ok();
-    assert!(bed.guardian_pid().is_some());
-    assert_eq!([bed.pid("a"), bed.pid("ticks")], before);
-    bed.runs_of("a");
+    // Again, and with the supervisor after it.
+    kill_guardian(&bed);
+    let supervisor = bed.kill_supervisor();
+    bed.wait_next_supervisor(supervisor);
+    bed.crash("a");
+    bed.wait_runs("a", 4);
+    assert_eq!(bed.view("a")["exit"]["signal"], "SIGKILL");
     bed.check_numbers("ticks");
+    bed.tsm(["stop", "all"]).ok();
+}
+
+#[test]
+fn what_is_asked_while_it_is_made_is_done() {
+    let bed = Bed::new();
+    bed.start_idle("first");
+    let number = std::sync::atomic::AtomicU32::new(0);
+    let work = || {
+        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let name = format!("s{number}");
+        bed.tsm(["start", "--name", &name, "--", "sleep", "100000"])
+            .ok();
+        bed.tsm(["stop", &name]).ok();
+    };
+    meanwhile(&[&work], || {
+        kill_guardian(&bed);
+        kill_guardian(&bed);
+    });
+    assert_eq!(bed.names().len() as u32, 1 + number.into_inner());
 }
 
 #[test]
@@ -52,8 +78,7 @@ fn orphans_of_a_service_are_ended_without_it() {
     bed.tsm(["start", "--name", "a", "--", script.to_str().unwrap()])
         .ok();
     let child = bed.wait_pids("child", 1)[0];
-    kill(bed.guardian_seen());
-    wait_until("the supervisor knows", || bed.guardian_pid().is_none());
+    kill_guardian(&bed);
     bed.tsm(["stop", "a"]).ok();
     assert!(!child.is_alive());
 }

@@ -240,6 +240,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Supervisor(SupervisorCommand::Stop) => {
             commands::supervisor::stop(&context("supervisor stop")?)
         }
+        Command::Supervisor(SupervisorCommand::Upgrade) => {
+            commands::supervisor::upgrade(&context("supervisor upgrade")?)
+        }
         Command::Supervisor(SupervisorCommand::Run) => {
             commands::supervisor::run(&context("supervisor run")?)
         }

@@ -593,6 +593,8 @@ pub(crate) enum SupervisorCommand {
     Start,
     /// End it and leave the services up
     Stop,
+    /// Let it go on as this very tsm, in the same process; services, requests and logs notice nothing
+    Upgrade,
     /// Be it, in the foreground; takes the place of one that is there
     Run,
 }

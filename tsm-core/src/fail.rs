@@ -32,6 +32,21 @@ pub(crate) fn point(name: &str) {
     }
 }
 
+/// Whether a test wants what comes now to fail; it does once.
+#[cfg(feature = "fail-points")]
+pub(crate) fn fails(name: &str) -> bool {
+    std::env::var_os("TSM_FAIL_POINT").is_some_and(|file| {
+        std::fs::read_to_string(&file).is_ok_and(|wanted| wanted.trim() == name)
+            && std::fs::remove_file(&file).is_ok()
+    })
+}
+
+/// See above; here nothing does.
+#[cfg(not(feature = "fail-points"))]
+pub(crate) fn fails(_name: &str) -> bool {
+    false
+}
+
 /// See above; this one does nothing.
 #[cfg(not(feature = "fail-points"))]
 pub(crate) fn point(_name: &str) {}

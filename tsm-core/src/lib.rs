@@ -62,6 +62,7 @@ pub mod store;
 pub mod supervise;
 pub mod sys;
 pub mod text;
+pub mod version;
 pub mod view;
 pub mod why;
 pub mod words;

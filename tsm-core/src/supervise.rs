@@ -11,6 +11,7 @@
 mod adopt;
 mod answers;
 mod applying;
+mod carried;
 mod connections;
 mod cutting;
 mod driver;
@@ -37,12 +38,14 @@ mod shells;
 mod signalling;
 mod supervisor;
 mod updating;
+mod upgrading;
 pub mod vitals;
 mod worklog;
 
 pub use guardian::guard;
 pub(crate) use service::describe;
 pub use supervisor::{Options, run};
+pub use upgrading::{Trial, UpgradeWords, try_out};
 
 /// What a supervisor says on its standard output when it listens.
 pub(crate) const READY: &str = "ready";

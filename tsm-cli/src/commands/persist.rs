@@ -143,6 +143,7 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
         foreground: true,
         resurrect: Some(request),
         environment: std::env::vars_os().collect(),
+        upgrade: Some(super::supervisor::upgrade_words(&context.home, true)),
     })?;
     match ended {
         0 => Ok(()),

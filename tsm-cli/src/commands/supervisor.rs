@@ -1,14 +1,17 @@
 //! `tsm supervisor`.
 
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use tsm_core::control::SupervisorStatus;
-use tsm_core::error::Error;
+use tsm_core::error::{Error, ErrorKind};
 use tsm_core::home::Home;
-use tsm_core::supervise::{self, Options};
+use tsm_core::supervise::{self, Options, UpgradeWords};
 use tsm_core::sys::clock;
+use tsm_core::version;
 use tsm_core::view::Overview;
 
 use crate::app::{Context, Outcome};
@@ -64,8 +67,7 @@ pub(crate) fn status(context: &Context, json: bool) -> Outcome {
     match status.guardian {
         Some(pid) => output.fact(format_args!("Guardian: running (PID: {pid})"))?,
         None if status.foreground => output.fact("Guardian: none (in the foreground)")?,
-        None => output
-            .fact("Guardian: gone; 'tsm supervisor stop', and the next command starts both anew")?,
+        None => output.fact("Guardian: gone; another one is made within seconds")?,
     }
     output.fact(format_args!(
         "Uptime: {}",
@@ -125,7 +127,9 @@ pub(crate) fn machinery(words: &[OsString]) -> Option<ExitCode> {
     let home = Home::at(home);
     let ended = match command {
         "guard" => guard(&home),
-        "run-guarded" => run_guarded(home),
+        "run-guarded" => run_machinery(home, false),
+        "run-foreground" => run_machinery(home, true),
+        "try" => try_out(&home),
         _ => return None,
     };
     Some(match ended {
@@ -139,23 +143,128 @@ pub(crate) fn machinery(words: &[OsString]) -> Option<ExitCode> {
 
 fn guard(home: &Home) -> Result<u8, Error> {
     // The kernel's own link still leads to this very program when its file was replaced.
-    let program = std::path::Path::new("/proc/self/exe");
-    let arguments: Vec<OsString> = vec![
-        "tsm".into(),
-        "supervisor".into(),
-        "run-guarded".into(),
-        "--home".into(),
-        home.root().into(),
-    ];
+    let program = Path::new("/proc/self/exe");
+    let arguments = machinery_words("run-guarded", home);
     supervise::guard(program, &arguments, std::env::vars_os().collect())
 }
 
-fn run_guarded(home: Home) -> Result<u8, Error> {
+/// The words by which [`machinery`] is reached.
+fn machinery_words(command: &str, home: &Home) -> Vec<OsString> {
+    let words = ["tsm", "supervisor", command, "--home"];
+    let words = words.into_iter().map(OsString::from);
+    words.chain([home.root().into()]).collect()
+}
+
+/// How a supervisor goes on as a newer `tsm`.
+pub(crate) fn upgrade_words(home: &Home, foreground: bool) -> UpgradeWords {
+    let supervisor = if foreground {
+        "run-foreground"
+    } else {
+        "run-guarded"
+    };
+    UpgradeWords {
+        supervisor: machinery_words(supervisor, home),
+        guardian: machinery_words("guard", home),
+        trial: machinery_words("try", home),
+    }
+}
+
+/// Tries this program on the state of a home; a supervisor that may go on as it reads what it says.
+fn try_out(home: &Home) -> Result<u8, Error> {
+    let state = std::fs::File::open("/proc/self/fd/0").map_err(|source| Error::System {
+        action: "open standard input",
+        source,
+    })?;
+    match supervise::try_out(home, state) {
+        Ok(trial) => {
+            output::json(&trial).map_err(|source| Error::System {
+                action: "write to standard output",
+                source,
+            })?;
+            Ok(0)
+        }
+        Err(error) => {
+            // The supervisor reads the reason where it reads everything else.
+            let _ = output::Output::raw(format!("{error}\n").as_bytes());
+            Ok(error.kind().exit_status())
+        }
+    }
+}
+
+/// Asks the supervisor to go on as this very program.
+pub(crate) fn upgrade(context: &Context) -> Outcome {
+    let client = context.client()?;
+    let before = if context.home.exists() {
+        client.status()?
+    } else {
+        None
+    };
+    let Some(before) = before else {
+        context
+            .output
+            .remark("no supervisor was running; the next command starts one of this version");
+        return Ok(());
+    };
+    let own = version::own();
+    if version::is_newer(&before.version, &own) {
+        let reason = format!(
+            "the supervisor is tsm {} and newer than this tsm {own}; use that one",
+            before.version
+        );
+        return Err(Error::bad_value("upgrade", reason).into());
+    }
+    let program = std::env::current_exe().map_err(|source| Error::System {
+        action: "find the file of this program",
+        source,
+    })?;
+    if is_executed_by(&program, before.pid) {
+        context.output.remark(format_args!(
+            "the supervisor (PID: {}) is this very tsm {own} already",
+            before.pid
+        ));
+        return Ok(());
+    }
+    let after = client.upgrade(crate::app::executable(program.clone()))?;
+    match after {
+        Some(after) if is_executed_by(&program, after.pid) => {
+            context.output.fact(format_args!(
+                "Supervisor upgraded: {} to {} (PID: {}); {} ran on",
+                before.version,
+                after.version,
+                after.pid,
+                words::processes(after.running as usize)
+            ))?;
+            Ok(())
+        }
+        _ => Err(Error::Reported {
+            kind: ErrorKind::Failed,
+            message: format!(
+                "the new supervisor did not come up, and one of version {} goes on; see {}",
+                after.map_or(before.version, |after| after.version),
+                context.home.supervisor_log().display()
+            ),
+        }
+        .into()),
+    }
+}
+
+/// Whether a process executes this very file.
+fn is_executed_by(program: &Path, pid: u32) -> bool {
+    let file = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    match (file(program), file(Path::new(&format!("/proc/{pid}/exe")))) {
+        (Ok(own), Ok(its)) => own == its,
+        _ => false,
+    }
+}
+
+fn run_machinery(home: Home, foreground: bool) -> Result<u8, Error> {
+    let upgrade = Some(upgrade_words(&home, foreground));
     let ended = supervise::run(Options {
         home,
-        foreground: false,
+        foreground,
         resurrect: None,
         environment: std::env::vars_os().collect(),
+        upgrade,
     });
     if let Err(error) = &ended {
         // The command that waits for this supervisor reads it from standard output; where none does, the log has it.
@@ -171,6 +280,7 @@ pub(crate) fn run(context: &Context) -> Outcome {
         foreground: true,
         resurrect: None,
         environment: std::env::vars_os().collect(),
+        upgrade: Some(upgrade_words(&context.home, true)),
     };
     match supervise::run(options)? {
         0 => Ok(()),

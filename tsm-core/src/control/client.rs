@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::frame::{FrameBuffer, encode};
 use super::protocol::{
-    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, Outcome, PROTOCOL,
-    Reply, Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
+    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, Outcome, Reply,
+    Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
 };
 use super::shells;
 use crate::env::{EnvUpdate, Snapshot};
@@ -331,6 +331,24 @@ impl Client {
         Ok(true)
     }
 
+    /// Lets the supervisor go on as the program of this file, and returns how it is then; `None` where none runs.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] where that program is not taken; then the supervisor is as it was. [`Error::Unreachable`].
+    pub fn upgrade(&self, program: PathBuf) -> Result<Option<SupervisorStatus>> {
+        let Some(socket) = self.connect()? else {
+            return Ok(None);
+        };
+        // The end of the connection means that it was executed.
+        self.converse(
+            socket,
+            &self.request(Body::Upgrade { program }),
+            &[],
+            |_| {},
+        )?;
+        self.status()
+    }
+
     /// Sees to it that a supervisor runs.
     ///
     /// # Errors
@@ -341,11 +359,12 @@ impl Client {
 
     fn request(&self, body: Body) -> Request {
         Request {
-            version: PROTOCOL,
+            version: body.needs(),
             asked: Asked {
                 token: token(),
                 by: self.by.clone(),
                 resumed: false,
+                version: Some(crate::version::own()),
             },
             body,
         }

@@ -12,8 +12,12 @@ use crate::probe::CpuSample;
 use crate::spec::ProcessSpec;
 use crate::sys::Signal;
 
-/// Version of the protocol. A supervisor answers requests of its own version and refuses newer ones by name.
-pub const PROTOCOL: u32 = 1;
+/// Version of the protocol. A supervisor answers all requests of this version and older ones, and refuses newer ones by
+/// name. A request says the oldest version that has it ([`Body::needs`]), so that a newer command gets along with a
+/// supervisor that is older but knows what it is asked for.
+///
+/// 2 added [`Body::Upgrade`], [`Verb::Signal`] and [`Verb::Reload`].
+pub const PROTOCOL: u32 = 2;
 
 /// Bytes of one record of a handover: a name, padded with zeroes; a descriptor travels with it.
 pub(crate) const HANDOVER_RECORD: usize = 64;
@@ -21,7 +25,7 @@ pub(crate) const HANDOVER_RECORD: usize = 64;
 /// What a command asks.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Request {
-    /// [`PROTOCOL`].
+    /// What its body [needs](Body::needs).
     pub version: u32,
     /// Who asks.
     pub asked: Asked,
@@ -39,6 +43,9 @@ pub struct Asked {
     /// A supervisor that has died since had accepted this very request: what it had done of it is done.
     #[serde(default)]
     pub resumed: bool,
+    /// The version of the program that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
 }
 
 /// The requests.
@@ -68,6 +75,22 @@ pub enum Body {
     Shutdown,
     /// Hand everything over to the process that asks.
     Handover,
+    /// Go on as the program of this file.
+    Upgrade {
+        /// The file.
+        program: PathBuf,
+    },
+}
+
+impl Body {
+    /// The oldest version of the protocol that has this request.
+    pub fn needs(&self) -> u32 {
+        match self {
+            Self::Upgrade { .. } => 2,
+            Self::Act(act) if matches!(act.verb, Verb::Signal | Verb::Reload) => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// Start something new.

@@ -142,8 +142,15 @@ impl Supervisor {
         let stored = inherited
             .remove(&format!("p{id}.{run}"))
             .and_then(Pidfd::from_fd);
-        let leader = identity.and_then(|identity| self.find_leader(identity, stored));
-        let found_dead = identity.is_some() && leader.is_none();
+        let carried = self
+            .carried
+            .as_mut()
+            .and_then(|carried| carried.service(id, run));
+        let leader = match &carried {
+            Some(carried) => carried.leader(stored),
+            None => identity.and_then(|identity| self.find_leader(identity, stored)),
+        };
+        let found_dead = identity.is_some() && leader.is_none() && carried.is_none();
         if rebooted {
             meta.reason = Some(REBOOT.to_vec());
         }
@@ -201,7 +208,10 @@ impl Supervisor {
         service.provisional = state == "starting" && leader.is_some();
         let pid = leader.as_ref().map(|leader| leader.identity.pid);
         service.leader = leader;
-        if let Some(leader) = &service.leader
+        if let Some(leader) = service
+            .leader
+            .as_ref()
+            .filter(|leader| leader.ended.is_none())
             && let Err(error) = self.poll.add(
                 &leader.handle,
                 token(super::supervisor::Kind::Leader, id),
@@ -217,6 +227,10 @@ impl Supervisor {
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
             self.watch_age(id, stream);
+        }
+        if let Some(carried) = carried {
+            self.go_on_as_carried(id, &carried);
+            return false;
         }
         // One that still waits, or is about to execute, has the environment of a supervisor.
         let executed = pid.filter(|&pid| state != "starting" || self.bears_cookie(pid, id, run));

@@ -164,10 +164,16 @@ impl Supervisor {
     pub(super) fn obey(&mut self, number: u32, request: Request, blob: &[u8]) {
         if request.version > PROTOCOL {
             let reason = format!(
-                "the supervisor is tsm {} and older than this command; 'tsm supervisor stop', and the next command starts a new one",
-                env!("CARGO_PKG_VERSION")
+                "the supervisor is tsm {} and older than this command; 'tsm supervisor upgrade' upgrades it",
+                crate::version::own()
             );
             return self.fail(number, &Error::bad_value("supervisor", reason));
+        }
+        if !matches!(
+            request.body,
+            Body::Status | Body::Samples(_) | Body::Handover | Body::Upgrade { .. }
+        ) {
+            self.meet(request.asked.version.as_deref());
         }
         if self.must_wait(&request.body) {
             self.deferred.push((number, request, blob.to_vec()));
@@ -218,6 +224,7 @@ impl Supervisor {
                 self.hand_over(number);
                 Ok(())
             }
+            Body::Upgrade { program } => self.upgrade_to(number, &program),
         };
         if let Err(error) = done {
             self.fail(number, &error);
@@ -250,7 +257,7 @@ impl Supervisor {
             guardian: self
                 .guardian
                 .filter(|_| self.store.keeper() == Keeper::Guardian),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::version::own(),
             started_ms: self.started_ms,
             processes: self.services.len() as u32,
             running: self

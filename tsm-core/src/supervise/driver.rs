@@ -110,7 +110,7 @@ impl Supervisor {
 
     /// How many launches can be made right now.
     pub(super) fn launches_to_make(&self) -> usize {
-        if self.launches.is_empty() {
+        if self.launches.is_empty() || self.is_quieting() {
             return 0;
         }
         let under_way = self

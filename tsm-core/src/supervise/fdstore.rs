@@ -68,6 +68,25 @@ impl FdStore {
         }
     }
 
+    /// Goes on with a way to the guardian that was found before.
+    pub(super) fn of_guardian(channel: OwnedFd) -> Self {
+        Self {
+            keeper: Keeper::Guardian,
+            socket: Some(channel),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// The way to the guardian, where there is one.
+    pub(super) fn guardian_socket(&self) -> Option<BorrowedFd<'_>> {
+        self.socket().filter(|_| self.keeper == Keeper::Guardian)
+    }
+
+    /// Lets the guardian go on as the program of this file.
+    pub(super) fn upgrade_guardian(&mut self, program: BorrowedFd<'_>) {
+        self.send("TSM_UPGRADE=1".to_owned(), Some(program));
+    }
+
     pub(super) fn keeper(&self) -> Keeper {
         self.keeper
     }

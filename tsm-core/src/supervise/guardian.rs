@@ -5,6 +5,11 @@
 //! tells each side that the other is gone. What it reaps it reports as `TSM_EXITED=PID STATUS`.
 //!
 //! It must not fail for want of memory: its table is made at the start and grown ahead of need.
+//!
+//! A supervisor that was stopped (SIGSTOP) is continued, and one that is stopped again and again is replaced. After an
+//! upgrade the supervisor sends the new program (`TSM_UPGRADE=1`), and the guardian executes it in its own place.
+
+mod held;
 
 use std::collections::VecDeque;
 use std::ffi::{CString, OsString};
@@ -13,6 +18,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+pub(super) use self::held::Held;
 use super::EXIT_OTHER_SUPERVISOR;
 use super::worklog::WorkLog;
 use crate::error::{Error, IoContext as _, Result};
@@ -33,6 +39,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const QUICK_RESTARTS: u32 = 8;
 /// A supervisor that lived this long starts the count anew.
 const STEADY: Duration = Duration::from_secs(10);
+
+/// A supervisor that is stopped so often …
+const STOPS_BORNE: u32 = 5;
+/// … within this time is replaced.
+const STOPS_WITHIN: Duration = Duration::from_secs(10);
 
 const SIGNALS: u64 = 1;
 const CHANNEL: u64 = 2;
@@ -73,6 +84,10 @@ struct Guardian {
     pause: Duration,
     restart_at: Option<Duration>,
     ending: bool,
+    /// How often the supervisor was stopped since then.
+    stops: (u32, Duration),
+    /// The environment that the next program in this place gets.
+    environment: Vec<(OsString, OsString)>,
 }
 
 /// Runs the guardian: this process must have been made for it, in a session of its own, with the reading end of a
@@ -86,7 +101,11 @@ pub fn guard(
     arguments: &[OsString],
     environment: Vec<(OsString, OsString)>,
 ) -> Result<u8> {
-    sys::signal::reset_dispositions();
+    let held = Held::take(|name| {
+        let found = environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
+    })?;
+    sys::signal::reset_dispositions(held.is_some());
     sys::set_umask(0o077);
     sys::set_process_name(c"tsm-guardian");
     sys::become_subreaper().doing("become the reaper of orphans")?;
@@ -102,8 +121,8 @@ pub fn guard(
         .map(|word| c_string(word.clone().into_vec()))
         .collect::<Result<Vec<_>>>()?;
     let mut variables = Vec::new();
-    for (name, value) in environment {
-        let kept = !["LISTEN_", "TSM_STORE_FD", "NOTIFY_SOCKET"]
+    for (name, value) in environment.clone() {
+        let kept = !["LISTEN_", "TSM_STORE_FD", "TSM_STATE_FD", "NOTIFY_SOCKET"]
             .iter()
             .any(|own| name.to_string_lossy().starts_with(own));
         if kept {
@@ -135,14 +154,22 @@ pub fn guard(
         pause: FIRST_PAUSE,
         restart_at: None,
         ending: false,
+        stops: (0, Duration::ZERO),
+        environment,
     };
-    guardian.start_supervisor();
+    if let Some(held) = held {
+        guardian.go_on_with(held)?;
+    }
+    if guardian.supervisor.is_none() {
+        guardian.start_supervisor();
+    }
     // The first supervisor holds the starting command's pipe now; later ones have nobody to answer.
     if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
         let _ = sys::fd::replace_stdio(1, null.as_fd());
     }
     sys::release_code();
-    guardian.serve()
+    let ended = guardian.reap(&mut vec![0; 4096]);
+    ended.map_or_else(|| guardian.serve(), Ok)
 }
 
 impl Guardian {
@@ -190,6 +217,49 @@ impl Guardian {
             }
             return None;
         }
+        self.continue_supervisor();
+        self.reap(buffer)
+    }
+
+    /// A supervisor that was stopped goes on; one that is stopped again and again makes room for another.
+    fn continue_supervisor(&mut self) {
+        let Some(supervisor) = self
+            .supervisor
+            .filter(|supervisor| sys::pidfd::was_stopped(*supervisor))
+        else {
+            return;
+        };
+        let now = clock::monotonic();
+        let (times, since) = self.stops;
+        self.stops = if times == 0 || now.saturating_sub(since) > STOPS_WITHIN {
+            (1, now)
+        } else {
+            (times + 1, since)
+        };
+        let Ok(handle) = sys::Pidfd::open_child(supervisor) else {
+            return;
+        };
+        let signal = if self.stops.0 > STOPS_BORNE {
+            self.stops.0 = 0;
+            self.log.say(format_args!(
+                "the supervisor {supervisor} is stopped again and again; it is replaced"
+            ));
+            Signal::KILL
+        } else {
+            self.log.say(format_args!(
+                "the supervisor {supervisor} was stopped by a signal; it is continued"
+            ));
+            Signal::CONT
+        };
+        if let Err(error) = handle.signal(signal) {
+            self.log.say(format_args!(
+                "cannot send {signal} to the supervisor {supervisor}: {error}"
+            ));
+        }
+    }
+
+    /// Takes note of all children that have ended. Returns the guardian's own exit status when it is to end.
+    fn reap(&mut self, buffer: &mut [u8]) -> Option<u8> {
         while let Some(pid) = sys::pidfd::any_ended_child() {
             let Some(status) = sys::pidfd::reap_child(pid) else {
                 break;
@@ -308,6 +378,10 @@ impl Guardian {
             let name = fixed(name);
             self.fds
                 .extend(received.drain(..).map(|fd| Stored { name, fd }));
+        } else if field(b"TSM_UPGRADE=").is_some() {
+            if let Some(program) = received.pop() {
+                self.upgrade(&program);
+            }
         } else if field(b"READY=").is_some() {
             self.flush_exits();
         }

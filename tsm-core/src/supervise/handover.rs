@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::supervisor::{Ending, Kind, Supervisor, token};
-use crate::control::{Asked, Body, HANDOVER_RECORD, PROTOCOL, Request, encode};
+use crate::control::{Asked, Body, HANDOVER_RECORD, Request, encode};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::sys::poll::Interest;
@@ -62,11 +62,12 @@ pub(super) fn take_over(home: &Home) -> Result<HashMap<String, OwnedFd>> {
     };
     let socket = sys::socket::connect(&home.socket()).at("connect to", home.socket())?;
     let request = Request {
-        version: PROTOCOL,
+        version: Body::Handover.needs(),
         asked: Asked {
             token: String::new(),
             by: format!("pid {}", std::process::id()),
             resumed: false,
+            version: Some(crate::version::own()),
         },
         body: Body::Handover,
     };
@@ -221,6 +222,18 @@ impl Supervisor {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// All that the program needs that goes on in the place of this one: what a successor gets, and the handles on those
+    /// leaders that have ended and are not reaped yet.
+    pub(super) fn to_keep(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        let mut all = self.to_hand_over();
+        for (id, service) in &self.services {
+            if let Some(leader) = service.leader.as_ref().filter(|l| l.ended.is_some()) {
+                all.push((format!("p{id}.{}", service.run()), leader.handle.as_fd()));
+            }
+        }
+        all
     }
 
     /// All that a successor needs, each with its name.

@@ -69,6 +69,7 @@ pub(super) struct Helper {
     event: File,
     next: u64,
     then: HashMap<u64, Then>,
+    urgent: HashSet<u64>,
 }
 
 impl Shared {
@@ -117,7 +118,13 @@ impl Helper {
             event: event.into(),
             next: 0,
             then: HashMap::new(),
+            urgent: HashSet::new(),
         })
+    }
+
+    /// Whether a command waits for something that is not through.
+    pub(super) fn has_urgent_work(&self) -> bool {
+        !self.urgent.is_empty()
     }
 
     /// Readable when something is through.
@@ -134,6 +141,9 @@ impl Helper {
     ) {
         self.next += 1;
         self.then.insert(self.next, Box::new(then));
+        if urgency == Urgency::Now {
+            self.urgent.insert(self.next);
+        }
         let mut state = self.shared.lock();
         let queue = match urgency {
             Urgency::Now => &mut state.urgent,
@@ -195,7 +205,10 @@ impl Helper {
         let _ = std::io::Read::read(&mut self.event, &mut bytes);
         let done = std::mem::take(&mut self.shared.lock().done);
         done.into_iter()
-            .map(|(number, result)| (self.then.remove(&number), result))
+            .map(|(number, result)| {
+                self.urgent.remove(&number);
+                (self.then.remove(&number), result)
+            })
             .collect()
     }
 

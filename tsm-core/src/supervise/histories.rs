@@ -29,6 +29,11 @@ impl Unwritten {
         self.events.iter().any(|(waiting, _)| waiting == name)
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
     /// A process was deleted: nothing of it is written any more.
     pub(super) fn forget(&mut self, name: &ProcessName) {
         self.events.retain(|(waiting, _)| waiting != name);

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::spec::RestartPolicy;
 
 /// Delay before the second restart in a row; the first is at once.
@@ -47,7 +49,7 @@ pub struct HookSet {
 }
 
 /// What a person wants of the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Desired {
     /// That it runs.
     Up,
@@ -58,7 +60,7 @@ pub enum Desired {
 }
 
 /// Why nothing of it runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rest {
     /// Somebody asked for it.
     Stopped,
@@ -69,7 +71,7 @@ pub enum Rest {
 }
 
 /// What follows when everything of a run has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Next {
     /// Nothing.
     Rest(Rest),
@@ -90,7 +92,7 @@ pub enum Next {
 }
 
 /// How far the ending of a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// The hook before the end runs; nothing was asked to end yet.
     PreStop,
@@ -118,7 +120,7 @@ pub enum Stage {
 }
 
 /// Where a process is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Nothing of it is meant to run.
     Resting(Rest),

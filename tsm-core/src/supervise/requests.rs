@@ -126,6 +126,8 @@ impl Supervisor {
     pub(super) fn must_wait(&self, body: &Body) -> bool {
         let is_being_replaced = |id: &u32| self.being_replaced.contains(id);
         match body {
+            Body::Status | Body::Samples(_) | Body::Shutdown => false,
+            _ if self.is_quieting() => true,
             _ if self.being_replaced.is_empty() => false,
             Body::Start(start) => match &start.name {
                 Some(name) => self.id_of_name(name),
@@ -143,11 +145,7 @@ impl Supervisor {
                 .filter_map(|item| self.id_of_name(&item.name))
                 .any(|id| is_being_replaced(&id)),
             Body::Handover | Body::Mend => true,
-            Body::Status
-            | Body::Samples(_)
-            | Body::Shutdown
-            | Body::Save { .. }
-            | Body::Resurrect(_) => false,
+            Body::Save { .. } | Body::Resurrect(_) | Body::Upgrade { .. } => false,
         }
     }
 

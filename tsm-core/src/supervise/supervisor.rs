@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use super::answers::Waiter;
+use super::carried::Carried;
 use super::connections::Connection;
 use super::fdstore::{FdStore, Heard, Keeper};
 use super::handover::Handover;
@@ -15,6 +16,7 @@ use super::machine::{Event, Phase, Stage};
 use super::mover::OpenLogs;
 use super::resurrecting::{NOBODY, Resurrection};
 use super::service::Service;
+use super::upgrading::{OwnProgram, Upgrade, UpgradeWords};
 use super::worklog::WorkLog;
 use super::{EXIT_OTHER_SUPERVISOR, READY};
 use crate::control::{Asked, Request, ResurrectRequest};
@@ -23,6 +25,7 @@ use crate::home::Home;
 use crate::logs::Stream;
 use crate::spec::LogSettings;
 use crate::store::Writer;
+use crate::sys::inotify::Inotify;
 use crate::sys::limits::Limit;
 use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
@@ -39,6 +42,15 @@ pub struct Options {
     pub resurrect: Option<ResurrectRequest>,
     /// The environment of this process, in which the keeper of descriptors is named.
     pub environment: Vec<(OsString, OsString)>,
+    /// How a program file is executed that this one is upgraded to; where there is nothing, it cannot be.
+    pub upgrade: Option<UpgradeWords>,
+}
+
+impl Options {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
+    }
 }
 
 /// What a watched descriptor is. The upper byte of a token; the rest is an id or a connection.
@@ -57,6 +69,8 @@ pub(super) enum Kind {
     Member = 10,
     Forgotten = 11,
     Handover = 12,
+    Trial = 20,
+    Program = 21,
 }
 
 pub(super) fn token(kind: Kind, number: u32) -> u64 {
@@ -126,6 +140,17 @@ pub(super) struct Supervisor {
     /// Children whose launch failed, on their way to their exit.
     pub(super) forgotten: HashMap<u32, Pidfd>,
     pub(super) handover: Option<Handover>,
+    pub(super) upgrade: Option<Upgrade>,
+    /// The file that this program was started from …
+    pub(super) program: Option<OwnProgram>,
+    /// … and how the kernel says that it was replaced.
+    pub(super) program_watch: Option<Inotify>,
+    /// When this program began.
+    pub(super) begun: Duration,
+    /// When a new guardian is to be made in the place of one that is gone.
+    pub(super) new_guardian_at: Option<Duration>,
+    /// What the program knew that this process executed before, until the services have it.
+    pub(super) carried: Option<Carried>,
     pub(super) resurrections: Vec<Resurrection>,
     pub(super) saves_under_way: u32,
     pub(super) random: u64,
@@ -159,12 +184,14 @@ pub(super) struct Supervisor {
 /// # Errors
 /// Whatever keeps it from starting. What fails later it logs, and goes on.
 pub fn run(options: Options) -> Result<u8> {
-    sys::signal::reset_dispositions();
+    let lookup = |name: &str| options.variable(name);
+    let carried = Carried::take(lookup)?;
+    sys::signal::reset_dispositions(carried.is_some());
     sys::set_umask(0o077);
     if !options.foreground {
         sys::set_process_name(c"tsm-supervisor");
     }
-    let said = match Supervisor::start(options) {
+    let said = match Supervisor::start(options, carried) {
         Ok(Some(mut supervisor)) => {
             supervisor.announce();
             if let Some(request) = supervisor.options.resurrect.take() {
@@ -172,6 +199,7 @@ pub fn run(options: Options) -> Result<u8> {
                     token: String::new(),
                     by: "`tsm resurrect`".to_owned(),
                     resumed: false,
+                    version: None,
                 };
                 supervisor.resurrect(NOBODY, request, asked);
             }
@@ -186,21 +214,23 @@ pub fn run(options: Options) -> Result<u8> {
 
 impl Supervisor {
     /// `None` where another supervisor has the home.
-    fn start(options: Options) -> Result<Option<Self>> {
+    fn start(options: Options, mut carried: Option<Carried>) -> Result<Option<Self>> {
         let own_limits = sys::limits::current();
         sys::limits::raise_open_files().doing("raise the limit of open files")?;
         // Services get back the limits that this process was started with, as far as their specs do not say more.
         let raised = sys::limits::current();
-        let lookup = |name: &str| {
-            options
-                .environment
-                .iter()
-                .find(|(n, _)| n == name)
-                .map(|(_, value)| value.clone())
+        let lookup = |name: &str| options.variable(name);
+        let (mut inherited, mut store) = match &mut carried {
+            Some(carried) => {
+                let (fds, channel) = carried.take_fds();
+                let store = channel.map_or_else(|| FdStore::find(lookup), FdStore::of_guardian);
+                (fds, store)
+            }
+            None => (
+                sys::spawn::take_listen_fds(lookup).into_iter().collect(),
+                FdStore::find(lookup),
+            ),
         };
-        let mut inherited: HashMap<String, OwnedFd> =
-            sys::spawn::take_listen_fds(lookup).into_iter().collect();
-        let mut store = FdStore::find(lookup);
         let mut log = WorkLog::open();
         options.home.prepare()?;
 
@@ -263,8 +293,10 @@ impl Supervisor {
                 .doing("watch the guardian")?;
             guardian = sys::procfs::process(std::process::id()).map(|own| own.parent);
         }
-        store.put("lock", writer.lock().as_fd());
-        store.put("socket", listener.as_fd());
+        if carried.is_none() {
+            store.put("lock", writer.lock().as_fd());
+            store.put("socket", listener.as_fd());
+        }
         let null = File::options()
             .read(true)
             .write(true)
@@ -307,6 +339,12 @@ impl Supervisor {
             deferred: Vec::new(),
             forgotten: HashMap::new(),
             handover: None,
+            upgrade: None,
+            program: OwnProgram::find(),
+            program_watch: None,
+            begun: clock::monotonic(),
+            new_guardian_at: None,
+            carried: None,
             resurrections: Vec::new(),
             saves_under_way: 0,
             random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
@@ -326,7 +364,12 @@ impl Supervisor {
             options,
         };
         drop(own_limits);
+        supervisor.watch_program();
+        if let Some(carried) = carried {
+            supervisor.go_on_after_upgrade(carried);
+        }
         supervisor.adopt_all(inherited)?;
+        supervisor.carried = None;
         Ok(Some(supervisor))
     }
 
@@ -373,6 +416,8 @@ impl Supervisor {
             self.launch_some();
             self.sweep_if_due();
             self.write_status_if_due();
+            self.look_for_successor();
+            self.go_on_upgrading();
             self.watch_keeper();
             self.remembered = None;
             self.removed_names.clear();
@@ -397,6 +442,9 @@ impl Supervisor {
             self.upkeep.first().map(|(at, ..)| *at),
             self.awaited.values().min().copied(),
             self.handover.as_ref().map(Handover::deadline),
+            self.upgrade.as_ref().map(Upgrade::deadline),
+            self.program.as_ref().and_then(|program| program.look_at),
+            self.new_guardian_at.filter(|_| self.upgrade.is_none()),
             connections,
         ];
         let at = first.into_iter().flatten().min()?;
@@ -418,6 +466,8 @@ impl Supervisor {
             k if k == Kind::Keeper as u8 => self.on_keeper(),
             k if k == Kind::Forgotten as u8 => self.reap_forgotten(number),
             k if k == Kind::Handover as u8 => self.on_handover(),
+            k if k == Kind::Trial as u8 => self.on_trial_ended(),
+            k if k == Kind::Program as u8 => self.on_program_changed(),
             _ => {
                 while let Some(signal) = self.signals.next().doing("read a signal")? {
                     self.on_signal(signal);
@@ -496,6 +546,7 @@ impl Supervisor {
                     // From here on orphans would go to init; as their reaper they are still found.
                     let _ = sys::become_subreaper();
                     self.log.say("the guardian is gone; services and logs are safe as long as this supervisor lives");
+                    self.plan_new_guardian();
                 }
             }
         }

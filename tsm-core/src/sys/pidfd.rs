@@ -217,6 +217,15 @@ pub fn any_ended_child() -> Option<u32> {
     (pid > 0).then_some(pid as u32)
 }
 
+/// Whether a child of this process was stopped by a signal since this was last asked.
+pub fn was_stopped(pid: u32) -> bool {
+    let Some(pid) = Pid::from_raw(pid as i32) else {
+        return false;
+    };
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+    matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(Some(status)) if status.stopped())
+}
+
 /// Reaps one ended child by its pid; `None` where it is not ours or has not ended.
 pub fn reap_child(pid: u32) -> Option<WaitStatus> {
     let mut raw = 0;

@@ -136,10 +136,13 @@ impl AsFd for SignalSource {
     }
 }
 
-/// Gives every signal its default disposition and unblocks all: a program that this one executes then begins as from
+/// Gives every signal its default disposition: a program that this one executes then begins as from
 /// a login shell. SIGPIPE (which Rust ignores at start) and SIGIO (see [`super::is_alone_with`]) are ignored in this
 /// process; [`super::spawn`] undoes that in children.
-pub fn reset_dispositions() {
+///
+/// Blocked signals are let through as well, but where this process `keeps_blocked` what the program blocked that it
+/// executed before: what came in between is read by the next [`SignalSource`].
+pub fn reset_dispositions(keeps_blocked: bool) {
     for number in 1..=64 {
         if number != libc::SIGPIPE {
             // SAFETY: setting a default disposition installs no handler; numbers that may not be set return an error.
@@ -148,8 +151,10 @@ pub fn reset_dispositions() {
     }
     // SAFETY: ignoring a signal installs no handler.
     unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
-    // Unblocking cannot fail with a valid set.
-    let _ = SigSet::all().thread_unblock();
+    if !keeps_blocked {
+        // Unblocking cannot fail with a valid set.
+        let _ = SigSet::all().thread_unblock();
+    }
 }
 
 #[cfg(test)]

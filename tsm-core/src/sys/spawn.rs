@@ -4,6 +4,7 @@
 //! Between `fork` and `execve` only async-signal-safe calls are made (`signal-safety(7)`): everything that needs memory
 //! is prepared before.
 
+mod in_place;
 mod raw;
 mod supervisor;
 
@@ -14,6 +15,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
+pub use in_place::{execute_in_place, memory_file, take_state};
 pub use supervisor::{SupervisorImage, detached, take_listen_fds};
 
 use super::limits::Limit;
