@@ -47,6 +47,22 @@ impl Supervisor {
         }
     }
 
+    /// As [`Self::attach`], for a start that was begun by a supervisor that died: it may be over, and nothing more come of it.
+    pub(super) fn attach_again(&mut self, number: u32, id: u32) {
+        self.attach(number, id, Verb::Start);
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        if matches!(service.machine.phase, Phase::Resting(_)) {
+            if let Some(waiters) = self.waiters.get_mut(&id) {
+                waiters.retain(|waiter| waiter.connection != number);
+            }
+            let ran = service.meta.exit.is_some();
+            let error = (!ran).then(|| self.start_error(id));
+            self.settle(number, id, None, error);
+        }
+    }
+
     /// Tells the commands that wait for a process what became of it.
     pub(super) fn answer(&mut self, id: u32, report: Report) {
         let start_error = self.start_error(id);

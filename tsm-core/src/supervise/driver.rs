@@ -30,6 +30,10 @@ impl Supervisor {
         // The record follows before anything is done, so that a successor knows what was being done.
         if service.sync_meta(now, clock::unix_ms()) {
             service.dirty = true;
+            // Who finds it starting has to know that this was asked for since the machine came up.
+            if service.meta.pid.is_none() && service.meta.state.as_deref() == Some("starting") {
+                service.meta.boot = Some(self.boot.clone());
+            }
         }
         let launches_next = actions.contains(&Action::Launch);
         if let Some(armed) = service.armed.take() {

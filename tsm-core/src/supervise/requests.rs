@@ -39,7 +39,7 @@ impl Supervisor {
         snapshot.environment.strip_captured();
         // Asked again, because the supervisor died in between: it was done, or is being done.
         if let Some(id) = self.id_of_request(asked) {
-            self.attach(number, id, Verb::Start);
+            self.attach_again(number, id);
             return Ok(());
         }
         let id = match &start.name {
