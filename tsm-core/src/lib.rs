@@ -11,6 +11,7 @@
 //!   into their logs, and starts them again by the rules of a pure [state machine](supervise::machine).
 //! - Whoever wants to know something reads the files: [`Overview`](view::Overview), [`logs`], [`store::ProcessStore`].
 //!   That needs no supervisor.
+//! - Whoever wants to be told of what changes calls [`watch()`].
 //!
 //! # Embedding
 //!
@@ -64,5 +65,8 @@ pub mod sys;
 pub mod text;
 pub mod version;
 pub mod view;
+pub mod watch;
 pub mod why;
 pub mod words;
+
+pub use watch::watch;

@@ -233,25 +233,9 @@ impl Overview {
     /// # Errors
     /// [`crate::error::Error::Io`] where the home cannot be read at all.
     pub fn read(store: &ProcessStore, usage: bool) -> Result<Self> {
-        let supervised = store.is_supervised();
-        let now_ms = clock::unix_ms();
-        let boot = if supervised {
-            None
-        } else {
-            procfs::boot_id().ok()
-        };
-        let see = |name: ProcessName, meta: Meta| {
-            let mut view = ProcessView::from_meta(&name, &meta, now_ms);
-            let identity = meta
-                .pid
-                .zip(meta.ticks)
-                .map(|(pid, start)| Identity { pid, start });
-            if !supervised {
-                judge_unsupervised(&mut view, &meta, identity, boot.as_deref());
-            }
-            let leader = identity.filter(|_| view.pid.is_some());
-            (view, leader)
-        };
+        let look = Look::at(store);
+        let supervised = look.supervised;
+        let see = |name: ProcessName, meta: Meta| look.see(&name, &meta);
         let (seen, damaged) = store.records_in_parallel(see)?;
         let leaders: Vec<(u32, Identity)> = seen
             .iter()
@@ -298,6 +282,40 @@ impl Overview {
                 .and_then(|now| now.percent_since(earlier.get(&view.id)?));
             view.cpu_percent = percent.or(view.cpu_percent);
         }
+    }
+}
+
+/// One moment at which records are seen: whether what they say is kept up to date, and if not, what it is judged by.
+pub(crate) struct Look {
+    pub(crate) supervised: bool,
+    now_ms: u64,
+    boot: Option<String>,
+}
+
+impl Look {
+    pub(crate) fn at(store: &ProcessStore) -> Self {
+        let supervised = store.is_supervised();
+        Self {
+            supervised,
+            now_ms: clock::unix_ms(),
+            boot: (!supervised)
+                .then(procfs::boot_id)
+                .and_then(|boot| boot.ok()),
+        }
+    }
+
+    /// A process as its record and, where need be, the kernel tell; and its leader, where that runs.
+    pub(crate) fn see(&self, name: &ProcessName, meta: &Meta) -> (ProcessView, Option<Identity>) {
+        let mut view = ProcessView::from_meta(name, meta, self.now_ms);
+        let identity = meta
+            .pid
+            .zip(meta.ticks)
+            .map(|(pid, start)| Identity { pid, start });
+        if !self.supervised {
+            judge_unsupervised(&mut view, meta, identity, self.boot.as_deref());
+        }
+        let leader = identity.filter(|_| view.pid.is_some());
+        (view, leader)
     }
 }
 
