@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::bed::{Bed, Output, TSM, finish};
 use crate::wait::{DEADLINE, within};
@@ -35,12 +35,7 @@ struct Terminal<'a> {
 impl<'a> Terminal<'a> {
     /// Runs a line of shell in a new terminal, `$0` being `tsm`; `None`, with a message, where there is no tmux.
     fn open(bed: &'a Bed, line: &str) -> Option<Self> {
-        let has_tmux = Command::new("tmux")
-            .arg("-V")
-            .output()
-            .is_ok_and(|output| output.status.success());
-        if !has_tmux {
-            eprintln!("skipped: there is no tmux on this machine");
+        if !crate::programs::has("tmux") {
             return None;
         }
         let socket = bed.root().join("tmux").to_str().unwrap().to_owned();
@@ -251,6 +246,113 @@ fn the_shell_completes_names_remembers_lines_and_survives_ctrl_c() {
         fs::metadata(&history).unwrap().permissions().mode() & 0o777,
         0o600
     );
+}
+
+#[test]
+fn lines_go_on_and_go_through_the_shell() {
+    let bed = Bed::new();
+    bed.start_idle("api");
+    let told = bed.repl(
+        &[],
+        "list --json | grep -c '\"name\": \"api\"'\ninfo \\\n  api\nlist | exit 9\n",
+    );
+    let told = told.exits(9);
+    assert!(told.stdout.starts_with("1\nProcess: api"), "{told:?}");
+    let told = bed
+        .repl(&[], "use nope\nuse api\nstop\nenv set A=b\nuse\nstop\n")
+        .exits(3);
+    assert!(told.stderr.contains("no process 'nope'"), "{told:?}");
+    assert_eq!(bed.state("api"), "stopped");
+    let shown = bed.tsm(["env", "show", "api", "A"]).ok().stdout;
+    assert!(shown.contains("A=b"), "{shown}");
+    for line in ["watch list", "events on", "list |", "| wc", "use a b"] {
+        assert_eq!(
+            bed.repl(&[], line).exits(2).stderr.lines().count(),
+            1,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn the_shell_hints_continues_addresses_and_tells_events() {
+    let bed = Bed::new();
+    bed.start_idle("worker");
+    let Some(terminal) = Terminal::open(&bed, "NO_COLOR= \"$0\" repl") else {
+        return;
+    };
+    terminal.wait_text("1 running>");
+    // A hint in grey is taken with the right arrow.
+    terminal.press(&["restart wor"]);
+    terminal.wait_text("restart worker");
+    terminal.press(&["Right", "Enter"]);
+    terminal.wait_text("PID: ");
+    // An open quote goes on in the next line.
+    terminal.press(&["!printf '%s ' 'one", "Enter"]);
+    terminal.press(&["two'", "Enter"]);
+    terminal.wait_screen("both lines", |screen| screen.contains("one\ntwo"));
+    terminal.press(&["use wor", "Tab", "Enter"]);
+    terminal.wait_text("[worker]");
+    terminal.press(&["env set TS", "C-u", "env set COLOUR=blue", "Enter"]);
+    terminal.wait_text("Environment changed");
+    terminal.press(&["env show CO", "Tab", "Enter"]);
+    terminal.wait_text("COLOUR=blue");
+    // Ctrl-R finds a line that was typed before.
+    terminal.press(&["C-r"]);
+    terminal.wait_text("reverse-i-search");
+    terminal.press(&["rest"]);
+    terminal.wait_text("restart worker");
+    terminal.press(&["C-c"]);
+    // What changes is told above the line that is being typed, which stays.
+    terminal.press(&["events on", "Enter"]);
+    terminal.press(&["info wor"]);
+    bed.tsm(["stop", "worker"]).ok();
+    terminal.wait_screen("the change, and the line below it", |screen| {
+        let lines: Vec<&str> = screen.trim_end().lines().collect();
+        let told = lines
+            .iter()
+            .position(|line| line.starts_with("* worker is stopped"));
+        told.is_some_and(|at| {
+            lines[at + 1..]
+                .iter()
+                .any(|line| line.contains("> info wor"))
+        })
+    });
+    terminal.press(&["C-u"]);
+    // A table that is drawn anew at each change, until Ctrl-C.
+    terminal.press(&["watch -n 1000 list", "Enter"]);
+    terminal.wait_screen("a table alone", |screen| {
+        screen.starts_with("ID") && screen.contains("stopped")
+    });
+    bed.tsm(["start", "worker"]).ok();
+    terminal.wait_screen("the new state", |screen| {
+        screen.starts_with("ID") && screen.contains("running")
+    });
+    terminal.press(&["C-c"]);
+    terminal.wait_text("[worker]");
+    terminal.press(&["C-d"]);
+    terminal.wait_text("status 0");
+}
+
+#[test]
+fn two_shells_share_what_was_typed() {
+    let bed = Bed::new();
+    bed.start_idle("worker");
+    let line = "\"$0\" repl";
+    let Some(first) = Terminal::open(&bed, line) else {
+        return;
+    };
+    first.wait_text("1 running>");
+    let lines = bed.home().join(".tsm_history");
+    fs::write(&lines, "info worker\n").unwrap();
+    first.press(&["Enter"]);
+    first.wait_screen("a second prompt", |screen| {
+        screen.matches("running>").count() == 2
+    });
+    first.press(&["Up"]);
+    first.wait_text("> info worker");
+    first.press(&["C-u", "C-d"]);
+    first.wait_text("status 0");
 }
 
 #[test]

@@ -35,7 +35,12 @@ impl Counts {
 }
 
 /// The prompt plain, as its width is reckoned, and as it is shown.
-pub(crate) fn prompt(place: Option<&str>, counts: Counts, colour: bool) -> (String, String) {
+pub(crate) fn prompt(
+    place: Option<&str>,
+    in_use: Option<&str>,
+    counts: Counts,
+    colour: bool,
+) -> (String, String) {
     let of = |number, word| {
         let text = format!("{number} {word}");
         Some(text).filter(|_| number > 0)
@@ -50,6 +55,9 @@ pub(crate) fn prompt(place: Option<&str>, counts: Counts, colour: bool) -> (Stri
         if let Some(place) = place {
             text += &paint(colour, AnsiColor::Blue, &format!(" {place}"));
         }
+        if let Some(name) = in_use {
+            text += &paint(colour, AnsiColor::Cyan, &format!(" [{name}]"));
+        }
         let parts: Vec<String> = parts
             .iter()
             .filter_map(|(shade, part)| Some(paint(colour, *shade, part.as_ref()?)))
@@ -63,7 +71,7 @@ pub(crate) fn prompt(place: Option<&str>, counts: Counts, colour: bool) -> (Stri
     (write(false), write(colour))
 }
 
-fn paint(wanted: bool, colour: AnsiColor, text: &str) -> String {
+pub(crate) fn paint(wanted: bool, colour: AnsiColor, text: &str) -> String {
     if !wanted {
         return text.to_owned();
     }
@@ -83,7 +91,7 @@ mod tests {
                 waiting,
                 failed,
             };
-            let (plain, shown) = prompt(place, counts, false);
+            let (plain, shown) = prompt(place, None, counts, false);
             assert_eq!(plain, shown);
             plain
         };
@@ -97,7 +105,9 @@ mod tests {
             running: 2,
             ..Counts::default()
         };
-        let (plain, shown) = prompt(None, counts, true);
+        let (plain, shown) = prompt(None, None, counts, true);
+        let addressed = prompt(None, Some("api"), counts, false).0;
+        assert_eq!(addressed, "tsm [api] 2 running> ");
         assert_eq!(plain, "tsm 2 running> ");
         assert_eq!(shown, "tsm \x1b[32m2 running\x1b[0m> ");
     }

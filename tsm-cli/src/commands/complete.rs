@@ -2,13 +2,21 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use clap::{Arg, Command, CommandFactory as _};
+use tsm_core::config::{Config, DEFAULT_FILES};
+use tsm_core::selector::Selector;
 use tsm_core::spec::DEFAULT_NAMESPACE;
+use tsm_core::store::ProcessStore;
+use tsm_core::view::Variables;
 
 use crate::app::{Context, Outcome};
 use crate::args::Cli;
 use crate::output::Output;
+
+/// A word and what it is.
+pub(crate) type Word = (String, String);
 
 /// The commands whose words are processes.
 const OF_PROCESSES: &[&str] = &[
@@ -22,7 +30,8 @@ pub(crate) fn run(context: &Context, words: &[OsString]) -> Outcome {
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
-    let found = candidates(&Cli::command(), &words, &|| processes(context));
+    let store = context.store();
+    let found = candidates(&Cli::command(), &words, &Live { store: &store });
     let mut text = String::new();
     for (word, help) in found {
         // A name from a directory that others wrote to could hold anything.
@@ -34,55 +43,90 @@ pub(crate) fn run(context: &Context, words: &[OsString]) -> Outcome {
     Ok(Output::raw(text.as_bytes())?)
 }
 
-/// Names, ids and namespaces of the processes that there are.
-fn processes(context: &Context) -> Vec<(String, String)> {
-    let Ok((records, _)) = context.store().records() else {
-        return Vec::new();
-    };
-    let mut found = vec![("all".to_owned(), "all processes".to_owned())];
-    let mut namespaces = Vec::new();
-    for (name, meta) in &records {
-        let state = meta.state.clone().unwrap_or_default();
-        found.push((name.to_string(), state.clone()));
-        found.push((meta.id.to_string(), format!("{name} {state}")));
-        namespaces.extend(meta.namespace.clone());
+/// What there is at the moment.
+pub(crate) trait Source {
+    /// Names, ids and namespaces of the processes.
+    fn processes(&self) -> Vec<Word>;
+    /// The names of the variables of one.
+    fn variables(&self, name: &str) -> Vec<String>;
+    /// The processes that a config file declares; without one, the file that `start -c` would take.
+    fn declared(&self, file: Option<&str>) -> Vec<String>;
+}
+
+/// The files of a home, and those of this directory. What cannot be read offers nothing; the command says why.
+pub(crate) struct Live<'a> {
+    pub(crate) store: &'a ProcessStore,
+}
+
+impl Source for Live<'_> {
+    fn processes(&self) -> Vec<Word> {
+        let Ok((records, _)) = self.store.records() else {
+            return Vec::new();
+        };
+        let mut found = vec![("all".to_owned(), "all processes".to_owned())];
+        let mut namespaces = Vec::new();
+        for (name, meta) in &records {
+            let state = meta.state.clone().unwrap_or_default();
+            found.push((name.to_string(), state.clone()));
+            found.push((meta.id.to_string(), format!("{name} {state}")));
+            namespaces.extend(meta.namespace.clone());
+        }
+        found.sort();
+        namespaces.sort();
+        namespaces.dedup();
+        let named = namespaces.iter().filter(|name| *name != DEFAULT_NAMESPACE);
+        found.extend(named.map(|name| (format!("@{name}"), "namespace".to_owned())));
+        found
     }
-    found.sort();
-    namespaces.sort();
-    namespaces.dedup();
-    let named = namespaces.iter().filter(|name| *name != DEFAULT_NAMESPACE);
-    found.extend(named.map(|name| (format!("@{name}"), "namespace".to_owned())));
-    found
+
+    fn variables(&self, name: &str) -> Vec<String> {
+        let records = self.store.records().map(|(records, _)| records);
+        let mut records = records.unwrap_or_default().into_iter();
+        let selector: Option<Selector> = name.parse().ok();
+        let found = records.find(|(found, meta)| {
+            let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+            let selects = |s: &Selector| s.selects(meta.id, found.as_str(), namespace);
+            selector.as_ref().is_some_and(selects)
+        });
+        let variables = found.and_then(|(name, _)| Variables::read(self.store, &name).ok());
+        let all = variables.iter().flat_map(|variables| &variables.all);
+        let names = all.map(|variable| variable.name.to_string_lossy().into_owned());
+        names.collect()
+    }
+
+    fn declared(&self, file: Option<&str>) -> Vec<String> {
+        let defaults = DEFAULT_FILES.iter().find(|file| Path::new(file).exists());
+        let Some(file) = file.or(defaults.copied()) else {
+            return Vec::new();
+        };
+        let variable = |name: &str| std::env::var(name).ok();
+        let config = Config::load(Path::new(file), &variable, None);
+        let declared = config.map(|config| config.processes).unwrap_or_default();
+        let names = declared.iter().map(|declared| declared.name.to_string());
+        names.collect()
+    }
 }
 
 /// What the last of `words` may become.
-fn candidates(
-    tsm: &Command,
-    words: &[String],
-    processes: &dyn Fn() -> Vec<(String, String)>,
-) -> Vec<(String, String)> {
+pub(crate) fn candidates(tsm: &Command, words: &[String], source: &dyn Source) -> Vec<Word> {
     let Some((last, before)) = words.split_last() else {
         return Vec::new();
     };
-    let mut command = tsm;
-    let mut literal = false;
-    let mut value_of: Option<&Arg> = None;
-    for word in before {
-        if value_of.take().is_some() || literal {
-            continue;
-        }
-        if word == "--" {
-            literal = true;
-        } else if word.starts_with('-') {
-            value_of = option(tsm, command, word).filter(|arg| takes_value(arg));
-        } else if let Some(sub) = command.find_subcommand(word) {
-            command = sub;
-        }
-    }
-    if literal {
+    let typed = Typed::read(tsm, before);
+    let of_processes = typed.is_of_processes();
+    let Typed {
+        command,
+        path,
+        is_literal,
+        value_of,
+        positionals,
+        config,
+        ..
+    } = typed;
+    if is_literal {
         return Vec::new();
     }
-    let begins = |(word, _): &(String, String)| word.starts_with(last.as_str());
+    let begins = |(word, _): &Word| word.starts_with(last.as_str());
     if let Some(arg) = value_of {
         let values = values(arg, "");
         return values.into_iter().filter(begins).collect();
@@ -96,13 +140,94 @@ fn candidates(
         shown
             .map(|sub| (sub.get_name().to_owned(), help(sub.get_about())))
             .collect()
-    } else if OF_PROCESSES.contains(&command.get_name()) {
-        processes()
+    } else if let Some(file) = config.filter(|_| command.get_name() == "start") {
+        let declared = source.declared(file);
+        let declared = declared
+            .into_iter()
+            .filter(|name| !positionals.contains(&name.as_str()));
+        declared.map(|name| (name, "declared".to_owned())).collect()
+    } else if matches!(path[..], ["env", "show" | "set" | "unset"])
+        && let Some(name) = positionals.first()
+    {
+        let end = if command.get_name() == "set" { "=" } else { "" };
+        let names = source.variables(name).into_iter();
+        names
+            .map(|name| (format!("{name}{end}"), "variable".to_owned()))
+            .collect()
+    } else if of_processes {
+        source.processes()
     } else {
         let words = command.get_positionals();
         words.flat_map(|arg| values(arg, "")).collect()
     };
     found.into_iter().filter(begins).collect()
+}
+
+/// Words of a line, understood as far as they go.
+pub(crate) struct Typed<'a> {
+    /// The command, or the one below it that was named.
+    command: &'a Command,
+    /// How many words name it.
+    pub(crate) path: Vec<&'a str>,
+    /// Behind `--`.
+    is_literal: bool,
+    /// The option whose value comes next.
+    value_of: Option<&'a Arg>,
+    /// What is no option, no value of one, and no command.
+    pub(crate) positionals: Vec<&'a str>,
+    /// Where the last word that names the command stands.
+    pub(crate) command_at: usize,
+    /// `-c FILE`, or `-c` alone.
+    config: Option<Option<&'a str>>,
+}
+
+impl<'a> Typed<'a> {
+    pub(crate) fn read(tsm: &'a Command, words: &'a [String]) -> Self {
+        let mut typed = Self {
+            command: tsm,
+            path: Vec::new(),
+            is_literal: false,
+            value_of: None,
+            positionals: Vec::new(),
+            command_at: 0,
+            config: None,
+        };
+        for (at, word) in words.iter().enumerate() {
+            if let Some(arg) = typed.value_of.take() {
+                if arg.get_long() == Some("config") {
+                    typed.config = Some(Some(word));
+                }
+                continue;
+            }
+            if typed.is_literal {
+                typed.positionals.push(word);
+            } else if word == "--" {
+                typed.is_literal = true;
+            } else if word.starts_with('-') {
+                let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+                let arg = option(tsm, typed.command, name);
+                if arg.is_some_and(|arg| arg.get_long() == Some("config")) {
+                    typed.config = Some(word.split_once('=').map(|(_, file)| file));
+                }
+                typed.value_of = arg.filter(|arg| takes_value(arg) && !word.contains('='));
+            } else if let Some(sub) = typed.command.find_subcommand(word)
+                && typed.positionals.is_empty()
+            {
+                typed.command = sub;
+                typed.path.push(sub.get_name());
+                typed.command_at = at;
+            } else {
+                typed.positionals.push(word);
+            }
+        }
+        typed
+    }
+
+    /// Whether its words are processes.
+    pub(crate) fn is_of_processes(&self) -> bool {
+        let first = self.path.first();
+        first.is_some_and(|first| OF_PROCESSES.contains(first))
+    }
 }
 
 fn takes_value(arg: &Arg) -> bool {
@@ -122,9 +247,9 @@ fn option<'a>(tsm: &'a Command, command: &'a Command, word: &str) -> Option<&'a 
     }
 }
 
-fn options(tsm: &Command, command: &Command) -> Vec<(String, String)> {
+fn options(tsm: &Command, command: &Command) -> Vec<Word> {
     let all = command.get_arguments().chain(tsm.get_arguments());
-    let mut found: Vec<(String, String)> = all
+    let mut found: Vec<Word> = all
         .filter(|arg| !arg.is_hide_set())
         .filter_map(|arg| Some((format!("--{}", arg.get_long()?), help(arg.get_help()))))
         .collect();
@@ -134,7 +259,7 @@ fn options(tsm: &Command, command: &Command) -> Vec<(String, String)> {
     found
 }
 
-fn values(arg: &Arg, before: &str) -> Vec<(String, String)> {
+fn values(arg: &Arg, before: &str) -> Vec<Word> {
     arg.get_possible_values()
         .iter()
         .filter(|value| !value.is_hide_set())
@@ -159,14 +284,33 @@ fn help(text: Option<&clap::builder::StyledStr>) -> String {
 mod tests {
     use super::*;
 
-    fn of(line: &str) -> Vec<String> {
-        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        let processes = || {
+    struct Fake;
+
+    impl Source for Fake {
+        fn processes(&self) -> Vec<Word> {
             ["api", "worker", "1", "@web"]
                 .map(|name| (name.to_owned(), "running".to_owned()))
                 .to_vec()
-        };
-        candidates(&Cli::command(), &words, &processes)
+        }
+
+        fn variables(&self, name: &str) -> Vec<String> {
+            assert_eq!(name, "api");
+            ["PATH", "PORT"].map(str::to_owned).to_vec()
+        }
+
+        fn declared(&self, file: Option<&str>) -> Vec<String> {
+            let name = if file == Some("x.yaml") {
+                "of-x"
+            } else {
+                "of-default"
+            };
+            vec![name.to_owned(), "db".to_owned()]
+        }
+    }
+
+    fn of(line: &str) -> Vec<String> {
+        let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        candidates(&Cli::command(), &words, &Fake)
             .into_iter()
             .map(|(word, _)| word)
             .collect()
@@ -186,6 +330,11 @@ mod tests {
         assert_eq!(of("start --name "), Vec::<String>::new());
         assert_eq!(of("start -- a"), Vec::<String>::new());
         assert!(!of("").contains(&"__complete".to_owned()));
+        assert_eq!(of("env sho"), ["show"]);
+        assert_eq!(of("env show a"), ["api"]);
+        assert_eq!(of("env show api PO"), ["PORT"]);
+        assert_eq!(of("env set api P"), ["PATH=", "PORT="]);
+        assert_eq!(of("env diff api w"), ["worker"]);
         assert!(of("stop -").contains(&"--force".to_owned()));
     }
 }

@@ -4,6 +4,7 @@
 //! command prints, Ctrl-C ends it and not the shell, and nothing that it does to its own process (a supervisor in the
 //! foreground, signals, descriptors) is left behind.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::process::{Command as Program, Stdio};
@@ -11,8 +12,9 @@ use std::process::{Command as Program, Stdio};
 use clap::CommandFactory as _;
 use tsm_core::error::ErrorKind;
 use tsm_core::store::ProcessStore;
-use tsm_repl::{Commands, Options, status_number};
+use tsm_repl::{Candidate, Commands, Options, status_number};
 
+use super::complete::{Live, Source, Typed, Word, candidates};
 use crate::app::{self, Context, Failure, Outcome};
 use crate::args::{Cli, Command, Global, When};
 use crate::output::complain;
@@ -34,6 +36,8 @@ pub(crate) fn run(context: &Context, global: &Global) -> Outcome {
             ..global.clone()
         },
         interactive: io::stdin().is_terminal(),
+        tsm: Cli::command(),
+        processes: OnceCell::new(),
     };
     let status = match tsm_repl::run(&options, &mut commands) {
         Ok(status) => status,
@@ -55,6 +59,27 @@ struct OwnCommands {
     /// The options that the shell itself was given; they hold for each line that does not say otherwise.
     global: Global,
     interactive: bool,
+    tsm: clap::Command,
+    /// As they were when this line was begun: they are asked for with every key.
+    processes: OnceCell<Vec<Word>>,
+}
+
+/// What takes the whole terminal.
+const NOT_INSIDE: &[&str] = &["repl", "tui", "monit"];
+
+impl Source for OwnCommands {
+    fn processes(&self) -> Vec<Word> {
+        let live = || Live { store: &self.store }.processes();
+        self.processes.get_or_init(live).clone()
+    }
+
+    fn variables(&self, name: &str) -> Vec<String> {
+        Live { store: &self.store }.variables(name)
+    }
+
+    fn declared(&self, file: Option<&str>) -> Vec<String> {
+        Live { store: &self.store }.declared(file)
+    }
 }
 
 impl OwnCommands {
@@ -79,7 +104,7 @@ impl OwnCommands {
 }
 
 impl Commands for OwnCommands {
-    fn run(&mut self, words: Vec<OsString>) -> u8 {
+    fn run(&mut self, words: Vec<OsString>, stdout: Option<Stdio>) -> u8 {
         let typed = std::iter::once("tsm".into()).chain(words.iter().cloned());
         let cli = match app::parse(typed.collect()) {
             Ok(cli) => cli,
@@ -103,11 +128,15 @@ impl Commands for OwnCommands {
             Stdio::null()
         };
         let status = std::env::current_exe().and_then(|program| {
-            Program::new(app::executable(program))
+            let mut program = Program::new(app::executable(program));
+            program
                 .args(self.inherited(&cli.global))
                 .args(words)
-                .stdin(stdin)
-                .status()
+                .stdin(stdin);
+            if let Some(stdout) = stdout {
+                program.stdout(stdout);
+            }
+            program.status()
         });
         match status {
             Ok(status) => status_number(status),
@@ -118,22 +147,53 @@ impl Commands for OwnCommands {
         }
     }
 
-    fn names(&self) -> Vec<String> {
-        // Where the home cannot be read there is nothing to complete; the next command says why.
-        let names = self.store.names().unwrap_or_default();
-        names.into_iter().map(String::from).collect()
+    fn complete(&self, words: &[String]) -> Vec<Candidate> {
+        let found = candidates(&self.tsm, words, self).into_iter();
+        let found =
+            found.filter(|(word, _)| words.len() > 1 || !NOT_INSIDE.contains(&word.as_str()));
+        found
+            .map(|(word, help)| Candidate::new(word, help))
+            .collect()
     }
 
-    fn commands(&self) -> Vec<String> {
-        let tsm = Cli::command();
-        let names = tsm
-            .get_subcommands()
-            .filter(|command| !command.is_hide_set())
-            .flat_map(|command| {
-                std::iter::once(command.get_name()).chain(command.get_visible_aliases())
-            })
-            .filter(|name| !["repl", "tui", "monit"].contains(name));
-        names.map(str::to_owned).collect()
+    fn is_command(&self, word: &str) -> bool {
+        self.tsm.find_subcommand(word).is_some() && !NOT_INSIDE.contains(&word)
+    }
+
+    fn address(&self, words: Vec<OsString>, name: &str) -> Vec<OsString> {
+        let texts: Vec<String> = words
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let typed = Typed::read(&self.tsm, &texts);
+        // `list` alone shows all; `start` alone starts this one again.
+        let is_list = typed.path.first() == Some(&"list");
+        if !typed.is_of_processes() || is_list || texts.iter().any(|word| word == "--help") {
+            return words;
+        }
+        let says_which = match (&typed.path[..], typed.positionals.first()) {
+            (_, None) => false,
+            // What stands there may be a variable, a signal or a number instead.
+            (["env", _] | ["signal" | "scale"], Some(first)) => self.exists(first),
+            (_, Some(_)) => true,
+        };
+        if says_which {
+            return words;
+        }
+        let at = typed.command_at + 1;
+        let mut addressed = words;
+        addressed.insert(at, name.into());
+        addressed
+    }
+
+    fn exists(&self, name: &str) -> bool {
+        // Read anew: it may have come since this line was begun.
+        let mut known = Live { store: &self.store }.processes().into_iter();
+        known.any(|(word, _)| word == name)
+    }
+
+    fn refresh(&mut self) {
+        self.processes.take();
     }
 }
 
@@ -154,6 +214,8 @@ mod tests {
             store: ProcessStore::new(Home::at("/a")),
             global: cli.unwrap().global,
             interactive: false,
+            tsm: Cli::command(),
+            processes: OnceCell::new(),
         }
     }
 
@@ -170,10 +232,50 @@ mod tests {
     #[test]
     fn what_takes_the_whole_terminal_is_refused() {
         for word in ["repl", "tui", "monit"] {
-            assert_eq!(commands().run(vec![word.into()]), 2, "{word}");
+            assert_eq!(commands().run(vec![word.into()], None), 2, "{word}");
+            assert!(!commands().is_command(word));
         }
-        let known = commands().commands();
-        assert!(known.contains(&"stop".to_owned()) && known.contains(&"ls".to_owned()));
-        assert!(!known.contains(&"monit".to_owned()));
+        assert!(commands().is_command("stop") && commands().is_command("ls"));
+        assert!(commands().complete(&["mon".to_owned()]).is_empty());
+    }
+
+    #[test]
+    fn the_process_in_use_is_named_where_none_is() {
+        let home = tempfile::tempdir().unwrap();
+        let home = Home::at(home.path());
+        home.prepare().unwrap();
+        let line = "script='x' pid= tsm_id=7 cwd='/'\n";
+        std::fs::write(home.processes().join("db.meta"), line).unwrap();
+        let commands = OwnCommands {
+            store: ProcessStore::new(home),
+            ..commands()
+        };
+        let addressed = |line: &str| {
+            let words = line.split(' ').map(OsString::from).collect();
+            let words = commands.address(words, "api").into_iter();
+            words
+                .collect::<Vec<_>>()
+                .join(" ".as_ref())
+                .into_string()
+                .unwrap()
+        };
+        for (typed, meant) in [
+            ("info", "info api"),
+            ("logs -f --tail 3", "logs api -f --tail 3"),
+            ("restart --env A=b", "restart api --env A=b"),
+            ("stop db", "stop db"),
+            ("stop @web", "stop @web"),
+            ("env show", "env show api"),
+            ("env show PATH", "env show api PATH"),
+            ("env set A=b", "env set api A=b"),
+            ("env set db A=b", "env set db A=b"),
+            ("start", "start api"),
+            ("start x.sh", "start x.sh"),
+            ("list", "list"),
+            ("stop --help", "stop --help"),
+            ("supervisor stop", "supervisor stop"),
+        ] {
+            assert_eq!(addressed(typed), meant);
+        }
     }
 }
