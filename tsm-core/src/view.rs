@@ -298,9 +298,7 @@ impl Look {
         Self {
             supervised,
             now_ms: clock::unix_ms(),
-            boot: (!supervised)
-                .then(procfs::boot_id)
-                .and_then(|boot| boot.ok()),
+            boot: (!supervised).then(procfs::boot_id).and_then(Result::ok),
         }
     }
 

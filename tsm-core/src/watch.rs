@@ -265,7 +265,7 @@ impl Watch {
         } else if !names.is_empty() {
             names.sort();
             names.dedup();
-            changes.extend(self.look_at(names)?);
+            changes.extend(self.look_at(names));
         }
         logs.sort();
         logs.dedup();
@@ -295,7 +295,7 @@ impl Watch {
             || (name == "logs" && self.logs && !watched(Place::Logs))
     }
 
-    fn look_at(&mut self, names: Vec<ProcessName>) -> Result<Vec<Change>> {
+    fn look_at(&mut self, names: Vec<ProcessName>) -> Vec<Change> {
         let look = Look::at(&self.store);
         let mut changes = self.note_supervised(look.supervised);
         for name in names {
@@ -309,7 +309,7 @@ impl Watch {
                 Err(_) => {}
             }
         }
-        Ok(changes)
+        changes
     }
 
     fn note_supervised(&mut self, supervised: bool) -> Vec<Change> {
