@@ -95,6 +95,7 @@ impl Source for Live<'_> {
     }
 
     fn declared(&self, file: Option<&str>) -> Vec<String> {
+        let file = file.filter(|file| !file.is_empty());
         let defaults = DEFAULT_FILES.iter().find(|file| Path::new(file).exists());
         let Some(file) = file.or(defaults.copied()) else {
             return Vec::new();
@@ -120,6 +121,7 @@ pub(crate) fn candidates(tsm: &Command, words: &[String], source: &dyn Source) -
         is_literal,
         value_of,
         positionals,
+        of_config,
         config,
         ..
     } = typed;
@@ -140,8 +142,8 @@ pub(crate) fn candidates(tsm: &Command, words: &[String], source: &dyn Source) -
         shown
             .map(|sub| (sub.get_name().to_owned(), help(sub.get_about())))
             .collect()
-    } else if let Some(file) = config.filter(|_| command.get_name() == "start") {
-        let declared = source.declared(file);
+    } else if of_config && command.get_name() == "start" {
+        let declared = source.declared(config);
         let declared = declared
             .into_iter()
             .filter(|name| !positionals.contains(&name.as_str()));
@@ -177,8 +179,10 @@ pub(crate) struct Typed<'a> {
     pub(crate) positionals: Vec<&'a str>,
     /// Where the last word that names the command stands.
     pub(crate) command_at: usize,
-    /// `-c FILE`, or `-c` alone.
-    config: Option<Option<&'a str>>,
+    /// Whether `-c` was typed …
+    of_config: bool,
+    /// … and the file behind it.
+    config: Option<&'a str>,
 }
 
 impl<'a> Typed<'a> {
@@ -190,12 +194,13 @@ impl<'a> Typed<'a> {
             value_of: None,
             positionals: Vec::new(),
             command_at: 0,
+            of_config: false,
             config: None,
         };
         for (at, word) in words.iter().enumerate() {
             if let Some(arg) = typed.value_of.take() {
                 if arg.get_long() == Some("config") {
-                    typed.config = Some(Some(word));
+                    typed.config = Some(word);
                 }
                 continue;
             }
@@ -207,7 +212,8 @@ impl<'a> Typed<'a> {
                 let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
                 let arg = option(tsm, typed.command, name);
                 if arg.is_some_and(|arg| arg.get_long() == Some("config")) {
-                    typed.config = Some(word.split_once('=').map(|(_, file)| file));
+                    typed.of_config = true;
+                    typed.config = word.split_once('=').map(|(_, file)| file);
                 }
                 typed.value_of = arg.filter(|arg| takes_value(arg) && !word.contains('='));
             } else if let Some(sub) = typed.command.find_subcommand(word)
@@ -325,11 +331,14 @@ mod tests {
         assert_eq!(of("start --nam"), ["--name", "--namespace"]);
         assert_eq!(of("list --color a"), ["auto", "always"]);
         assert_eq!(of("list --color=n"), ["--color=never"]);
-        assert_eq!(of("supervisor st"), ["status", "stop"]);
+        assert_eq!(of("supervisor sto"), ["stop"]);
         assert_eq!(of("init "), ["bash", "zsh", "fish"]);
         assert_eq!(of("start --name "), Vec::<String>::new());
         assert_eq!(of("start -- a"), Vec::<String>::new());
         assert!(!of("").contains(&"__complete".to_owned()));
+        assert_eq!(of("start -c x.yaml "), ["of-x", "db"]);
+        assert_eq!(of("start --config=x.yaml db o"), ["of-x"]);
+        assert_eq!(of("start --config= "), ["of-default", "db"]);
         assert_eq!(of("env sho"), ["show"]);
         assert_eq!(of("env show a"), ["api"]);
         assert_eq!(of("env show api PO"), ["PORT"]);
