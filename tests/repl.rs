@@ -107,6 +107,15 @@ impl<'a> Terminal<'a> {
         self.wait_screen(text, |screen| screen.contains(text))
     }
 
+    /// Waits for a prompt with nothing typed behind it.
+    #[track_caller]
+    fn wait_prompt(&self) {
+        self.wait_screen("an empty prompt", |screen| {
+            let last = screen.trim_end().lines().last();
+            last.is_some_and(|line| line.starts_with("tsm") && line.ends_with('>'))
+        });
+    }
+
     /// Whether a program has the terminal's other screen.
     fn is_alternate(&self) -> bool {
         self.tmux(&["display-message", "-p", "-t", "main", "#{alternate_on}"])
@@ -287,25 +296,43 @@ fn the_shell_hints_continues_addresses_and_tells_events() {
     terminal.wait_text("restart worker");
     terminal.press(&["Right", "Enter"]);
     terminal.wait_text("PID: ");
+    terminal.wait_prompt();
     // An open quote goes on in the next line.
     terminal.press(&["!printf '%s ' 'one", "Enter"]);
     terminal.press(&["two'", "Enter"]);
     terminal.wait_screen("both lines", |screen| screen.contains("one\ntwo"));
+    terminal.wait_prompt();
     terminal.press(&["use wor", "Tab", "Enter"]);
     terminal.wait_text("[worker]");
     terminal.press(&["env set TS", "C-u", "env set COLOUR=blue", "Enter"]);
     terminal.wait_text("Environment changed");
-    terminal.press(&["env show CO", "Tab", "Enter"]);
-    terminal.wait_text("COLOUR=blue");
+    terminal.wait_prompt();
+    // Its variables are completed, too, though it is not named.
+    terminal.press(&["env show COLO", "Tab"]);
+    terminal.wait_text("env show COLOUR");
+    terminal.press(&["Enter"]);
+    terminal.wait_screen("the variable", |screen| {
+        screen.matches("COLOUR=blue").count() == 2
+    });
+    terminal.wait_prompt();
     // Ctrl-R finds a line that was typed before.
     terminal.press(&["C-r"]);
     terminal.wait_text("reverse-i-search");
     terminal.press(&["rest"]);
     terminal.wait_text("restart worker");
     terminal.press(&["C-c"]);
+    terminal.wait_prompt();
     // What changes is told above the line that is being typed, which stays.
     terminal.press(&["events on", "Enter"]);
+    terminal.wait_screen("the next prompt", |screen| {
+        let mut after = screen
+            .lines()
+            .skip_while(|line| !line.ends_with("events on"))
+            .skip(1);
+        after.any(|line| line.ends_with('>'))
+    });
     terminal.press(&["info wor"]);
+    terminal.wait_text("info wor");
     bed.tsm(["stop", "worker"]).ok();
     terminal.wait_screen("the change, and the line below it", |screen| {
         let lines: Vec<&str> = screen.trim_end().lines().collect();
@@ -319,6 +346,7 @@ fn the_shell_hints_continues_addresses_and_tells_events() {
         })
     });
     terminal.press(&["C-u"]);
+    terminal.wait_prompt();
     // A table that is drawn anew at each change, until Ctrl-C.
     terminal.press(&["watch -n 1000 list", "Enter"]);
     terminal.wait_screen("a table alone", |screen| {
@@ -329,7 +357,7 @@ fn the_shell_hints_continues_addresses_and_tells_events() {
         screen.starts_with("ID") && screen.contains("running")
     });
     terminal.press(&["C-c"]);
-    terminal.wait_text("[worker]");
+    terminal.wait_prompt();
     terminal.press(&["C-d"]);
     terminal.wait_text("status 0");
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::io;
 
 use anstyle::AnsiColor;
@@ -27,6 +28,8 @@ type Shared<'c> = RefCell<&'c mut (dyn Commands + 'c)>;
 struct Known<'a, 'c> {
     commands: &'a Shared<'c>,
     colour: bool,
+    /// The process that `use` named.
+    in_use: Option<String>,
     files: FilenameCompleter,
     before: HistoryHinter,
 }
@@ -60,12 +63,37 @@ impl Known<'_, '_> {
         let is_first = words.is_empty();
         words.push(word.to_owned());
         let mut found = self.commands.borrow().complete(&words);
+        for candidate in self.of_the_one_in_use(&words) {
+            if !found.contains(&candidate) {
+                found.push(candidate);
+            }
+        }
         if is_first {
             let own = OWN.iter().filter(|(own, _)| own.starts_with(word));
             found.extend(own.map(|(own, help)| Candidate::new(*own, *help)));
             found.sort_by(|a, b| a.word.cmp(&b.word));
         }
         (start, found)
+    }
+}
+
+impl Known<'_, '_> {
+    /// What the last word may become where the process in use is meant and not named.
+    fn of_the_one_in_use(&self, words: &[String]) -> Vec<Candidate> {
+        let (Some(name), Some((last, before))) = (&self.in_use, words.split_last()) else {
+            return Vec::new();
+        };
+        let commands = self.commands.borrow();
+        let typed: Vec<OsString> = before.iter().map(OsString::from).collect();
+        let addressed = commands.address(typed.clone(), name);
+        if addressed == typed {
+            return Vec::new();
+        }
+        let addressed = addressed
+            .into_iter()
+            .filter_map(|word| word.into_string().ok());
+        let words: Vec<String> = addressed.chain([last.clone()]).collect();
+        commands.complete(&words)
     }
 }
 
@@ -190,6 +218,7 @@ pub(crate) fn run<'c>(options: &Options, commands: &'c mut (dyn Commands + 'c)) 
     editor.set_helper(Some(Known {
         commands: &shared,
         colour: options.colour,
+        in_use: None,
         files: FilenameCompleter::new(),
         before: HistoryHinter::new(),
     }));
@@ -200,6 +229,9 @@ pub(crate) fn run<'c>(options: &Options, commands: &'c mut (dyn Commands + 'c)) 
     loop {
         recall(&mut history, &mut editor)?;
         shared.borrow_mut().refresh();
+        if let Some(known) = editor.helper_mut() {
+            known.in_use = session.in_use().map(str::to_owned);
+        }
         let counts = Counts::read(&options.store);
         let place = options.place.as_deref();
         let prompt = prompt(place, session.in_use(), counts, options.colour);
