@@ -209,6 +209,33 @@ impl Bed {
         view
     }
 
+    /// Waits until what is listed of a process holds.
+    #[track_caller]
+    pub(crate) fn wait_view(&self, name: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        wait_for(&format!("'{name}' is as it should be"), || {
+            Some(self.view(name)).filter(&holds)
+        })
+    }
+
+    /// Waits until a process is there and in this state.
+    #[track_caller]
+    pub(crate) fn wait_state_of_new(&self, name: &str, state: &str) {
+        wait_for(&format!("'{name}' is {state}"), || {
+            let view = self.list().into_iter().find(|view| view["name"] == name)?;
+            (view["state"] == state).then_some(())
+        });
+    }
+
+    /// Waits until the history of a process has this text, and returns all of it.
+    #[track_caller]
+    pub(crate) fn wait_log_of_events(&self, name: &str, text: &str) -> String {
+        let path = self.home().join(format!("processes/{name}.events.jsonl"));
+        wait_for(&format!("the history of '{name}' has {text}"), || {
+            let events = fs::read_to_string(&path).ok()?;
+            events.contains(text).then_some(events)
+        })
+    }
+
     /// Waits until another process runs under this name than `before`, and returns its pid.
     #[track_caller]
     pub(crate) fn wait_new_pid(&self, name: &str, before: u32) -> u32 {

@@ -1,5 +1,7 @@
 //! What may be typed.
 
+mod care;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use tsm_core::sys::Signal;
 
 mod logging;
 
+pub(crate) use care::{CareArgs, WaitArgs};
 pub(crate) use logging::{LogOptions, LogsArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -188,6 +191,10 @@ pub(crate) struct StartArgs {
     pub(crate) reload_signal: Option<Signal>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+    #[command(flatten)]
+    pub(crate) care: CareArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
     /// A label to select it by, as @NAME
     #[arg(long, value_name = "NAME")]
     pub(crate) namespace: Option<ProcessName>,
@@ -237,6 +244,7 @@ impl StartArgs {
             .chain(self.logs.given())
             .find(|(_, given)| *given)
             .map(|(option, _)| option)
+            .or_else(|| self.care.given())
     }
 }
 
@@ -334,6 +342,8 @@ pub(crate) struct RestartArgs {
     pub(crate) update_env: bool,
     #[command(flatten)]
     pub(crate) variables: VariableArgs,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
 }
 
 #[derive(Debug, Subcommand)]

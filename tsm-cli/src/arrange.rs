@@ -136,6 +136,10 @@ mod tests {
             arranged("tsm start --log-compress x"),
             "tsm start --log-compress -- x"
         );
+        assert_eq!(
+            arranged("tsm start --wait web.js --wait=3s --ready port"),
+            "tsm start --wait --wait=3s --ready port -- web.js"
+        );
         assert_eq!(arranged("tsm start x --bogus"), "tsm start --bogus -- x");
         assert_eq!(arranged("tsm stop -f x"), "tsm stop -f x");
     }

@@ -18,4 +18,5 @@ pub(crate) mod startup;
 pub(crate) mod supervisor;
 pub(crate) mod tui;
 pub(crate) mod variables;
+pub(crate) mod waiting;
 pub(crate) mod why;

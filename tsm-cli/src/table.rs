@@ -68,6 +68,7 @@ pub(crate) fn processes(output: Output, views: &[ProcessView], width: u16) -> St
         column("PORT", true, 7, &|v| {
             optional(v.port.map(|port| port.to_string()))
         }),
+        column("HEALTH", false, 8, &|v| optional(health(v))),
         column("UPTIME", true, 6, &|v| {
             optional(v.uptime_ms.map(words::duration))
         }),
@@ -87,7 +88,7 @@ pub(crate) fn processes(output: Output, views: &[ProcessView], width: u16) -> St
     // A column in which nothing stands tells nothing.
     columns.retain(|column| {
         let empty = match column.head {
-            "PORT" | "CPU" | "MEM" => column.cells.iter().all(|cell| cell == "-"),
+            "PORT" | "HEALTH" | "CPU" | "MEM" => column.cells.iter().all(|cell| cell == "-"),
             "NAMESPACE" => column.cells.iter().all(|cell| cell == "default"),
             _ => false,
         };
@@ -164,6 +165,16 @@ fn state(view: &ProcessView, now_ms: u64) -> String {
     }
 }
 
+/// Whether it is ready, and how healthy; nothing where that is not asked for.
+pub(crate) fn health(view: &ProcessView) -> Option<String> {
+    match (view.ready, &view.health) {
+        (Some(false), _) => Some("not ready".to_owned()),
+        (_, Some(health)) => Some(health.clone()),
+        (Some(true), None) => Some("ready".to_owned()),
+        (None, None) => None,
+    }
+}
+
 fn colour(state: &str) -> Color {
     match state {
         "running" | "done" => Color::Green,
@@ -200,6 +211,11 @@ fn render(output: Output, columns: &[Column], views: &[ProcessView]) -> String {
             let cell = align(Cell::new(&column.cells[row]), column.right);
             match column.head {
                 "STATE" if output.colour => cell.fg(colour(&view.state)),
+                "HEALTH" if output.colour => match view.health.as_deref() {
+                    Some("unhealthy") => cell.fg(Color::Red),
+                    Some("healthy") => cell.fg(Color::Green),
+                    _ => cell,
+                },
                 _ => cell,
             }
         }));

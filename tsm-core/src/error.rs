@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Mistake;
+use crate::name::ProcessName;
 
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -125,6 +126,32 @@ pub enum Error {
         name: String,
         /// For what it waits, and why that is not there.
         reason: String,
+    },
+    /// A process that runs, and was not ready in time.
+    #[error("'{name}' {reason}")]
+    NotReady {
+        /// The process.
+        name: String,
+        /// Within which time, and why not.
+        reason: String,
+    },
+    /// A process that ended while it was waited for.
+    #[error("'{name}' ended before it was ready{reason}; 'tsm logs {name}' shows what it printed")]
+    EndedEarly {
+        /// The process.
+        name: String,
+        /// How, in parentheses.
+        reason: String,
+    },
+    /// What a process that was waited for came to, with its name.
+    #[error("{message}")]
+    Awaited {
+        /// Its kind.
+        kind: ErrorKind,
+        /// The process.
+        name: ProcessName,
+        /// The whole message.
+        message: String,
     },
     /// Processes that not even SIGKILL ends.
     #[error(
@@ -251,11 +278,14 @@ impl Error {
             Self::AlreadyThere { .. } => ErrorKind::AlreadyThere,
             Self::PortTaken { .. } => ErrorKind::PortTaken,
             Self::Unreachable { .. } => ErrorKind::Unreachable,
-            Self::Resists { .. } | Self::TimedOut { .. } => ErrorKind::TimedOut,
-            Self::Reported { kind, .. } => *kind,
+            Self::Resists { .. } | Self::TimedOut { .. } | Self::NotReady { .. } => {
+                ErrorKind::TimedOut
+            }
+            Self::Reported { kind, .. } | Self::Awaited { kind, .. } => *kind,
             Self::CannotStart { .. }
             | Self::LaunchFailed { .. }
             | Self::Held { .. }
+            | Self::EndedEarly { .. }
             | Self::NotRunning { .. }
             | Self::Logs(_)
             | Self::Overtaken { .. }

@@ -151,6 +151,30 @@ pub enum EventKind {
         /// What told the supervisor to end.
         by: String,
     },
+    /// It is ready.
+    Ready {
+        /// So many milliseconds after its start.
+        after_ms: u64,
+    },
+    /// It was not ready in time; the run has failed.
+    NotReady {
+        /// So many milliseconds after its start.
+        after_ms: u64,
+    },
+    /// A check found it healthy: the first one of a run, or the first after others had failed.
+    Healthy,
+    /// It is not healthy.
+    Unhealthy {
+        /// What the last check found.
+        reason: String,
+    },
+    /// A hook failed.
+    HookFailed {
+        /// Which: `preStart`, `postStart`, `preStop`, `postStop`.
+        hook: String,
+        /// How.
+        reason: String,
+    },
     /// Nothing of it is left.
     Stopped,
     /// Something of it does not end.
@@ -194,6 +218,35 @@ impl EventKind {
                 | Self::Reset { .. }
         )
     }
+
+    /// The names that events have in the history.
+    pub const NAMES: &[&str] = &[
+        "start-requested",
+        "started",
+        "launch-failed",
+        "adopted",
+        "exited",
+        "backoff",
+        "crash-loop",
+        "gave-up",
+        "stop-requested",
+        "restart-requested",
+        "environment-changed",
+        "signalled",
+        "configured",
+        "log-dropped",
+        "log-shrank",
+        "environment-kept",
+        "reset",
+        "shut-down",
+        "ready",
+        "not-ready",
+        "healthy",
+        "unhealthy",
+        "hook-failed",
+        "stopped",
+        "resists",
+    ];
 }
 
 impl Event {

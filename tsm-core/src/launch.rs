@@ -113,6 +113,7 @@ pub fn prepare(
             .map(|adj| c_string("the OOM score", adj.to_string().as_bytes()))
             .transpose()?,
         account: spec.user.clone(),
+        extra: None,
     })
 }
 

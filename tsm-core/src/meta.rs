@@ -158,13 +158,19 @@ pub struct Meta {
     pub out_file: Option<Vec<u8>>,
     /// Where standard error goes, where not into the home: a path, or `same`.
     pub err_file: Option<Vec<u8>>,
+    /// Whether it is ready: `ready=1` or `ready=0`; nothing where that is not asked for.
+    pub ready: Option<bool>,
+    /// How healthy it is: `starting`, `healthy`, `unhealthy`; nothing where that is not asked for.
+    pub health: Option<String>,
+    /// What it says of itself.
+    pub status: Option<Vec<u8>>,
     /// Fields that this version does not know, in their order. What cannot stand in a line is left
     /// out of it: keys that are no identifiers or those of other fields, values with a NUL byte.
     pub extra: Vec<(String, Vec<u8>)>,
 }
 
 /// Every key that is a field of [`Meta`].
-const KNOWN: [&str; 27] = [
+const KNOWN: [&str; 30] = [
     "script",
     "pid",
     "port",
@@ -192,6 +198,9 @@ const KNOWN: [&str; 27] = [
     "err_pipe",
     "out_file",
     "err_file",
+    "ready",
+    "health",
+    "status",
 ];
 
 impl Meta {
@@ -250,6 +259,9 @@ impl Meta {
                 "err_pipe" => meta.err_pipe = number("err_pipe", &value)?,
                 "out_file" => meta.out_file = Some(value.into_owned()),
                 "err_file" => meta.err_file = Some(value.into_owned()),
+                "ready" => meta.ready = switch("ready", &value)?,
+                "health" => meta.health = Some(text("health", value)?),
+                "status" => meta.status = Some(value.into_owned()),
                 _ => {
                     aliased |= matches!(key, "tpm_id" | "TSM_ID" | "PID" | "start_dir");
                     meta.extra.push((key.to_owned(), value.into_owned()));
@@ -324,6 +336,9 @@ impl Meta {
         append_number(&mut line, "err_pipe", self.err_pipe);
         append_some(&mut line, "out_file", self.out_file.as_ref());
         append_some(&mut line, "err_file", self.err_file.as_ref());
+        append_number(&mut line, "ready", self.ready.map(u8::from));
+        append_some(&mut line, "health", self.health.as_ref());
+        append_some(&mut line, "status", self.status.as_ref());
         for (key, value) in &self.extra {
             let is_free = is_identifier(key.as_bytes()) && !KNOWN.contains(&key.as_str());
             if is_free && !value.contains(&0) {

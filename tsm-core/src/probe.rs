@@ -1,11 +1,14 @@
 //! What processes use: CPU and memory of a service's whole tree, from one look at `/proc`.
 
+mod asking;
 mod ports;
 
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use asking::ListenerOf;
+pub use asking::{ask_http, ask_tcp, post};
 pub use ports::PortHolder;
 
 use crate::sys::procfs::{Process, ProcessTable};

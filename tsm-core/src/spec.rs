@@ -24,6 +24,7 @@ use crate::sys::account::Account;
 use crate::sys::limits::Limit;
 use crate::text::Text;
 
+pub(crate) use care::compile;
 pub use care::{
     CommandLine, HealthAction, HealthCheck, HealthSpec, Hook, Hooks, HttpCheck, Notice,
     NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, Zone,

@@ -34,6 +34,12 @@ pub fn umask() -> u32 {
         .unwrap_or(0o022)
 }
 
+/// What this machine calls itself (`uname(2)`).
+pub fn host_name() -> String {
+    let names = rustix::system::uname();
+    names.nodename().to_string_lossy().into_owned()
+}
+
 /// Sets the file-mode creation mask of this process (`umask(2)`).
 pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));

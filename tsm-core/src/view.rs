@@ -68,6 +68,12 @@ pub struct ProcessView {
     pub next_start_at: Option<String>,
     /// Whether it crashes again and again and is only tried every few minutes.
     pub slow_lane: bool,
+    /// Whether it is ready, while it runs; null where that is not asked for.
+    pub ready: Option<bool>,
+    /// `starting`, `healthy` or `unhealthy`, while it runs; null where that is not asked for.
+    pub health: Option<String>,
+    /// What it says of itself.
+    pub status_text: Option<String>,
     /// When it was last started, Unix seconds.
     #[serde(skip)]
     pub started_s: u64,
@@ -179,6 +185,13 @@ impl ProcessView {
             waits,
             next_start_at: meta.next_ms.map(rfc3339),
             slow_lane: meta.slow.unwrap_or(false),
+            ready: meta.ready.filter(|_| pid.is_some()),
+            health: meta.health.clone().filter(|_| pid.is_some()),
+            status_text: meta
+                .status
+                .as_deref()
+                .filter(|_| pid.is_some())
+                .map(|status| String::from_utf8_lossy(status).into_owned()),
             started_s: started_ms.unwrap_or(0) / 1000,
             next_ms: meta.next_ms,
             sample: None,

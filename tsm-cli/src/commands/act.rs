@@ -13,7 +13,7 @@ use tsm_core::sys::Signal;
 
 use crate::app::{Context, Failure, Outcome};
 use crate::args::{DeleteArgs, RestartArgs, SelectArgs, SignalArgs};
-use crate::commands::variables;
+use crate::commands::{variables, waiting};
 use crate::output::{self, complain};
 use crate::words;
 
@@ -55,7 +55,10 @@ pub(crate) fn restart(context: &Context, args: RestartArgs) -> Outcome {
         context,
         Verb::Restart,
         &args.select.into_selectors(),
-        ActOptions::default(),
+        ActOptions {
+            wait_ms: args.wait.ms(),
+            ..ActOptions::default()
+        },
         update,
         json,
     )
@@ -182,7 +185,7 @@ pub(crate) fn act_with(
     if let Some(progress) = progress {
         progress.end();
     }
-    let (outcomes, notices) = acted?;
+    let (outcomes, notices) = acted.map_err(|error| waiting::in_vain(context, error))?;
     let signal = options.signal;
     if json {
         output::json(&outcomes)?;
@@ -191,6 +194,9 @@ pub(crate) fn act_with(
     for outcome in &outcomes {
         if let Some(error) = &outcome.error {
             complain(&error.message);
+            if options.wait_ms.is_some() {
+                waiting::last_lines(context, &outcome.name);
+            }
             worst.get_or_insert(error.kind);
         } else if let Some(note) = &outcome.note {
             context

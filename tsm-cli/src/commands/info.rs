@@ -1,5 +1,6 @@
 //! `tsm info`.
 
+mod care;
 mod unusual;
 
 use std::fmt::Write as _;
@@ -38,6 +39,7 @@ struct Info<'a> {
     limits: Vec<LimitView>,
     service_limits: Option<ServiceLimits>,
     reload_signal: Option<String>,
+    declared: Option<care::Declared<'a>>,
     #[serde(skip)]
     spec: Option<&'a ProcessSpec>,
     program: Option<Vec<String>>,
@@ -112,6 +114,7 @@ fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -
         limits: spec.map(limit_views).unwrap_or_default(),
         service_limits: spec.map(|spec| spec.limits),
         reload_signal: spec.map(|spec| spec.reload_signal.unwrap_or(Signal::HUP).to_string()),
+        declared: spec.map(care::Declared::of),
         spec,
         program: spec.map(|spec| {
             spec.program
@@ -214,6 +217,9 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
             "Stop",
             &format!("{signal}, SIGKILL after {}", words::seconds(ms)),
         );
+    }
+    for (label, value) in care::lines(view, info.spec) {
+        line(label, &value);
     }
     for (label, value) in unusual(info.spec) {
         line(label, &value);

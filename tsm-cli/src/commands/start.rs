@@ -12,7 +12,7 @@ use tsm_core::spec::ProcessSpec;
 use tsm_core::sys::account;
 use tsm_core::text::Text;
 
-use super::{act, apply, variables};
+use super::{act, apply, variables, waiting};
 use crate::app::{Context, Outcome};
 use crate::args::StartArgs;
 use crate::output;
@@ -37,7 +37,10 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
             context,
             Verb::Start,
             &selectors,
-            ActOptions::default(),
+            ActOptions {
+                wait_ms: args.wait.ms(),
+                ..ActOptions::default()
+            },
             args.json,
         );
     }
@@ -50,7 +53,11 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         .map_err(wrong)?;
     request.spec.origins = origins;
     check_port(args, &snapshot.environment)?;
-    let (outcome, notices) = context.client()?.start(request, &snapshot)?;
+    request.wait_ms = args.wait.ms();
+    let (outcome, notices) = context
+        .client()?
+        .start(request, &snapshot)
+        .map_err(|error| waiting::in_vain(context, error))?;
     if args.json {
         output::json(&[&outcome])?;
     } else {
@@ -146,6 +153,7 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
         spec.user = Some(account::to_run_as(user)?);
     }
     spec.logs = args.logs.settings()?;
+    args.care.apply(&mut spec)?;
     let mut request = StartRequest::new(resolved.name, spec);
     request.name.clone_from(&args.name);
     Ok(request)

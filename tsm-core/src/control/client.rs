@@ -15,8 +15,9 @@ use super::protocol::{
 };
 use super::shells;
 use crate::env::{EnvUpdate, Snapshot};
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, ErrorKind, IoContext as _, Result};
 use crate::home::Home;
+use crate::name::ProcessName;
 use crate::probe::{CpuSample, PortHolder};
 use crate::selector::Selector;
 use crate::spec::DEFAULT_NAMESPACE;
@@ -56,6 +57,8 @@ enum Attempt<T> {
     Settled(T),
     /// The connection ended in between: the supervisor died or was replaced.
     Lost,
+    /// The time that the command would wait is over.
+    TooLate,
 }
 
 impl Client {
@@ -73,27 +76,41 @@ impl Client {
         &self.home
     }
 
-    /// Starts something new with this snapshot and waits until it is executed.
+    /// Starts something new with this snapshot and waits until it is executed, or ready where the request says so.
     ///
     /// # Errors
-    /// [`Error::Reported`] with the supervisor's words (kind: already there, failed …), [`Error::Unreachable`].
+    /// [`Error::Awaited`] where it was not ready in time or ended before, [`Error::Reported`] with the supervisor's words (kind: already there, failed …), [`Error::Unreachable`].
     pub fn start(
         &self,
         mut request: StartRequest,
         snapshot: &Snapshot,
     ) -> Result<(Outcome, Vec<String>)> {
-        let mut first = None;
+        let (mut first, mut accepted) = (None, None);
+        let wait_ms = request.wait_ms;
         let ports: Vec<u16> = request.spec.port.into_iter().collect();
         request.taken_ports = self.taken_ports(&ports)?;
         let (blob, shell_bytes) = snapshot.to_bytes();
         request.shell_bytes = shell_bytes;
         let body = Body::Start(Box::new(request));
-        let notices = self.ask(&body, &blob, |reply| {
-            if let Reply::Outcome(outcome) = reply {
-                first = Some(outcome);
-            }
-        })?;
+        let asked = self.ask_within(wait_ms, &body, &blob, |reply| match reply {
+            Reply::Outcome(outcome) => first = Some(outcome),
+            Reply::Accepted { names } => accepted = names.into_iter().next(),
+            _ => {}
+        });
+        let notices = match (asked, accepted) {
+            (Err(Error::TimedOut { .. }), Some(name)) => return Err(too_late(name, wait_ms)),
+            (asked, _) => asked?,
+        };
         match first {
+            Some(Outcome {
+                error: Some(error),
+                name,
+                ..
+            }) if wait_ms.is_some() => Err(Error::Awaited {
+                kind: error.kind,
+                name,
+                message: error.message,
+            }),
             Some(Outcome {
                 error: Some(error), ..
             }) => Err(error.into()),
@@ -160,7 +177,7 @@ impl Client {
             taken_ports: self.taken_ports(&ports)?,
             damaged_shells,
         });
-        self.ask_for_outcomes(&body, &blob, on_reply)
+        self.ask_for_outcomes(options.wait_ms, &body, &blob, on_reply)
     }
 
     /// Makes processes what a plan says, and waits until each is settled; `snapshot` is this shell's.
@@ -190,26 +207,40 @@ impl Client {
             taken_ports: self.taken_ports(&ports)?,
             shell_bytes,
         });
-        self.ask_for_outcomes(&body, &blob, on_reply)
+        self.ask_for_outcomes(None, &body, &blob, on_reply)
     }
 
     /// Asks, and collects the outcomes in the order of ids.
     fn ask_for_outcomes(
         &self,
+        wait_ms: Option<u64>,
         body: &Body,
         blob: &[u8],
         mut on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
         let mut outcomes: Vec<Outcome> = Vec::new();
-        let notices = self.ask(body, blob, |reply| {
+        let mut waiting = Vec::new();
+        let asked = self.ask_within(wait_ms, body, blob, |reply| {
             on_reply(&reply);
             match reply {
                 // Asked anew after a supervisor died: what was said before is said again.
-                Reply::Accepted { .. } => outcomes.clear(),
-                Reply::Outcome(outcome) => outcomes.push(outcome),
+                Reply::Accepted { names } => {
+                    outcomes.clear();
+                    waiting = names;
+                }
+                Reply::Outcome(outcome) => {
+                    waiting.retain(|name| *name != outcome.name);
+                    outcomes.push(outcome);
+                }
                 _ => {}
             }
-        })?;
+        });
+        let notices = match (asked, waiting.into_iter().next()) {
+            (Err(Error::TimedOut { .. }), Some(name)) => {
+                return Err(too_late(name, wait_ms));
+            }
+            (asked, _) => asked?,
+        };
         outcomes.sort_by_key(|outcome| outcome.id);
         Ok((outcomes, notices))
     }
@@ -263,7 +294,7 @@ impl Client {
         request: ResurrectRequest,
         on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
-        self.ask_for_outcomes(&Body::Resurrect(request), &[], on_reply)
+        self.ask_for_outcomes(None, &Body::Resurrect(request), &[], on_reply)
     }
 
     /// Has the supervisor mend the files of the home; returns what it did, in words.
@@ -378,22 +409,37 @@ impl Client {
     }
 
     /// Asks, and asks again with the same token where the supervisor dies in between. Returns the notices.
-    fn ask(
+    fn ask(&self, body: &Body, blob: &[u8], on_reply: impl FnMut(Reply)) -> Result<Vec<String>> {
+        self.ask_within(None, body, blob, on_reply)
+    }
+
+    /// The same, for no longer than this, in milliseconds. [`Error::TimedOut`] then; what was asked for goes on.
+    fn ask_within(
         &self,
+        wait_ms: Option<u64>,
         body: &Body,
         blob: &[u8],
         mut on_reply: impl FnMut(Reply),
     ) -> Result<Vec<String>> {
+        let wait = wait_ms.map(Duration::from_millis);
+        let until = wait.map(|wait| sys::clock::monotonic() + wait);
         let mut request = self.request(body.clone());
         for _ in 0..ATTEMPTS {
             let socket = self.connect_or_start()?;
             let mut accepted = false;
-            let heard = self.converse(socket, &request, blob, |reply| {
+            let heard = self.converse_until(until, socket, &request, blob, |reply| {
                 accepted |= matches!(reply, Reply::Accepted { .. });
                 on_reply(reply);
             })?;
-            if let Attempt::Settled(notices) = heard {
-                return Ok(notices);
+            match heard {
+                Attempt::Settled(notices) => return Ok(notices),
+                Attempt::TooLate => {
+                    return Err(Error::TimedOut {
+                        what: "what was waited for".to_owned(),
+                        seconds: wait.unwrap_or_default().as_secs(),
+                    });
+                }
+                Attempt::Lost => {}
             }
             request.asked.resumed |= accepted;
         }
@@ -403,6 +449,18 @@ impl Client {
     /// One request over one connection, to its end.
     fn converse(
         &self,
+        socket: OwnedFd,
+        request: &Request,
+        blob: &[u8],
+        on_reply: impl FnMut(Reply),
+    ) -> Result<Attempt<Vec<String>>> {
+        self.converse_until(None, socket, request, blob, on_reply)
+    }
+
+    /// The same; once it was understood, no longer than `until`.
+    fn converse_until(
+        &self,
+        until: Option<Duration>,
         socket: OwnedFd,
         request: &Request,
         blob: &[u8],
@@ -422,7 +480,13 @@ impl Client {
         };
         let mut limit = Some(patience);
         loop {
-            if !sys::poll::wait_readable(&stream, limit).doing("wait for the supervisor")? {
+            let understood = limit.is_none();
+            let left = until.map(|until| until.saturating_sub(sys::clock::monotonic()));
+            let wait = limit.or(left);
+            if !sys::poll::wait_readable(&stream, wait).doing("wait for the supervisor")? {
+                if understood {
+                    return Ok(Attempt::TooLate);
+                }
                 return Err(self.unreachable(format!(
                     "does not answer within {} s; is it stopped (SIGSTOP), or the machine out of breath?",
                     patience.as_secs()
@@ -546,6 +610,15 @@ impl Client {
             "" => Err(self.unreachable(format!("could not be started; see {}", log.display()))),
             reason => Err(self.unreachable(format!("could not be started: {reason}"))),
         }
+    }
+}
+
+fn too_late(name: ProcessName, wait_ms: Option<u64>) -> Error {
+    let time = crate::words::seconds(wait_ms.unwrap_or_default());
+    Error::Awaited {
+        kind: ErrorKind::TimedOut,
+        message: format!("'{name}' is not ready after {time}; it runs on"),
+        name,
     }
 }
 

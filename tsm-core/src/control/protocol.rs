@@ -108,6 +108,12 @@ pub struct StartRequest {
     /// How many of the raw bytes, the last ones, are the shell part of the snapshot.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shell_bytes: usize,
+    /// Wait until it is ready, for at most so many milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// Give it a port that nobody has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_port: bool,
 }
 
 impl StartRequest {
@@ -119,6 +125,8 @@ impl StartRequest {
             spec,
             taken_ports: Vec::new(),
             shell_bytes: 0,
+            wait_ms: None,
+            any_port: false,
         }
     }
 }
@@ -249,6 +257,9 @@ pub struct ActOptions {
     /// To the whole process group.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub group: bool,
+    /// Wait until each is ready, for at most so many milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
 }
 
 /// Do something with processes that exist.

@@ -35,6 +35,9 @@ fn full() -> Meta {
         err_pipe: Some(9),
         out_file: Some(b"/var/log/x y".to_vec()),
         err_file: Some(b"same".to_vec()),
+        ready: Some(false),
+        health: Some("starting".into()),
+        status: Some(b"warming up".to_vec()),
         extra: vec![("node_env".into(), b"dev".to_vec()), ("z".into(), vec![])],
     }
 }
@@ -55,7 +58,7 @@ fn the_documented_line_stays_as_it_is() {
 #[test]
 fn writes_own_fields_in_their_order() {
     let line = full().to_line();
-    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 out_file='/var/log/x y' err_file=same node_env=dev z=''
+    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 out_file='/var/log/x y' err_file=same ready=0 health=starting status='warming up' node_env=dev z=''
 ";
     assert_eq!(
         line.escape_ascii().to_string(),
@@ -232,18 +235,18 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 
 prop_compose! {
     fn any_meta()(
-        (script, cwd, args, reason) in
-            (value(), value(), prop::option::of(value()), prop::option::of(value())),
+        (script, cwd, args, reason, status) in
+            (value(), value(), prop::option::of(value()), prop::option::of(value()), prop::option::of(value())),
         (pid, port, start_time, id) in
             (prop::option::of(1..=u32::MAX), any::<Option<u16>>(), any::<u64>(), any::<u32>()),
         (kind, kind_text) in prop_oneof![
             prop::sample::select(vec![Kind::Cli, Kind::Service, Kind::Daemon]).prop_map(|kind| (kind, None)),
             value().prop_map(|text| kind_of(&text)),
         ],
-        texts in prop::collection::vec(prop::option::of("[^\0]{0,8}"), 6),
+        texts in prop::collection::vec(prop::option::of("[^\0]{0,8}"), 7),
         numbers in prop::collection::vec(any::<Option<u64>>(), 8),
         failures in any::<Option<u32>>(),
-        slow in any::<Option<bool>>(),
+        (slow, ready) in any::<(Option<bool>, Option<bool>)>(),
         extra in prop::collection::btree_map("x[a-z0-9_]{0,4}", value(), 0..5),
     ) -> Meta {
         let text = |index: usize| texts[index].clone();
@@ -253,6 +256,7 @@ prop_compose! {
             boot: text(3), ticks: numbers[1], started_ms: numbers[2], restarts: numbers[3],
             failures, exit: text(4), exit_ms: numbers[4], reason, next_ms: numbers[5], slow,
             request: text(5), out_pipe: numbers[6], err_pipe: numbers[7], out_file: None, err_file: None,
+            ready, health: text(6), status,
             extra: extra.into_iter().rev().collect(),
         }
     }

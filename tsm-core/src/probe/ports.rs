@@ -75,6 +75,25 @@ impl fmt::Display for PortHolder {
     }
 }
 
+/// Whether a process is this main process, descends from it, or bears a cookie that begins so.
+pub(super) fn belongs(pid: u32, leader: crate::sys::Identity, cookie: &str) -> bool {
+    let mut at = pid;
+    for _ in 0..ANCESTORS {
+        let Some(process) = procfs::process(at) else {
+            break;
+        };
+        if process.identity == leader {
+            return true;
+        }
+        if process.parent <= 1 {
+            break;
+        }
+        at = process.parent;
+    }
+    procfs::environment_variable(pid, "TSM_COOKIE")
+        .is_some_and(|value| value.starts_with(cookie.as_bytes()))
+}
+
 fn command_of(pid: u32) -> String {
     const LONGEST: usize = 60;
     let words = procfs::command_line(pid);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parse_duration;
 use crate::error::{Error, Result};
+use crate::events::EventKind;
 use crate::sys::Signal;
 use crate::text::Text;
 
@@ -259,6 +260,20 @@ impl HealthSpec {
     }
 }
 
+/// A [`HealthCheck`], and `watchdog:TIME`.
+impl FromStr for HealthSpec {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some(time) = text.strip_prefix("watchdog:") else {
+            return text.parse().map(Self::new);
+        };
+        let mut spec = Self::new(HealthCheck::Watchdog);
+        spec.timeout_ms = parse_duration(time)?.as_millis() as u64;
+        Ok(spec)
+    }
+}
+
 /// By what health is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -449,6 +464,19 @@ impl Notice {
         "resists",
     ];
 
+    /// Refuses a name that no event has.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] with the names that there are.
+    pub fn check_event(name: &str) -> Result<()> {
+        if name == "all" || EventKind::NAMES.contains(&name) {
+            return Ok(());
+        }
+        let names = EventKind::NAMES.join(", ");
+        let reason = format!("'{name}' is none; there are all, {names}");
+        Err(Error::bad_value("event", reason))
+    }
+
     /// Whether this event is told.
     pub fn wants(&self, event: &str) -> bool {
         if self.on.is_empty() {
@@ -472,16 +500,6 @@ pub enum NoticeTarget {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         headers: Vec<(String, String)>,
     },
-}
-
-/// A check with a time, as in `watchdog:10s`; for options.
-pub fn health_from_option(text: &str) -> Result<HealthSpec> {
-    if let Some(time) = text.strip_prefix("watchdog:") {
-        let mut spec = HealthSpec::new(HealthCheck::Watchdog);
-        spec.timeout_ms = parse_duration(time)?.as_millis() as u64;
-        return Ok(spec);
-    }
-    text.parse().map(HealthSpec::new)
 }
 
 #[cfg(test)]
@@ -527,7 +545,7 @@ mod tests {
         assert_eq!(health("tcp://db:80").unwrap(), tcp("db", 80));
         assert!(health("tcp:x").is_err() && health("nothing").is_err());
         assert_eq!(
-            health_from_option("watchdog:1.5s").unwrap().timeout_ms,
+            "watchdog:1.5s".parse::<HealthSpec>().unwrap().timeout_ms,
             1500
         );
     }
@@ -567,6 +585,10 @@ mod tests {
             to: NoticeTarget::Command(CommandLine::Line("x".into())),
         };
         assert!(notice.wants("unhealthy") && !notice.wants("started"));
+        for name in Notice::USUAL {
+            Notice::check_event(name).unwrap();
+        }
+        assert!(Notice::check_event("nonsense").is_err());
         notice.on = vec!["started".to_owned()];
         assert!(!notice.wants("unhealthy") && notice.wants("started"));
     }

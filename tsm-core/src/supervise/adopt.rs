@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::care::Care;
 use super::launching::stream_kind;
 use super::log_rules::OwnLogs;
 use super::machine::{Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
@@ -103,9 +104,11 @@ impl Supervisor {
         let id = meta.id;
         let now = clock::monotonic();
         let (mut needs, mut task) = (Vec::new(), false);
+        let mut care = None;
         let (policy, stop_signal, own_logs) = match self.writer.store().spec(&name) {
             Ok(Some(saved)) => {
                 (needs, task) = (saved.spec.depends_on.clone(), saved.spec.task);
+                Care::apply(&mut care, &saved.spec);
                 (
                     policy_of(&saved.spec),
                     saved.spec.stop_signal,
@@ -199,6 +202,8 @@ impl Supervisor {
         let mut machine = Machine::new(policy, desired, phase);
         machine.failures = meta.failures.unwrap_or(0);
         machine.restarts = meta.restarts.unwrap_or(0);
+        machine.owes_hook =
+            matches!(phase, Phase::Running { .. }) || (this_boot && state == "stopping");
         let mut service = Service::new(name, meta, machine, stop_signal);
         service.dirty = false;
         service.logs = own_logs;
@@ -208,6 +213,7 @@ impl Supervisor {
         service.provisional = state == "starting" && leader.is_some();
         let pid = leader.as_ref().map(|leader| leader.identity.pid);
         service.leader = leader;
+        service.care = care;
         if let Some(leader) = service
             .leader
             .as_ref()
@@ -227,6 +233,10 @@ impl Supervisor {
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
             self.watch_age(id, stream);
+        }
+        if pid.is_some() {
+            let pipe = inherited.remove(&format!("r{id}.{run}"));
+            self.adopt_vitals(id, pipe);
         }
         if let Some(carried) = carried {
             self.go_on_as_carried(id, &carried);
@@ -343,7 +353,9 @@ impl Supervisor {
         };
         match (service.machine.phase, desired) {
             (Phase::Running { .. }, Desired::Up) if state == "stopping" => {
-                self.step(id, Event::Restart);
+                // A run that had failed bears the reason.
+                let failed = service.meta.reason.is_some();
+                self.step(id, if failed { Event::Unfit } else { Event::Restart });
             }
             (Phase::Running { .. }, Desired::Down) => self.step(id, Event::Stop { force: false }),
             (Phase::Ending { .. }, _) => {

@@ -12,6 +12,8 @@ pub(super) struct Waiter {
     pub(super) connection: u32,
     verb: Verb,
     note: Option<&'static str>,
+    /// Not only until it runs, but until it is ready.
+    ready: bool,
 }
 
 impl Supervisor {
@@ -26,11 +28,27 @@ impl Supervisor {
             connection,
             verb,
             note,
+            ready: false,
         });
     }
 
+    /// Lets those of a connection that wait for a process wait until it is ready.
+    pub(super) fn wait_until_ready(&mut self, connection: u32, id: u32) {
+        for waiter in self.waiters.entry(id).or_default() {
+            waiter.ready |= waiter.connection == connection;
+        }
+        self.want_ready(id);
+    }
+
+    /// Whether somebody waits for a process to be ready.
+    pub(super) fn is_readiness_wanted(&self, id: u32) -> bool {
+        let waiters = self.waiters.get(&id);
+        waiters.is_some_and(|waiters| waiters.iter().any(|waiter| waiter.ready))
+            || self.is_awaited_by_others(id)
+    }
+
     /// Lets a connection wait for a process that is being started.
-    pub(super) fn attach(&mut self, number: u32, id: u32, verb: Verb) {
+    pub(super) fn attach(&mut self, number: u32, id: u32, verb: Verb, until_ready: bool) {
         let Some(service) = self.services.get(&id) else {
             return;
         };
@@ -40,16 +58,18 @@ impl Supervisor {
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.pending = 1;
         }
-        if running {
-            self.settle(number, id, None, None);
-        } else {
-            self.add_waiter(number, id, verb, None);
+        if running && (!until_ready || self.is_ready(id)) {
+            return self.settle(number, id, None, None);
+        }
+        self.add_waiter(number, id, verb, None);
+        if until_ready {
+            self.wait_until_ready(number, id);
         }
     }
 
     /// As [`Self::attach`], for a start that was begun by a supervisor that died: it may be over, and nothing more come of it.
-    pub(super) fn attach_again(&mut self, number: u32, id: u32) {
-        self.attach(number, id, Verb::Start);
+    pub(super) fn attach_again(&mut self, number: u32, id: u32, until_ready: bool) {
+        self.attach(number, id, Verb::Start, until_ready);
         let Some(service) = self.services.get(&id) else {
             return;
         };
@@ -79,10 +99,22 @@ impl Supervisor {
             return;
         };
         let mut still = Vec::new();
+        let is_ready = self.is_ready(id);
         for waiter in waiters {
             let up = matches!(waiter.verb, Verb::Start | Verb::Restart);
             match report {
-                Report::Started if up => self.settle(waiter.connection, id, waiter.note, None),
+                Report::Started if up && waiter.ready && !is_ready => still.push(waiter),
+                Report::Started | Report::Ready if up => {
+                    self.settle(waiter.connection, id, waiter.note, None);
+                }
+                Report::NotReady if up && waiter.ready => {
+                    let error = self.not_ready(id);
+                    self.settle(waiter.connection, id, None, Some(error));
+                }
+                Report::Ended | Report::GaveUp | Report::Backoff { .. } if up && waiter.ready => {
+                    let error = self.ended_early(id);
+                    self.settle(waiter.connection, id, None, Some(error));
+                }
                 Report::StartFailed | Report::Ended | Report::GaveUp | Report::Backoff { .. }
                     if up =>
                 {
@@ -117,6 +149,11 @@ impl Supervisor {
         }
         if !still.is_empty() {
             self.waiters.entry(id).or_default().extend(still);
+            if self.is_readiness_wanted(id) {
+                self.want_ready(id);
+            }
+        } else if report == Report::Ready {
+            self.unwant_ready(id);
         }
     }
 
@@ -132,6 +169,32 @@ impl Supervisor {
         for waiter in told {
             self.settle(waiter.connection, id, None, Some(error.clone()));
         }
+    }
+
+    /// What a command that waits until a process is ready is told where it is not in time.
+    fn not_ready(&self, id: u32) -> ReportedError {
+        let care = self.services.get(&id).and_then(|s| s.care.as_ref());
+        let reason = care.map(|care| care.reason()).unwrap_or_default();
+        (&Error::NotReady {
+            name: self.name_of(id),
+            reason,
+        })
+            .into()
+    }
+
+    /// … and where it ends before.
+    fn ended_early(&self, id: u32) -> ReportedError {
+        let service = self.services.get(&id);
+        if service.is_some_and(|service| service.launch_error.is_some()) {
+            return self.start_error(id);
+        }
+        let reason = service.and_then(|service| service.meta.reason.as_deref());
+        let reason = reason.map(|reason| format!(" ({})", String::from_utf8_lossy(reason)));
+        (&Error::EndedEarly {
+            name: self.name_of(id),
+            reason: reason.unwrap_or_default(),
+        })
+            .into()
     }
 
     pub(super) fn name_of(&self, id: u32) -> String {

@@ -340,10 +340,18 @@ impl Supervisor {
         if let Some(connection) = self.connections.remove(&number) {
             let _ = self.poll.remove(&connection.socket);
         }
-        for waiters in self.waiters.values_mut() {
+        let mut left = Vec::new();
+        for (id, waiters) in &mut self.waiters {
+            let before = waiters.len();
             waiters.retain(|waiter| waiter.connection != number);
+            if waiters.len() < before {
+                left.push(*id);
+            }
         }
         self.waiters.retain(|_, waiters| !waiters.is_empty());
+        for id in left {
+            self.unwant_ready(id);
+        }
         self.forget_resurrection(number);
     }
 

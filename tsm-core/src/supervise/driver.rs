@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::machine::{Action, Event, Phase};
+use super::errands::{HookKind, Purpose};
+use super::machine::{Action, Event, Force, Machine, Phase, Stage};
 use super::service::Service;
 use super::supervisor::Supervisor;
+use super::vitals::VitalEvent;
 use crate::fail;
 use crate::sys::{WaitStatus, clock};
 
@@ -25,8 +27,20 @@ impl Supervisor {
             return;
         };
         let before = service.machine.phase;
+        let is_up = |machine: &Machine| {
+            matches!(
+                machine.phase,
+                Phase::Running { .. } | Phase::Lingering { .. }
+            )
+        };
+        let was_up = is_up(&service.machine);
         let (machine, actions) = service.machine.step(event, now, jitter);
         service.machine = machine;
+        let vital = match (was_up, is_up(&machine)) {
+            (false, true) => Some(VitalEvent::Launched),
+            (true, false) => Some(VitalEvent::Ended),
+            _ => None,
+        };
         // The record follows before anything is done, so that a successor knows what was being done.
         if service.sync_meta(now, clock::unix_ms()) {
             service.dirty = true;
@@ -43,12 +57,22 @@ impl Supervisor {
             service.armed = Some(deadline);
             self.deadlines.insert((deadline, id));
         }
-        if !matches!(machine.phase, Phase::Ending { .. }) {
+        let is_over = match machine.phase {
+            Phase::Ending { stage, .. } => stage == Stage::PostStop,
+            _ => true,
+        };
+        if is_over {
             self.end_of_run(id);
         }
         // A launch writes the record itself, with its run.
         if !launches_next && !actions.contains(&Action::Sweep) {
             self.save(id);
+        }
+        if let Some(vital) = vital {
+            self.vital(id, vital);
+            if vital == VitalEvent::Launched {
+                self.run_hook(id, HookKind::PostStart);
+            }
         }
         for action in actions {
             fail::point("action");
@@ -62,9 +86,18 @@ impl Supervisor {
     pub(super) fn execute(&mut self, id: u32, action: Action) {
         match action {
             Action::Launch => self.launches.push_back(id),
-            Action::PreStopHook | Action::PostStopHook => self.step(id, Event::HookDone),
+            Action::PreStopHook => self.run_hook(id, HookKind::PreStop),
+            Action::PostStopHook => self.run_hook(id, HookKind::PostStop),
             Action::Remember => self.remember(id),
-            Action::SignalGroup(force) => self.signal_group(id, force),
+            Action::SignalGroup(force) => {
+                // A start that waits for its hook waits no more, and nothing at all outlives a kill.
+                self.kill_errands(id, |purpose| match purpose {
+                    Purpose::Hook(HookKind::PreStart) => true,
+                    Purpose::Notice(_) => false,
+                    _ => force == Force::Kill,
+                });
+                self.signal_group(id, force);
+            }
             Action::SignalRest(force) => self.signal_rest(id, force),
             Action::Sweep => {
                 self.sweeps.push(id);

@@ -421,7 +421,20 @@ impl Supervisor {
         } else {
             leader.ended.is_none() && !leader.handle.has_ended()
         };
+        // One that named itself as the main process leads no group, perhaps.
+        let leads = leader.child
+            || procfs::process(leader.identity.pid)
+                .is_none_or(|process| process.group == leader.identity.pid);
         for signal in signals {
+            if !leads {
+                if let Err(error) = leader.handle.signal(signal) {
+                    self.log.say(format_args!(
+                        "cannot send {signal} to '{}': {error}",
+                        service.name
+                    ));
+                }
+                continue;
+            }
             if pinned {
                 // The leader is ours or alive, so its number is still the number of its group.
                 if let Err(error) = pidfd::signal_group(leader.identity.pid, signal) {

@@ -242,7 +242,15 @@ impl Supervisor {
             ("lock".to_owned(), self.writer.lock().as_fd()),
             ("socket".to_owned(), self.listener.as_fd()),
         ];
+        all.extend(
+            self.ears
+                .named()
+                .map(|(name, fd)| (name.to_owned(), fd.as_fd())),
+        );
         for (id, service) in &self.services {
+            if let Some(pipe) = service.care.as_ref().and_then(|care| care.ready_pipe()) {
+                all.push((format!("r{id}.{}", service.run()), pipe));
+            }
             if let Some(leader) = service
                 .leader
                 .as_ref()

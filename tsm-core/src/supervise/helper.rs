@@ -157,6 +157,36 @@ impl Helper {
         }
     }
 
+    /// Has `work` done by a thread of its own, which may take its time, and then `then` by the loop.
+    ///
+    /// # Errors
+    /// Where no thread is to be had; then neither is called.
+    pub(super) fn apart<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+        then: impl FnOnce(&mut Supervisor, T) + 'static,
+    ) -> std::io::Result<()> {
+        self.next += 1;
+        let number = self.next;
+        let shared = Arc::clone(&self.shared);
+        let (said, heard) = std::sync::mpsc::channel();
+        std::thread::Builder::new()
+            .name("tsm-apart".to_owned())
+            .stack_size(512 << 10)
+            .spawn(move || {
+                // Where nobody hears it, the supervisor ends.
+                let _ = said.send(work());
+                shared.finished(number, Ok(()));
+            })?;
+        let then = move |supervisor: &mut Supervisor, _: Result<()>| {
+            if let Ok(outcome) = heard.try_recv() {
+                then(supervisor, outcome);
+            }
+        };
+        self.then.insert(number, Box::new(then));
+        Ok(())
+    }
+
     /// Has these files synced within a second. They hold intent: what is to run, and how.
     pub(super) fn sync_soon(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
         let mut state = self.shared.lock();

@@ -47,6 +47,7 @@ impl Supervisor {
     }
 
     fn note_event(&mut self, id: u32, event: Event) {
+        self.tell_of_event(id, &event);
         let Some(service) = self.services.get(&id) else {
             return;
         };

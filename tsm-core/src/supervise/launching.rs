@@ -20,7 +20,7 @@ use crate::events::EventKind;
 use crate::fail;
 use crate::launch::{self, RunVariables};
 use crate::logs::Stream;
-use crate::spec::{LogTarget, ProcessSpec};
+use crate::spec::{LogTarget, ProcessSpec, ReadyCheck};
 use crate::sys::fd::LogPipe;
 use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, WaitStatus, clock, procfs};
@@ -43,6 +43,9 @@ impl Supervisor {
                 return self.step(id, Event::LaunchFailed);
             }
             _ => return,
+        }
+        if self.pre_start_hook(id) {
+            return;
         }
         let launched = match self.shell_for_launch(id) {
             Ok(Some(variables)) => self.try_launch(id, &variables),
@@ -89,6 +92,8 @@ impl Supervisor {
             Some(prepared) => prepared,
             None => self.read_for_launch(id)?,
         };
+        let mut own_variables = shell.to_vec();
+        own_variables.extend(self.variables_to_speak(&spec)?);
         let Some(service) = self.services.get_mut(&id) else {
             return Ok(());
         };
@@ -96,6 +101,9 @@ impl Supervisor {
             name: name.to_string(),
             reason,
         };
+
+        // The rules are those of the spec that is executed.
+        service.apply_spec(&spec);
 
         // Step 1: the record, with a fresh run.
         let run = service.run() + 1;
@@ -121,9 +129,9 @@ impl Supervisor {
             cookie: &cookie,
             id,
             name: name.as_str(),
-            shell,
+            shell: &own_variables,
         };
-        let prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
+        let mut prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
             .map_err(|r| failed(r, &name))?;
         let system = |what: &'static str| {
             move |source: std::io::Error| Error::System {
@@ -138,6 +146,12 @@ impl Supervisor {
                 sys::fd::give_to(&pipe.writer, user.uid, user.gid)
                     .map_err(system("give a log pipe to its user"))?;
             }
+        }
+        let mut ready_pipe = None;
+        if let Some(ReadyCheck::Fd(number)) = spec.ready.as_ref().map(|ready| &ready.check) {
+            let (reader, writer) = sys::fd::pipe(true).map_err(system("make a readiness pipe"))?;
+            prepared.extra = Some((writer, i32::from(*number)));
+            ready_pipe = Some(reader);
         }
         let null = self.null.as_fd();
         let stdout = out.as_ref().map_or(null, |pipe| pipe.writer.as_fd());
@@ -166,6 +180,9 @@ impl Supervisor {
             if let Some(pipe) = pipe {
                 self.take_log_end(id, run, stream, pipe);
             }
+        }
+        if let Some(pipe) = ready_pipe {
+            self.take_ready_pipe(id, run, pipe);
         }
         let now_ms = clock::unix_ms();
         let Some(service) = self.services.get_mut(&id) else {
@@ -320,13 +337,15 @@ impl Supervisor {
 
     /// The leader of a run has ended (or, with `hangup`, has been reaped by somebody else).
     pub(super) fn on_leader_ended(&mut self, id: u32, hangup: bool) {
+        // It may have named another main process as its last act.
+        self.hear_services();
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
         let Some(leader) = &service.leader else {
             return;
         };
-        if leader.ended.is_some() {
+        if leader.ended.is_some() || !leader.handle.has_ended() {
             return;
         }
         let status = if leader.child {
@@ -406,6 +425,7 @@ impl Supervisor {
         let pid = leader.identity.pid;
         let _ = self.poll.remove(&leader.handle);
         let name = service.name.clone();
+        let was_unfit = matches!(service.machine.phase, Phase::Ending { .. });
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
         let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
@@ -419,7 +439,13 @@ impl Supervisor {
             service.fresh &= may_have_failed;
             meta.exit = Some(status.to_string());
             meta.exit_ms = Some(now_ms);
-            meta.reason = Some(status.in_words().into_bytes());
+            // Why it was ended by us stands there already.
+            let why = meta.reason.take().filter(|_| was_unfit);
+            let words = status.in_words();
+            meta.reason = Some(match why {
+                Some(why) => [&why, format!("; {words}").as_bytes()].concat(),
+                None => words.into_bytes(),
+            });
         }
         service.dirty = true;
         if let Err(error) = self.writer.write_pid(&name, None) {

@@ -109,6 +109,7 @@ impl Supervisor {
             Ok(Moved::Empty | Moved::More) => {}
             Err(error) => self.block_log(id, stream, &error),
         }
+        self.look_at_log(id, stream);
     }
 
     /// Moves all that a pipe holds now.
@@ -190,6 +191,23 @@ impl Supervisor {
             end.blocked = false;
         }
         Ok(Moved::More)
+    }
+
+    /// Adds what a hook printed to a log of its process. What cannot be written is lost: a hook has no pipe that waits.
+    pub(super) fn append_to_log(&mut self, id: u32, stream: Stream, bytes: &[u8]) {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return;
+        };
+        let written = self.logs.get((id, stream), &path);
+        let written = written.and_then(|(file, offset)| {
+            let bound = index_bound(&rules);
+            logs::index::append_note(&path, offset, clock::unix_ms(), bound)?;
+            std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+        });
+        if let Err(error) = written {
+            self.log
+                .say(format_args!("cannot write {}: {error}", path.display()));
+        }
     }
 
     /// Rotates a log now. Where that cannot be done, it goes on growing: that is better than losing what comes.

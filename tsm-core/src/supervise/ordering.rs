@@ -71,6 +71,11 @@ pub fn is_ending(phase: Phase) -> bool {
     }
 }
 
+/// Whether a need is for more than that the other one runs.
+fn wants_ready(need: &Dependency) -> bool {
+    matches!(need.condition, Condition::Ready | Condition::Healthy)
+}
+
 impl Service {
     /// What others may know of it.
     fn standing(&self, renewed: bool) -> Standing {
@@ -81,16 +86,6 @@ impl Service {
             healthy: self.is_healthy(),
             renewed,
         }
-    }
-
-    /// Whether it is ready. Until readiness is looked at, what runs is.
-    fn is_ready(&self) -> bool {
-        matches!(self.machine.phase, Phase::Running { .. })
-    }
-
-    /// Whether it is healthy. Until health is looked at, what runs is.
-    fn is_healthy(&self) -> bool {
-        matches!(self.machine.phase, Phase::Running { .. })
     }
 }
 
@@ -205,6 +200,23 @@ impl Supervisor {
         }
     }
 
+    /// Whether somebody waits until a process is ready, to be started then.
+    pub(super) fn is_awaited_by_others(&self, id: u32) -> bool {
+        let Some(service) = self.services.get(&id).filter(|s| self.is_needed(s)) else {
+            return false;
+        };
+        let held = |dependent: &Service| {
+            matches!(dependent.machine.phase, Phase::Held { .. })
+                && dependent.needs.iter().any(|need| {
+                    wants_ready(need) && names_it(need.name.as_str(), service.name.as_str())
+                })
+        };
+        self.dependents_of(&service.name)
+            .iter()
+            .filter_map(|id| self.services.get(id))
+            .any(held)
+    }
+
     /// Lets a process that waits go on, if it may; else those that wait for it are told why not.
     /// Returns whether it waits still.
     pub(super) fn free(&mut self, id: u32) -> bool {
@@ -231,6 +243,17 @@ impl Supervisor {
             .collect();
         let words: Vec<String> = open.iter().map(|need| self.in_words(need)).collect();
         let reason = format!("waits for {}", words.join(" and "));
+        let to_be_ready: Vec<u32> = open
+            .iter()
+            .filter(|need| wants_ready(need))
+            .flat_map(|need| self.needed(need).map(|(id, _)| id))
+            .collect();
+        for needed in to_be_ready {
+            self.want_ready(needed);
+        }
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
         let stuck = self.is_stuck(id, &mut Vec::new());
         let name = service.name.to_string();
         let error = stuck.then(|| Error::Held {

@@ -56,13 +56,11 @@ impl Supervisor {
                     .say(format_args!("'{name}' resists SIGKILL: {members}"));
                 self.note(id, EventKind::Resists { members });
             }
-            Report::StartFailed
-            | Report::Ended
-            | Report::Removed
-            | Report::Ready
-            | Report::NotReady
-            | Report::Healthy
-            | Report::Unhealthy => {}
+            Report::StartFailed | Report::Ended | Report::Removed => {}
+            Report::Ready | Report::NotReady | Report::Healthy | Report::Unhealthy => {
+                self.note_vitals(id, report);
+                self.untie(id);
+            }
         }
         self.answer(id, report);
     }

@@ -39,7 +39,7 @@ impl Supervisor {
         snapshot.environment.strip_captured();
         // Asked again, because the supervisor died in between: it was done, or is being done.
         if let Some(id) = self.id_of_request(asked) {
-            self.attach_again(number, id);
+            self.attach_again(number, id, start.wait_ms.is_some());
             return Ok(());
         }
         let id = match &start.name {
@@ -57,7 +57,7 @@ impl Supervisor {
                 .unwrap_or_else(|| self.unused_name(&start.suggested));
             refuse_taken_port(&name, start.spec.port, None, &start.taken_ports)?;
             let id = self.create(name, &start.spec, &snapshot)?;
-            self.attach(number, id, Verb::Start);
+            self.attach(number, id, Verb::Start, start.wait_ms.is_some());
             self.begin(id, start.spec, snapshot, asked);
             return Ok(());
         };
@@ -79,7 +79,7 @@ impl Supervisor {
         }
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
-                supervisor.attach(number, id, Verb::Start);
+                supervisor.attach(number, id, Verb::Start, start.wait_ms.is_some());
                 supervisor.begin(id, start.spec, snapshot, asked);
             }
             Err(error) => {
@@ -414,12 +414,17 @@ impl Supervisor {
                 (Event::Start, EventKind::StartRequested { by }, None)
             }
             Verb::Restart if service.meta.request.as_deref() == Some(asked.token.as_str()) => {
+                let until_ready = act.options.wait_ms.is_some();
                 if service.live_pid().is_some()
                     && matches!(service.machine.phase, Phase::Running { .. })
+                    && (!until_ready || self.is_ready(id))
                 {
                     return self.settle(number, id, None, None);
                 }
                 self.add_waiter(number, id, Verb::Restart, None);
+                if until_ready {
+                    self.wait_until_ready(number, id);
+                }
                 return;
             }
             Verb::Restart => {
@@ -499,6 +504,10 @@ impl Supervisor {
         let paths: [PathBuf; 2] = [home.events(&service.name), home.meta(&service.name)];
         self.note_request(id, kind, asked.resumed);
         self.add_waiter(number, id, act.verb, note);
+        let up = matches!(act.verb, Verb::Start | Verb::Restart);
+        if up && act.options.wait_ms.is_some() {
+            self.wait_until_ready(number, id);
+        }
         self.step(id, event);
         self.helper.sync_soon(paths);
     }

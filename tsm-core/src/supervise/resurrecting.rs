@@ -324,6 +324,7 @@ impl Supervisor {
         let mut service = Service::new(name.clone(), meta, machine, spec.stop_signal);
         service.apply_spec(&spec);
         service.begun_here = true;
+        service.apply_spec(&spec);
         service.sync_meta(sys::clock::monotonic(), sys::clock::unix_ms());
         self.services.insert(id, service);
         self.index_needs();

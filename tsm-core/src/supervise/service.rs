@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::care::Care;
 use super::log_rules::OwnLogs;
 use super::machine::{Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use crate::env::quote;
@@ -114,6 +115,8 @@ pub(super) struct Service {
     pub(super) launch_error: Option<Box<str>>,
     /// How its logs are kept, where not as the home's.
     pub(super) logs: Option<Box<OwnLogs>>,
+    /// What is asked for besides running.
+    pub(super) care: Option<Box<Care>>,
 }
 
 impl Service {
@@ -144,6 +147,7 @@ impl Service {
             sample: None,
             launch_error: None,
             logs: None,
+            care: None,
         }
     }
 
@@ -177,6 +181,7 @@ impl Service {
         self.logs = OwnLogs::of(&spec.logs);
         self.needs = spec.depends_on.clone().into();
         self.task = spec.task;
+        Care::apply(&mut self.care, spec);
         describe(&mut self.meta, spec);
     }
 
@@ -269,6 +274,7 @@ fn state_word(machine: &Machine) -> &'static str {
         Phase::Waiting { .. }
         | Phase::Ending {
             next: Next::Wait { .. },
+            leader: false,
             ..
         } => "backoff",
         Phase::Ending {
@@ -276,6 +282,17 @@ fn state_word(machine: &Machine) -> &'static str {
             leader: false,
             ..
         } => "starting",
+        // It ended by itself: what is still to be done changes nothing of that.
+        Phase::Ending {
+            next: Next::Rest(Rest::Exited),
+            leader: false,
+            ..
+        } => "exited",
+        Phase::Ending {
+            next: Next::Rest(Rest::Failed),
+            leader: false,
+            ..
+        } => "failed",
         Phase::Ending { .. } => "stopping",
     }
 }

@@ -7,14 +7,18 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use super::answers::Waiter;
+use super::care::Timer;
 use super::carried::Carried;
 use super::connections::Connection;
+use super::errands::Errand;
 use super::fdstore::{FdStore, Heard, Keeper};
 use super::handover::Handover;
 use super::helper::Helper;
 use super::machine::{Event, Phase, Stage};
 use super::mover::OpenLogs;
+use super::notices::Delivery;
 use super::resurrecting::{NOBODY, Resurrection};
+use super::saying::Ears;
 use super::service::Service;
 use super::upgrading::{OwnProgram, Upgrade, UpgradeWords};
 use super::worklog::WorkLog;
@@ -71,6 +75,12 @@ pub(super) enum Kind {
     Handover = 12,
     Trial = 20,
     Program = 21,
+    Errand = 13,
+    ErrandReport = 14,
+    ErrandOut = 15,
+    ErrandErr = 16,
+    ReadyPipe = 17,
+    Notify = 18,
 }
 
 pub(super) fn token(kind: Kind, number: u32) -> u64 {
@@ -104,6 +114,15 @@ pub(super) struct Supervisor {
     pub(super) adopted: Vec<(u32, String, super::machine::Desired, bool)>,
     /// Who needs whom; empty where nobody needs anybody.
     pub(super) dependents: super::ordering::Dependents,
+    /// The times of everything but the state machines.
+    pub(super) timers: BTreeSet<(Duration, Timer)>,
+    pub(super) errands: HashMap<u32, Errand>,
+    pub(super) next_errand: u32,
+    /// Where services say how they are.
+    pub(super) ears: Ears,
+    /// Notices that wait to be tried again.
+    pub(super) undelivered: HashMap<u32, Delivery>,
+    pub(super) notices_under_way: usize,
     pub(super) launches: VecDeque<u32>,
     pub(super) sweeps: Vec<u32>,
     pub(super) sweep_at: Option<Duration>,
@@ -293,7 +312,14 @@ impl Supervisor {
                 .doing("watch the guardian")?;
             guardian = sys::procfs::process(std::process::id()).map(|own| own.parent);
         }
+        let ears = Ears::inherited(
+            inherited.remove("notify"),
+            inherited.remove("notify-hidden"),
+        );
         if carried.is_none() {
+            for (name, fd) in ears.named() {
+                store.put(name, fd.as_fd());
+            }
             store.put("lock", writer.lock().as_fd());
             store.put("socket", listener.as_fd());
         }
@@ -314,6 +340,12 @@ impl Supervisor {
             deadlines: BTreeSet::new(),
             dependents: HashMap::new(),
             adopted: Vec::new(),
+            timers: BTreeSet::new(),
+            errands: HashMap::new(),
+            next_errand: 0,
+            ears,
+            undelivered: HashMap::new(),
+            notices_under_way: 0,
             launches: VecDeque::new(),
             sweeps: Vec::new(),
             sweep_at: None,
@@ -365,6 +397,7 @@ impl Supervisor {
         };
         drop(own_limits);
         supervisor.watch_program();
+        supervisor.watch_ears();
         if let Some(carried) = carried {
             supervisor.go_on_after_upgrade(carried);
         }
@@ -411,6 +444,7 @@ impl Supervisor {
             }
             self.fire_deadlines();
             self.keep_up_logs();
+            self.fire_timers();
             self.give_up_slow_handover();
             self.restore_some();
             self.launch_some();
@@ -436,6 +470,7 @@ impl Supervisor {
             .min();
         let first = [
             self.deadlines.first().map(|(at, _)| *at),
+            self.timers.first().map(|(at, _)| *at),
             self.sweep_at,
             self.status_at,
             self.retry_at,
@@ -468,6 +503,12 @@ impl Supervisor {
             k if k == Kind::Handover as u8 => self.on_handover(),
             k if k == Kind::Trial as u8 => self.on_trial_ended(),
             k if k == Kind::Program as u8 => self.on_program_changed(),
+            k if k == Kind::Errand as u8 => self.on_errand_ended(number),
+            k if k == Kind::ErrandReport as u8 => self.on_errand_report(number),
+            k if k == Kind::ErrandOut as u8 => self.on_errand_pipe(number, Stream::Out),
+            k if k == Kind::ErrandErr as u8 => self.on_errand_pipe(number, Stream::Err),
+            k if k == Kind::ReadyPipe as u8 => self.on_ready_pipe(number),
+            k if k == Kind::Notify as u8 => self.hear_services(),
             _ => {
                 while let Some(signal) = self.signals.next().doing("read a signal")? {
                     self.on_signal(signal);
@@ -524,7 +565,8 @@ impl Supervisor {
             let known = self
                 .services
                 .values()
-                .any(|s| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid));
+                .any(|s| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid))
+                || self.errands.values().any(|errand| errand.pid == pid);
             if known || sys::pidfd::reap_child(pid).is_none() {
                 // A leader's status is taken through its handle; looking further would find the same one again.
                 return;
@@ -612,6 +654,7 @@ impl Supervisor {
             self.write_status();
         }
         self.flush_connections();
+        self.kill_all_errands();
         for error in self.helper.finish() {
             self.log.say(error);
         }

@@ -95,6 +95,8 @@ pub enum VitalEvent {
         /// Whether well.
         well: bool,
     },
+    /// It could not be checked.
+    Unchecked,
     /// It says that it is well.
     Alive,
     /// It says that it is not.
@@ -213,6 +215,11 @@ impl Vitals {
                 };
                 self.due = Some(now + health.interval);
                 if well { self.well() } else { self.failed(now) }
+            }
+            VitalEvent::Unchecked if ready && self.checking => {
+                self.checking = false;
+                self.due = self.policy.health.map(|health| now + health.interval);
+                Vec::new()
             }
             VitalEvent::Alive if ready && self.watchdog().is_some() => {
                 self.due = self.watchdog().map(|time| now + time);
@@ -473,6 +480,7 @@ mod tests {
             Just(VitalEvent::Ready),
             Just(VitalEvent::Extended(3 * SECOND)),
             any::<bool>().prop_map(|well| VitalEvent::Checked { well }),
+            Just(VitalEvent::Unchecked),
             Just(VitalEvent::Alive),
             Just(VitalEvent::Troubled),
             Just(VitalEvent::Silence(SECOND)),

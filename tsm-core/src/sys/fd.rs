@@ -91,6 +91,19 @@ pub fn bytes_waiting(pipe: impl AsFd) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
+/// Reads what there is (`read(2)`); 0 is the end.
+pub fn read(fd: impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::io::read(fd, bytes)?)
+}
+
+/// The same descriptor under a number of at least `least`, close-on-exec, where it has a lower one.
+pub fn above(fd: OwnedFd, least: RawFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() >= least {
+        return Ok(fd);
+    }
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, least)?)
+}
+
 /// Moves up to `max` bytes from a pipe into `file` at `offset`, without copying them through this process and without
 /// waiting (`splice(2)`). Returns the bytes moved: 0 is the end of the pipe, [`io::ErrorKind::WouldBlock`] an empty one.
 pub fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Result<usize> {

@@ -29,6 +29,32 @@ pub fn tcp() -> io::Result<Vec<Listening>> {
     Ok(all)
 }
 
+/// The inodes of the TCP sockets that listen on a port. Of the tables only so much is read as is needed: the kernel lists
+/// those that listen first.
+///
+/// # Errors
+/// An [`io::Error`] where `/proc/net` cannot be read.
+pub fn tcp_on(port: u16) -> io::Result<Vec<u64>> {
+    use std::io::BufRead as _;
+    let mut inodes = Vec::new();
+    for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let file = match fs::File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for line in io::BufReader::new(file).lines().skip(1) {
+            let line = line?;
+            let found = parse(&format!("\n{line}"));
+            let Some(socket) = found.first() else { break };
+            if socket.port == port {
+                inodes.push(socket.inode);
+            }
+        }
+    }
+    Ok(inodes)
+}
+
 fn parse(text: &str) -> Vec<Listening> {
     const LISTEN: &str = "0A";
     let line = |line: &str| {

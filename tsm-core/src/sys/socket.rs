@@ -66,6 +66,71 @@ pub fn connect_notify(target: &std::ffi::OsStr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A socket file at `path`, which must not exist yet, for messages whose senders the kernel names.
+pub fn hear_at(path: &Path) -> io::Result<OwnedFd> {
+    let (_directory, address) = address(path)?;
+    hear_by(&address)
+}
+
+/// The same under a name of the abstract name space, without its zero byte.
+pub fn hear_hidden(name: &[u8]) -> io::Result<OwnedFd> {
+    hear_by(&SocketAddrUnix::new_abstract_name(name)?)
+}
+
+fn hear_by(address: &SocketAddrUnix) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+    rustix::net::sockopt::set_socket_passcred(&socket, true)?;
+    rustix::net::bind(&socket, address)?;
+    Ok(socket)
+}
+
+/// A message whose sender the kernel names.
+#[derive(Debug)]
+pub struct Heard {
+    /// How many bytes it has.
+    pub length: usize,
+    /// The pid of its sender.
+    pub pid: u32,
+    /// What came with it; dropped, it is closed.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// The next message at a socket of [`hear_at`] or [`hear_hidden`]; `None` where there is none. A message without a sender
+/// is passed over.
+pub fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
+    let mut space =
+        [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1))];
+    loop {
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = rustix::net::recvmsg(
+            &socket,
+            &mut [IoSliceMut::new(bytes)],
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        );
+        let length = match received {
+            Ok(received) => received.bytes,
+            Err(rustix::io::Errno::AGAIN) => return Ok(None),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+        };
+        let (mut pid, mut fds) = (None, Vec::new());
+        for message in control.drain() {
+            match message {
+                RecvAncillaryMessage::ScmRights(rights) => fds.extend(rights),
+                RecvAncillaryMessage::ScmCredentials(who) => {
+                    pid = Some(who.pid.as_raw_nonzero().get() as u32);
+                }
+                _ => {}
+            }
+        }
+        if let Some(pid) = pid {
+            return Ok(Some(Heard { length, pid, fds }));
+        }
+    }
+}
+
 /// The next connection that waits at a listening socket; `None` where none does.
 pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {

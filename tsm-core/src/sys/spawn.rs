@@ -46,6 +46,8 @@ pub struct Launch {
     pub oom_score_adj: Option<CString>,
     /// The user to become, where not the supervisor's own.
     pub account: Option<Account>,
+    /// A descriptor besides the standard ones, and the number that it gets, from 3 on.
+    pub extra: Option<(OwnedFd, RawFd)>,
 }
 
 /// The step between `fork` and the program at which a launch failed.
@@ -165,13 +167,22 @@ impl LaunchReport {
 /// touches nothing but its stack and what is prepared here, and it makes its system calls itself, since those of the C
 /// library would write into the `errno` of this process.
 pub fn fork_held(
-    launch: Launch,
+    mut launch: Launch,
     stdin: BorrowedFd<'_>,
     stdout: BorrowedFd<'_>,
     stderr: BorrowedFd<'_>,
 ) -> io::Result<HeldChild> {
-    let (go_reader, go) = fd::pipe(false)?;
-    let (report, report_writer) = fd::pipe(true)?;
+    let (mut go_reader, go) = fd::pipe(false)?;
+    let (report, mut report_writer) = fd::pipe(true)?;
+    let mut extra = None;
+    if let Some((source, number)) = launch.extra.take() {
+        // None of the child's descriptors may stand where that one is to be.
+        go_reader = fd::above(go_reader, number + 1)?;
+        report_writer = fd::above(report_writer, number + 1)?;
+        let source = fd::above(source, number + 1)?;
+        extra = Some((source.as_raw_fd(), number));
+        launch.extra = Some((source, number));
+    }
     let arguments = pointers(&launch.arguments);
     // For a file without a format: /bin/sh FILE ARGUMENTS…
     let file = launch
@@ -186,6 +197,7 @@ pub fn fork_held(
         with_shell,
         launch,
         stdio: [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()],
+        extra,
         go: go_reader.as_raw_fd(),
         report: report_writer.as_raw_fd(),
     });
@@ -247,6 +259,7 @@ struct ChildSetUp {
     environment: Vec<*const libc::c_char>,
     with_shell: Vec<*const libc::c_char>,
     stdio: [RawFd; 3],
+    extra: Option<(RawFd, RawFd)>,
     go: RawFd,
     report: RawFd,
 }
@@ -270,15 +283,24 @@ impl ChildSetUp {
                 self.fail(LaunchStep::SetUp, done);
             }
         }
+        let mut keep = [self.go, self.report, self.report];
+        if let Some((source, number)) = self.extra {
+            let done = raw::dup2(source, number);
+            if done < 0 {
+                self.fail(LaunchStep::SetUp, done);
+            }
+            keep[2] = number;
+        }
+        keep.sort_unstable();
         // Nothing of other launches may be held while waiting: a sibling's go pipe would keep it waiting for ever.
-        let (low, high) = (self.go.min(self.report), self.go.max(self.report));
-        if low > 3 {
-            raw::close_range(3, low - 1);
+        let mut from = 3;
+        for fd in keep {
+            if fd > from {
+                raw::close_range(from, fd - 1);
+            }
+            from = from.max(fd + 1);
         }
-        if high > low + 1 {
-            raw::close_range(low + 1, high - 1);
-        }
-        raw::close_range(high + 1, RawFd::MAX);
+        raw::close_range(from, RawFd::MAX);
 
         let mut byte = [0_u8; 1];
         loop {

@@ -1,0 +1,170 @@
+//! What may be asked of a service besides running.
+
+use std::time::Duration;
+
+use clap::Args;
+use tsm_core::error::Error;
+use tsm_core::spec::{
+    CommandLine, HealthAction, HealthSpec, Hook, Hooks, Notice, NoticeTarget, ProcessSpec,
+    ReadyCheck, ReadySpec, parse_duration,
+};
+
+/// How long a command waits, where it is told to and nothing else is said.
+const DEFAULT_WAIT: &str = "60s";
+
+/// Waiting until what is started is ready.
+#[derive(Debug, Default, Args)]
+pub(crate) struct WaitArgs {
+    /// Return when it is ready (--ready; else when its port is listened on, else when it runs), after TIME with exit
+    /// status 7 and its last lines [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, num_args = 0..=1, require_equals = true,
+        default_missing_value = DEFAULT_WAIT)]
+    pub(crate) wait: Option<Duration>,
+}
+
+impl WaitArgs {
+    /// In milliseconds.
+    pub(crate) fn ms(&self) -> Option<u64> {
+        self.wait.map(|wait| wait.as_millis() as u64)
+    }
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct CareArgs {
+    /// When it counts as ready: port, port:N, http://…, log:REGEX, cmd:COMMAND, notify (sd_notify), fd:N (s6)
+    #[arg(long, value_name = "WHAT", help_heading = "Readiness and health")]
+    ready: Option<ReadyCheck>,
+    /// How long that may take; after that the run has failed [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "ready", help_heading = "Readiness and health")]
+    ready_timeout: Option<Duration>,
+    /// Whether it is healthy: http://…, tcp:[HOST:]PORT, cmd:COMMAND, watchdog:TIME (sd_notify)
+    #[arg(long, value_name = "WHAT", help_heading = "Readiness and health")]
+    health: Option<HealthSpec>,
+    /// The time before the first check, and between two [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "health", help_heading = "Readiness and health")]
+    health_interval: Option<Duration>,
+    /// How long a check may take [default: 5s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "health", help_heading = "Readiness and health")]
+    health_timeout: Option<Duration>,
+    /// How many checks have to fail in a row [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "health", help_heading = "Readiness and health")]
+    health_retries: Option<u32>,
+    /// For so long failures do not count until the first success [default: 0s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "health", help_heading = "Readiness and health")]
+    health_start_period: Option<Duration>,
+    /// What becomes of one that is not healthy: restart or report [default: restart]
+    #[arg(
+        long,
+        value_name = "ACTION",
+        requires = "health",
+        help_heading = "Readiness and health"
+    )]
+    health_action: Option<HealthAction>,
+    /// Run this by /bin/sh before each start; where it fails, the start has failed
+    #[arg(long, value_name = "COMMAND", help_heading = "Hooks and notices")]
+    pre_start: Option<String>,
+    /// Run this when it runs
+    #[arg(long, value_name = "COMMAND", help_heading = "Hooks and notices")]
+    post_start: Option<String>,
+    /// Run this before it is asked to end
+    #[arg(long, value_name = "COMMAND", help_heading = "Hooks and notices")]
+    pre_stop: Option<String>,
+    /// Run this when nothing of it is left, however it ended
+    #[arg(long, value_name = "COMMAND", help_heading = "Hooks and notices")]
+    post_stop: Option<String>,
+    /// Tell this address (a POST of JSON), or this command (JSON on its standard input), what happens to it; may be
+    /// repeated
+    #[arg(long, value_name = "URL|COMMAND", help_heading = "Hooks and notices")]
+    notify: Vec<String>,
+    /// Of these events only, by the names of its history [default: what needs somebody to look after it]
+    #[arg(
+        long,
+        value_name = "EVENT,…",
+        value_delimiter = ',',
+        requires = "notify",
+        help_heading = "Hooks and notices"
+    )]
+    notify_on: Vec<String>,
+}
+
+impl CareArgs {
+    /// The first of these options that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let given = [
+            ("--ready", self.ready.is_some()),
+            ("--health", self.health.is_some()),
+            ("--pre-start", self.pre_start.is_some()),
+            ("--post-start", self.post_start.is_some()),
+            ("--pre-stop", self.pre_stop.is_some()),
+            ("--post-stop", self.post_stop.is_some()),
+            ("--notify", !self.notify.is_empty()),
+        ];
+        let first = given.into_iter().find(|(_, given)| *given);
+        first.map(|(option, _)| option)
+    }
+
+    /// Puts them into a spec.
+    pub(crate) fn apply(&self, spec: &mut ProcessSpec) -> Result<(), Error> {
+        let ms = |time: Duration| time.as_millis() as u64;
+        if let Some(check) = &self.ready {
+            let mut ready = ReadySpec::new(check.clone());
+            if *check == ReadyCheck::Port(None) && spec.port.is_none() {
+                let reason = "which one? Give it a --port, or say port:N";
+                return Err(Error::bad_value("--ready port", reason));
+            }
+            if let Some(time) = self.ready_timeout {
+                ready.timeout_ms = ms(time);
+            }
+            spec.ready = Some(Box::new(ready));
+        }
+        if let Some(health) = &self.health {
+            let mut health = health.clone();
+            if let Some(time) = self.health_interval {
+                health.interval_ms = ms(time);
+            }
+            if let Some(time) = self.health_timeout {
+                health.timeout_ms = ms(time);
+            }
+            if let Some(retries) = self.health_retries {
+                health.retries = retries;
+            }
+            if let Some(time) = self.health_start_period {
+                health.start_period_ms = ms(time);
+            }
+            if let Some(action) = self.health_action {
+                health.action = action;
+            }
+            spec.health = Some(Box::new(health));
+        }
+        let hook = |line: &Option<String>| {
+            let line = line.as_deref()?;
+            Some(Hook::new(CommandLine::Line(line.into())))
+        };
+        let hooks = Hooks {
+            pre_start: hook(&self.pre_start),
+            post_start: hook(&self.post_start),
+            pre_stop: hook(&self.pre_stop),
+            post_stop: hook(&self.post_stop),
+        };
+        spec.hooks = (!hooks.is_empty()).then(|| Box::new(hooks));
+        for name in &self.notify_on {
+            Notice::check_event(name)?;
+        }
+        spec.notify = self
+            .notify
+            .iter()
+            .map(|target| Notice {
+                on: self.notify_on.clone(),
+                to: if target.starts_with("http://") || target.starts_with("https://") {
+                    NoticeTarget::Webhook {
+                        url: target.clone(),
+                        headers: Vec::new(),
+                    }
+                } else {
+                    NoticeTarget::Command(CommandLine::Line(target.as_str().into()))
+                },
+            })
+            .collect();
+        Ok(())
+    }
+}

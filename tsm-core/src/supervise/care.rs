@@ -1,0 +1,496 @@
+//! What is asked for besides running, as the supervisor holds it: readiness, health, hooks. Only a process for which
+//! something of it is asked has one of these.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use super::awaiting::Awaiting;
+use super::errands::{HookKind, Order, Purpose};
+use super::machine::{Event, Phase, Report};
+use super::service::Service;
+use super::supervisor::Supervisor;
+use super::vitals::{Health, Readiness, VitalAction, VitalEvent, Vitals, VitalsPolicy};
+use crate::error::Error;
+use crate::events::EventKind;
+use crate::spec::{HealthSpec, Hook, Hooks, Notice, ProcessSpec, ReadyCheck, ReadySpec};
+use crate::sys::clock;
+
+/// Whose time it is that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// The vitals of a process.
+    Vitals(u32),
+    /// The next try whether a process is ready.
+    Try(u32),
+    /// An errand.
+    Errand(u32),
+    /// A notice that could not be delivered.
+    Notice(u32),
+}
+
+/// How far the hook before a start is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum PreStart {
+    #[default]
+    Due,
+    UnderWay,
+    Done,
+}
+
+#[derive(Default)]
+pub(super) struct Care {
+    pub(super) ready: Option<Box<ReadySpec>>,
+    pub(super) health: Option<Box<HealthSpec>>,
+    hooks: Option<Box<Hooks>>,
+    pub(super) notify: Vec<Notice>,
+    pub(super) vitals: Vitals,
+    /// How its readiness is looked for, while it is.
+    pub(super) awaiting: Option<Awaiting>,
+    /// Whether its declared port was seen to be listened on, where somebody asked and nothing else is declared.
+    pub(super) port_seen: bool,
+    /// Why the last check failed.
+    pub(super) trouble: Option<String>,
+    pre_start: PreStart,
+    armed: Option<Duration>,
+}
+
+impl Care {
+    /// What a spec asks for; `None` where that is nothing.
+    fn asked_for(spec: &ProcessSpec) -> Option<Self> {
+        let hooks = spec.hooks.clone().filter(|hooks| !hooks.is_empty());
+        let nothing = spec.ready.is_none()
+            && spec.health.is_none()
+            && hooks.is_none()
+            && spec.notify.is_empty();
+        if nothing {
+            return None;
+        }
+        let policy = VitalsPolicy::new(spec.ready.as_deref(), spec.health.as_deref());
+        Some(Self {
+            ready: spec.ready.clone(),
+            health: spec.health.clone(),
+            hooks,
+            notify: spec.notify.clone(),
+            vitals: Vitals::new(policy),
+            ..Self::default()
+        })
+    }
+
+    /// Takes over what a spec asks for. What is known of a run that is there stays.
+    pub(super) fn apply(care: &mut Option<Box<Self>>, spec: &ProcessSpec) {
+        let new = Self::asked_for(spec);
+        match (care.as_deref_mut(), new) {
+            (None, new) => *care = new.map(Box::new),
+            (Some(_), None) => *care = None,
+            (Some(old), Some(new)) => {
+                old.vitals.policy = new.vitals.policy;
+                old.ready = new.ready;
+                old.health = new.health;
+                old.hooks = new.hooks;
+                old.notify = new.notify;
+            }
+        }
+    }
+
+    fn hook(&self, kind: HookKind) -> Option<&Hook> {
+        let hooks = self.hooks.as_ref()?;
+        match kind {
+            HookKind::PreStart => hooks.pre_start.as_ref(),
+            HookKind::PostStart => hooks.post_start.as_ref(),
+            HookKind::PreStop => hooks.pre_stop.as_ref(),
+            HookKind::PostStop => hooks.post_stop.as_ref(),
+        }
+    }
+
+    /// The pipe by which the run says that it is ready.
+    pub(super) fn ready_pipe(&self) -> Option<BorrowedFd<'_>> {
+        match &self.awaiting {
+            Some(Awaiting::Pipe { pipe, .. }) => Some(pipe.as_fd()),
+            _ => None,
+        }
+    }
+
+    /// The words of the record: whether it is ready, and how healthy.
+    pub(super) fn words(&self) -> (Option<bool>, Option<&'static str>) {
+        let ready = match self.vitals.readiness {
+            Readiness::Down => None,
+            _ if self.ready.is_none() => None,
+            readiness => Some(readiness == Readiness::Ready),
+        };
+        let health = match (self.vitals.readiness, self.vitals.health) {
+            _ if self.health.is_none() => None,
+            (Readiness::Down, _) => None,
+            (_, Health::Unknown) => Some("starting"),
+            (_, Health::Healthy) => Some("healthy"),
+            (_, Health::Unhealthy) => Some("unhealthy"),
+        };
+        (ready, health)
+    }
+}
+
+impl Service {
+    /// Whether it is ready: by what its spec says; where that says nothing, by its declared port; and where it has none,
+    /// when it runs. A port is only looked for while somebody wants to know, see [`Supervisor::want_ready`].
+    pub(super) fn is_ready(&self) -> bool {
+        if !matches!(self.machine.phase, Phase::Running { .. }) {
+            return false;
+        }
+        match self.care.as_deref() {
+            Some(care) if care.ready.is_some() => care.vitals.readiness == Readiness::Ready,
+            care => self.meta.port.is_none() || care.is_some_and(|care| care.port_seen),
+        }
+    }
+
+    /// Whether it is healthy: by its checks; where it has none, when it is ready.
+    pub(super) fn is_healthy(&self) -> bool {
+        match self.care.as_deref() {
+            Some(care) if care.health.is_some() => {
+                care.vitals.readiness == Readiness::Ready && care.vitals.health == Health::Healthy
+            }
+            _ => self.is_ready(),
+        }
+    }
+}
+
+impl Supervisor {
+    /// Whether a process is ready, see [`Service::is_ready`].
+    pub(super) fn is_ready(&self, id: u32) -> bool {
+        self.services.get(&id).is_some_and(Service::is_ready)
+    }
+
+    /// Somebody waits for a process to be ready: [`Report::Ready`] comes when it is.
+    pub(super) fn want_ready(&mut self, id: u32) {
+        if self.is_ready(id) {
+            return;
+        }
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let (port, running) = (
+            service.meta.port,
+            matches!(service.machine.phase, Phase::Running { .. }),
+        );
+        let care = service.care.get_or_insert_default();
+        let looked_for = care.ready.is_some() || care.awaiting.is_some();
+        if let Some(port) = port.filter(|_| running && !looked_for) {
+            self.await_port(id, port);
+        }
+    }
+
+    /// Somebody waits no more: where nobody else does, its port is not looked for any longer.
+    pub(super) fn unwant_ready(&mut self, id: u32) {
+        if self.is_readiness_wanted(id) {
+            return;
+        }
+        let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
+        if let Some(care) = care.filter(|care| care.ready.is_none()) {
+            care.awaiting = None;
+        }
+    }
+
+    /// Feeds the vitals of a process, and does what comes out.
+    pub(super) fn vital(&mut self, id: u32, event: VitalEvent) {
+        let now = clock::monotonic();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(care) = service.care.as_deref_mut() else {
+            return;
+        };
+        let (vitals, actions) = care.vitals.step(event, now);
+        care.vitals = vitals;
+        if event == VitalEvent::Ended {
+            care.port_seen = false;
+            care.trouble = None;
+            service.meta.status = None;
+            if let Some(awaiting) = care.awaiting.take() {
+                self.end_awaiting(id, awaiting);
+            }
+            self.kill_errands(id, |purpose| {
+                matches!(purpose, Purpose::Hook(HookKind::PostStart))
+            });
+        }
+        self.vitals_changed(id, actions);
+    }
+
+    /// The vitals of a process were stepped: its timer and its record follow, and then what is to be done.
+    pub(super) fn vitals_changed(&mut self, id: u32, actions: Vec<VitalAction>) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(care) = service.care.as_deref_mut() else {
+            return;
+        };
+        if let Some(armed) = care.armed.take() {
+            self.timers.remove(&(armed, Timer::Vitals(id)));
+        }
+        if let Some(deadline) = care.vitals.deadline() {
+            care.armed = Some(deadline);
+            self.timers.insert((deadline, Timer::Vitals(id)));
+        }
+        let (ready, health) = care.words();
+        let health = health.map(str::to_owned);
+        if (service.meta.ready, &service.meta.health) != (ready, &health) {
+            service.meta.ready = ready;
+            service.meta.health = health;
+            service.dirty = true;
+            self.save(id);
+        }
+        for action in actions {
+            match action {
+                VitalAction::Await => self.await_ready(id),
+                VitalAction::LetGo => self.let_go(id),
+                VitalAction::Check => self.check_health(id),
+                VitalAction::Report(report) => self.report(id, report),
+                VitalAction::Unfit => self.unfit(id),
+            }
+        }
+    }
+
+    /// What is looked for is found, or of no interest any more.
+    fn let_go(&mut self, id: u32) {
+        let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
+        if let Some(awaiting) = care.and_then(|care| care.awaiting.take()) {
+            self.end_awaiting(id, awaiting);
+        }
+        self.kill_errands(id, |purpose| {
+            matches!(purpose, Purpose::Ready | Purpose::Health)
+        });
+    }
+
+    /// The run has failed, and is ended. Why stands in the record from now on, so that a successor knows as well.
+    fn unfit(&mut self, id: u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        if !matches!(service.machine.phase, Phase::Running { .. }) {
+            return;
+        }
+        let care = service.care.as_deref();
+        let reason = care.map(Care::reason).unwrap_or_default();
+        self.log.say(format_args!("'{}' {reason}", service.name));
+        service.meta.reason = Some(reason.into_bytes());
+        service.dirty = true;
+        self.step(id, Event::Unfit);
+    }
+
+    /// What became of the vitals, in the history.
+    pub(super) fn note_vitals(&mut self, id: u32, report: Report) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        let Some(care) = service.care.as_deref() else {
+            return;
+        };
+        let now_ms = clock::unix_ms();
+        let after_ms = now_ms.saturating_sub(service.meta.started_ms.unwrap_or(now_ms));
+        let kind = match report {
+            Report::Ready => EventKind::Ready { after_ms },
+            Report::NotReady => EventKind::NotReady { after_ms },
+            Report::Healthy => EventKind::Healthy,
+            Report::Unhealthy => EventKind::Unhealthy {
+                reason: care.trouble_in_words(),
+            },
+            _ => return,
+        };
+        self.note(id, kind);
+    }
+
+    /// Goes on looking after a run that another supervisor began. `pipe` is that by which it says that it is ready.
+    pub(super) fn adopt_vitals(&mut self, id: u32, pipe: Option<OwnedFd>) {
+        let now = clock::monotonic();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Phase::Running { since } = service.machine.phase else {
+            return;
+        };
+        let (run, since_ms) = (service.run(), service.meta.started_ms);
+        let ready = service.meta.ready != Some(false);
+        let health = match service.meta.health.as_deref() {
+            Some("healthy") => Health::Healthy,
+            Some("unhealthy") => Health::Unhealthy,
+            _ => Health::Unknown,
+        };
+        let Some(care) = service.care.as_deref_mut() else {
+            return;
+        };
+        let pattern = match care.ready.as_ref().map(|ready| &ready.check) {
+            Some(ReadyCheck::Log(pattern)) if !ready => Some(pattern.clone()),
+            _ => None,
+        };
+        let (vitals, actions) = care.vitals.adopted(ready, health, since, now);
+        care.vitals = vitals;
+        if let Some(pipe) = pipe {
+            self.take_ready_pipe(id, run, pipe);
+        }
+        if let Some(pattern) = pattern {
+            self.await_log(id, &pattern, since_ms);
+        }
+        self.vitals_changed(id, actions);
+    }
+
+    pub(super) fn fire_timers(&mut self) {
+        let now = clock::monotonic();
+        while let Some(&(at, timer)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Vitals(id) => {
+                    let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
+                    if let Some(care) = care {
+                        care.armed = None;
+                    }
+                    self.vital(id, VitalEvent::Deadline);
+                }
+                Timer::Try(id) => self.try_ready(id),
+                Timer::Errand(number) => self.errand_overdue(number),
+                Timer::Notice(number) => self.deliver_again(number),
+            }
+        }
+    }
+
+    /// Begins the hook before a start, where there is one that has not run for it yet. Returns whether the launch has to
+    /// wait for it.
+    pub(super) fn pre_start_hook(&mut self, id: u32) -> bool {
+        let Some(care) = self.services.get_mut(&id).and_then(|s| s.care.as_mut()) else {
+            return false;
+        };
+        match care.pre_start {
+            PreStart::UnderWay => return true,
+            PreStart::Done => {
+                care.pre_start = PreStart::Due;
+                return false;
+            }
+            PreStart::Due if care.hook(HookKind::PreStart).is_none() => return false,
+            PreStart::Due => care.pre_start = PreStart::UnderWay,
+        }
+        // On record first, so that a successor finds what the hook may have begun.
+        if let Some(service) = self.services.get_mut(&id) {
+            service.meta.boot = Some(self.boot.clone());
+            service.meta.reason = None;
+            service.dirty = true;
+            self.save(id);
+        }
+        self.run_hook(id, HookKind::PreStart);
+        true
+    }
+
+    /// Runs a hook, where there is one; [`Self::hook_ended`] is called when it has ended, or could not begin.
+    pub(super) fn run_hook(&mut self, id: u32, kind: HookKind) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        let hook = service.care.as_ref().and_then(|care| care.hook(kind));
+        let Some(hook) = hook.cloned() else {
+            return self.hook_ended(id, kind, Ok(()));
+        };
+        let mut variables = vec![("TSM_HOOK", kind.word().as_bytes().to_vec())];
+        if let Some(pid) = service.live_pid() {
+            variables.push(("TSM_PID", pid.to_string().into_bytes()));
+        }
+        if let Some(exit) = service
+            .meta
+            .exit
+            .as_ref()
+            .filter(|_| kind == HookKind::PostStop)
+        {
+            variables.push(("TSM_EXIT", exit.clone().into_bytes()));
+        }
+        let begun = self.begin_errand(
+            id,
+            Order {
+                purpose: Purpose::Hook(kind),
+                command: &hook.command,
+                timeout: Duration::from_millis(hook.timeout_ms),
+                variables,
+                input: None,
+            },
+        );
+        if let Err(error) = begun {
+            self.hook_ended(id, kind, Err(error.to_string()));
+        }
+    }
+
+    /// A hook has ended.
+    pub(super) fn hook_ended(&mut self, id: u32, kind: HookKind, outcome: Result<(), String>) {
+        if let Err(reason) = &outcome {
+            let Some(service) = self.services.get(&id) else {
+                return;
+            };
+            self.log.say(format_args!(
+                "the {} hook of '{}' failed: {reason}",
+                kind.word(),
+                service.name
+            ));
+            if !service.fresh {
+                let hook = kind.word().to_owned();
+                let reason = reason.clone();
+                self.note(id, EventKind::HookFailed { hook, reason });
+            }
+        }
+        match kind {
+            HookKind::PostStart => {}
+            HookKind::PreStop | HookKind::PostStop => self.step(id, Event::HookDone),
+            HookKind::PreStart => self.pre_start_ended(id, outcome),
+        }
+    }
+
+    fn pre_start_ended(&mut self, id: u32, outcome: Result<(), String>) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(care) = service.care.as_mut() else {
+            return;
+        };
+        // Where it was stopped meanwhile, the launch sees to it.
+        let goes_on = matches!(service.machine.phase, Phase::Launching { .. });
+        match outcome {
+            Err(reason) if goes_on => {
+                care.pre_start = PreStart::Due;
+                let error = Error::LaunchFailed {
+                    name: service.name.to_string(),
+                    reason: format!("its preStart hook failed: {reason}"),
+                };
+                self.launch_failed_with(id, error);
+            }
+            outcome => {
+                care.pre_start = if outcome.is_ok() && goes_on {
+                    PreStart::Done
+                } else {
+                    PreStart::Due
+                };
+                self.launch(id);
+            }
+        }
+    }
+}
+
+impl Care {
+    /// Why the run has failed, for people.
+    pub(super) fn reason(&self) -> String {
+        let trouble = self.trouble.as_deref();
+        if self.vitals.readiness == Readiness::Late {
+            let ready = self.ready.as_ref();
+            let time = ready.map_or(0, |ready| ready.timeout_ms);
+            let because = trouble.map(|t| format!(" ({t})")).unwrap_or_default();
+            return format!(
+                "was not ready within {}{because}",
+                crate::words::seconds(time)
+            );
+        }
+        format!("was not healthy: {}", self.trouble_in_words())
+    }
+
+    fn trouble_in_words(&self) -> String {
+        let silent = || {
+            let health = self.health.as_ref()?;
+            let time = crate::words::seconds(health.timeout_ms);
+            Some(format!("it sent no WATCHDOG=1 for {time}"))
+        };
+        let trouble = self.trouble.clone();
+        trouble.or_else(silent).unwrap_or_default()
+    }
+}
