@@ -240,6 +240,7 @@ impl Supervisor {
         }
         if let Some(carried) = carried {
             self.go_on_as_carried(id, &carried);
+            self.go_on_without_hook(id);
             return false;
         }
         // One that still waits, or is about to execute, has the environment of a supervisor.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::awaiting::Awaiting;
 use super::errands::{HookKind, Order, Purpose};
-use super::machine::{Event, Phase, Report};
+use super::machine::{Event, Phase, Report, Stage};
 use super::service::Service;
 use super::supervisor::Supervisor;
 use super::vitals::{Health, Readiness, VitalAction, VitalEvent, Vitals, VitalsPolicy};
@@ -294,6 +294,21 @@ impl Supervisor {
             _ => return,
         };
         self.note(id, kind);
+    }
+
+    /// A hook that ran for the program before this one tells nobody any more how it ended.
+    pub(super) fn go_on_without_hook(&mut self, id: u32) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        match service.machine.phase {
+            Phase::Ending {
+                stage: Stage::PreStop | Stage::PostStop,
+                ..
+            } => self.step(id, Event::HookDone),
+            Phase::Launching { .. } if service.leader.is_none() => self.launches.push_back(id),
+            _ => {}
+        }
     }
 
     /// Goes on looking after a run that another supervisor began. `pipe` is that by which it says that it is ready.

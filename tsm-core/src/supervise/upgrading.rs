@@ -555,6 +555,7 @@ impl Supervisor {
             self.save(id);
         }
         self.flush_connections();
+        self.kill_all_errands();
         for error in self.helper.finish() {
             self.log.say(error);
         }
