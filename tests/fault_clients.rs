@@ -33,14 +33,20 @@ pub(crate) fn frame(json: &[u8], blob: &[u8]) -> Vec<u8> {
 /// What the supervisor says to a request, until it ends the connection.
 #[track_caller]
 pub(crate) fn ask(bed: &Bed, request: &[u8]) -> String {
+    String::from_utf8_lossy(&ask_raw(bed, &frame(request, b""))).into_owned()
+}
+
+/// The same with frames as they travel.
+#[track_caller]
+pub(crate) fn ask_raw(bed: &Bed, frame: &[u8]) -> Vec<u8> {
     let mut stream = connect(bed);
     stream
         .set_read_timeout(Some(crate::wait::DEADLINE))
         .unwrap();
-    stream.write_all(&frame(request, b"")).unwrap();
+    stream.write_all(frame).unwrap();
     let mut said = Vec::new();
     stream.read_to_end(&mut said).unwrap();
-    String::from_utf8_lossy(&said).into_owned()
+    said
 }
 
 const STATUS: &[u8] = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":"status"}"#;

@@ -91,3 +91,43 @@ fn what_may_not_be_set_is_said_before_anything_runs() {
     );
     assert!(bed.names().is_empty());
 }
+
+#[test]
+fn what_is_over_its_limit_has_failed_and_the_history_says_which() {
+    let bed = Bed::new();
+    let cases = [
+        (
+            "memory",
+            ["--max-memory", "30M"],
+            "my $x = 'x' x (80 << 20); sleep 100000",
+            "killed by SIGTERM; it was over its limit of 30.0M of memory, with ",
+        ),
+        (
+            "tasks",
+            ["--tasks", "3"],
+            "for (1..5) { fork or do { sleep 100000; exit } } sleep 100000",
+            "killed by SIGTERM; it was over its limit of 3 tasks, with ",
+        ),
+        ("none", ["--tasks", "30"], "sleep 100000", ""),
+    ];
+    for (name, limit, program, _) in cases {
+        let words = [
+            &["start", "--name", name, "--restart", "no"][..],
+            &limit,
+            &["--", "perl", "-e", program],
+        ];
+        bed.tsm(words.concat()).ok();
+    }
+    for (name, _, _, reason) in cases.iter().take(2) {
+        let view = bed.wait_state(name, "failed");
+        let told = view["exit"]["reason"].as_str().unwrap();
+        assert!(told.starts_with(reason), "{told}");
+        let history = bed.home().join(format!("processes/{name}.events.jsonl"));
+        let history = std::fs::read_to_string(history).unwrap();
+        assert!(
+            history.contains(&format!(r#""event":"limit-hit","run":1,"limit":"{name}""#)),
+            "{history}"
+        );
+    }
+    assert_eq!(bed.state("none"), "running");
+}

@@ -4,8 +4,10 @@
 mod apply;
 mod bed;
 mod command;
+mod compat;
 mod concurrency;
 mod config;
+mod daemon;
 mod doctor;
 mod env_commands;
 mod environment;
@@ -23,6 +25,7 @@ mod fault_kit;
 mod fault_quiet;
 mod fault_start;
 mod fault_stress;
+mod groups;
 mod health;
 mod history;
 mod hook;

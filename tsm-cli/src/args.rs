@@ -189,6 +189,12 @@ pub(crate) struct StartArgs {
     /// The signal by which `tsm reload` asks it to read its configuration anew [default: HUP]
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) reload_signal: Option<Signal>,
+    /// What it is: `service`, which stays in the foreground, or `daemon`, which puts itself into the background
+    #[arg(long = "type", value_name = "TYPE", default_value = "service")]
+    pub(crate) kind: StartKind,
+    /// The file that a daemon writes its pid into; without, what is left of it is followed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
     #[command(flatten)]
@@ -230,6 +236,8 @@ impl StartArgs {
             ("--stop-signal", self.stop_signal.is_some()),
             ("--stop-timeout", self.stop_timeout.is_some()),
             ("--reload-signal", self.reload_signal.is_some()),
+            ("--type", self.kind != StartKind::Service),
+            ("--pid-file", self.pid_file.is_some()),
             ("--max-memory", self.limits.max_memory.is_some()),
             ("--max-cpu", self.limits.max_cpu.is_some()),
             ("--tasks", self.limits.tasks.is_some()),
@@ -246,6 +254,14 @@ impl StartArgs {
             .map(|(option, _)| option)
             .or_else(|| self.care.given())
     }
+}
+
+/// How a program behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StartKind {
+    #[value(alias = "cli")]
+    Service,
+    Daemon,
 }
 
 /// What a service may use.

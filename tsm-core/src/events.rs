@@ -82,6 +82,25 @@ pub enum EventKind {
         /// How the last run ended, in words.
         reason: String,
     },
+    /// It put itself into the background, and its main process was found.
+    Followed {
+        /// Which run of it.
+        run: u64,
+        /// The pid of its main process.
+        pid: u32,
+    },
+    /// It used more than it may.
+    LimitHit {
+        /// Which run of it.
+        run: u64,
+        /// `memory` (bytes) or `tasks`.
+        limit: String,
+        /// What it may use.
+        allowed: u64,
+        /// What it used, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        used: Option<u64>,
+    },
     /// It is not started again.
     GaveUp {
         /// After this many restarts in a row.
@@ -193,6 +212,16 @@ pub struct OutOfMemory {
     /// Since when it ended somebody, RFC 3339, where that is all that is known; `None` where it was this very process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+}
+
+impl OutOfMemory {
+    /// In a person's words, behind how the process ended.
+    pub fn in_words(&self) -> String {
+        match self.limit_bytes {
+            Some(limit) => format!("out of memory: its limit is {}", crate::words::size(limit)),
+            None => "out of memory".to_owned(),
+        }
+    }
 }
 
 impl EventKind {

@@ -114,6 +114,7 @@ pub fn prepare(
             .transpose()?,
         account: spec.user.clone(),
         extra: None,
+        group: None,
     })
 }
 
@@ -178,6 +179,7 @@ pub fn failure_in_words(
                 "cannot become user {user}: {system}; only root may run services as another user"
             )
         }
+        LaunchStep::Group => format!("cannot join its cgroup: {system}"),
         LaunchStep::SetUp => format!("cannot make its session: {system}"),
         LaunchStep::Execute => match failure.errno {
             libc::ENOENT => match interpreter_of(&failure.head) {

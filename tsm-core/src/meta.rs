@@ -154,6 +154,10 @@ pub struct Meta {
     pub out_pipe: Option<u64>,
     /// The inode of the pipe for standard error.
     pub err_pipe: Option<u64>,
+    /// Whether `pid` is that of a program that put itself into the background, and was found.
+    pub followed: Option<bool>,
+    /// The directory of the cgroup that its run is in.
+    pub cgroup: Option<String>,
     /// Where standard output goes, where not into the home: a path.
     pub out_file: Option<Vec<u8>>,
     /// Where standard error goes, where not into the home: a path, or `same`.
@@ -170,7 +174,7 @@ pub struct Meta {
 }
 
 /// Every key that is a field of [`Meta`].
-const KNOWN: [&str; 30] = [
+const KNOWN: [&str; 32] = [
     "script",
     "pid",
     "port",
@@ -196,6 +200,8 @@ const KNOWN: [&str; 30] = [
     "request",
     "out_pipe",
     "err_pipe",
+    "followed",
+    "cgroup",
     "out_file",
     "err_file",
     "ready",
@@ -257,6 +263,8 @@ impl Meta {
                 "request" => meta.request = Some(text("request", value)?),
                 "out_pipe" => meta.out_pipe = number("out_pipe", &value)?,
                 "err_pipe" => meta.err_pipe = number("err_pipe", &value)?,
+                "followed" => meta.followed = switch("followed", &value)?,
+                "cgroup" => meta.cgroup = Some(text("cgroup", value)?),
                 "out_file" => meta.out_file = Some(value.into_owned()),
                 "err_file" => meta.err_file = Some(value.into_owned()),
                 "ready" => meta.ready = switch("ready", &value)?,
@@ -334,6 +342,8 @@ impl Meta {
         append_some(&mut line, "request", self.request.as_ref());
         append_number(&mut line, "out_pipe", self.out_pipe);
         append_number(&mut line, "err_pipe", self.err_pipe);
+        append_number(&mut line, "followed", self.followed.map(u8::from));
+        append_some(&mut line, "cgroup", self.cgroup.as_ref());
         append_some(&mut line, "out_file", self.out_file.as_ref());
         append_some(&mut line, "err_file", self.err_file.as_ref());
         append_number(&mut line, "ready", self.ready.map(u8::from));

@@ -4,6 +4,7 @@ mod asking;
 mod ports;
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,13 +13,15 @@ pub use asking::{ask_http, ask_tcp, post};
 pub use ports::PortHolder;
 
 use crate::sys::procfs::{Process, ProcessTable};
-use crate::sys::{Identity, clock};
+use crate::sys::{Identity, cgroup, clock};
 
 /// What one service uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usage {
-    /// Resident memory of its tree in bytes.
+    /// Memory in bytes: what its cgroup is charged with, or what is resident of its tree.
     pub memory_bytes: u64,
+    /// Processes and threads of its tree.
+    pub tasks: u64,
     /// CPU time of its tree in percent of one core, on average since it was started.
     pub cpu_percent: f64,
     /// What that average is made of.
@@ -70,25 +73,27 @@ impl Usages {
             .map(|(id, identity)| (identity.pid, (id, identity.start)))
             .collect();
         let mut owners: HashMap<u32, Option<u32>> = HashMap::new();
-        let mut sums: HashMap<u32, (u64, u64)> = HashMap::new();
+        let mut sums: HashMap<u32, (u64, u64, u64)> = HashMap::new();
         for process in table.iter().filter(|process| !process.ended) {
             if let Some(id) = owner(process, &table, &leaders, &mut owners) {
-                let (pages, ticks) = sums.entry(id).or_default();
+                let (pages, ticks, tasks) = sums.entry(id).or_default();
                 *pages += process.rss_pages;
                 *ticks += process.cpu_ticks;
+                *tasks += process.threads;
             }
         }
         let (page, now) = (clock::page_size(), clock::boot_ticks());
         let by_id = leaders
             .values()
             .map(|(id, start)| {
-                let (pages, ticks) = sums.get(id).copied().unwrap_or_default();
+                let (pages, ticks, tasks) = sums.get(id).copied().unwrap_or_default();
                 let lifetime = now.saturating_sub(*start).max(1);
                 let cpu_percent = (1000.0 * ticks as f64 / lifetime as f64).round() / 10.0;
                 (
                     *id,
                     Usage {
                         memory_bytes: pages * page,
+                        tasks,
                         cpu_percent,
                         sample: CpuSample {
                             id: *id,
@@ -101,6 +106,25 @@ impl Usages {
             })
             .collect();
         Ok(Self { by_id })
+    }
+
+    /// Takes what the kernel has counted of the cgroup of a service, which misses nobody, not even who has ended.
+    pub fn count_group(&mut self, id: u32, group: &Path) {
+        let Some(usage) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        if let Some(bytes) = cgroup::number(group, "memory.current") {
+            usage.memory_bytes = bytes;
+        }
+        if let Some(tasks) = cgroup::number(group, "pids.current") {
+            usage.tasks = tasks;
+        }
+        if let Some(microseconds) = cgroup::counter(group, "cpu.stat", "usage_usec") {
+            let used = microseconds * clock::ticks_per_second() / 1_000_000;
+            let lifetime = usage.sample.at.saturating_sub(usage.sample.start).max(1);
+            usage.sample.used = used;
+            usage.cpu_percent = (1000.0 * used as f64 / lifetime as f64).round() / 10.0;
+        }
     }
 
     /// What the service of this id uses; `None` where it does not run.

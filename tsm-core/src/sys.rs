@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "this is where it lives")]
 
 pub mod account;
+pub mod cgroup;
 pub mod clock;
 pub mod fd;
 pub mod inotify;

@@ -74,6 +74,9 @@ pub struct ProcessView {
     pub health: Option<String>,
     /// What it says of itself.
     pub status_text: Option<String>,
+    /// The directory of its cgroup, where it has one of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
     /// When it was last started, Unix seconds.
     #[serde(skip)]
     pub started_s: u64,
@@ -192,6 +195,7 @@ impl ProcessView {
                 .as_deref()
                 .filter(|_| pid.is_some())
                 .map(|status| String::from_utf8_lossy(status).into_owned()),
+            cgroup: meta.cgroup.clone(),
             started_s: started_ms.unwrap_or(0) / 1000,
             next_ms: meta.next_ms,
             sample: None,
@@ -256,8 +260,11 @@ impl Overview {
             .collect();
         let mut processes: Vec<ProcessView> = seen.into_iter().map(|(view, _)| view).collect();
         if usage && !leaders.is_empty() {
-            let usages = Usages::measure(leaders.into_iter()).doing("read /proc")?;
+            let mut usages = Usages::measure(leaders.into_iter()).doing("read /proc")?;
             for view in &mut processes {
+                if let Some(group) = &view.cgroup {
+                    usages.count_group(view.id, Path::new(group));
+                }
                 if let Some(usage) = usages.get(view.id) {
                     view.memory_bytes = Some(usage.memory_bytes);
                     view.cpu_percent = Some(usage.cpu_percent);

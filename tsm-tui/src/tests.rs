@@ -35,6 +35,7 @@ fn process(id: u32, name: &str, state: &str) -> ProcessView {
         ready: None,
         health: None,
         status_text: None,
+        cgroup: None,
         started_s: 0,
         next_ms: None,
         sample: None,

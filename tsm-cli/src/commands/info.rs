@@ -228,6 +228,9 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
         line("User", user);
     }
     line("Namespace", &view.namespace);
+    if let Some(group) = &view.cgroup {
+        line("Cgroup", group);
+    }
     if let Some(exit) = &view.exit {
         let at = exit.at.as_deref();
         let at = at

@@ -8,13 +8,13 @@ use tsm_core::env::{EnvError, Environment, Origins, ShellState};
 use tsm_core::error::{Error, IoContext as _};
 use tsm_core::launch::{Typed, resolve};
 use tsm_core::selector::Selector;
-use tsm_core::spec::ProcessSpec;
+use tsm_core::spec::{Daemon, ProcessSpec};
 use tsm_core::sys::account;
 use tsm_core::text::Text;
 
 use super::{act, apply, variables, waiting};
 use crate::app::{Context, Outcome};
-use crate::args::StartArgs;
+use crate::args::{StartArgs, StartKind};
 use crate::output;
 
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
@@ -145,6 +145,19 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
         spec.stop_timeout_ms = timeout.as_millis() as u64;
     }
     spec.reload_signal = args.reload_signal;
+    match (args.kind, &args.pid_file) {
+        (StartKind::Daemon, file) => {
+            spec.daemon = Some(Daemon {
+                pid_file: file.as_deref().map(Text::from),
+            });
+        }
+        (StartKind::Service, Some(_)) => {
+            let reason =
+                "only a program that puts itself into the background has one; add --type daemon";
+            return Err(Error::bad_value("--pid-file", reason));
+        }
+        (StartKind::Service, None) => {}
+    }
     spec.limits = args.limits.to_limits();
     if let Some(namespace) = &args.namespace {
         namespace.as_str().clone_into(&mut spec.namespace);

@@ -33,6 +33,8 @@ fn full() -> Meta {
         request: Some("restart".into()),
         out_pipe: Some(8),
         err_pipe: Some(9),
+        followed: Some(true),
+        cgroup: Some("/sys/fs/cgroup/a".to_owned()),
         out_file: Some(b"/var/log/x y".to_vec()),
         err_file: Some(b"same".to_vec()),
         ready: Some(false),
@@ -58,7 +60,7 @@ fn the_documented_line_stays_as_it_is() {
 #[test]
 fn writes_own_fields_in_their_order() {
     let line = full().to_line();
-    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 out_file='/var/log/x y' err_file=same ready=0 health=starting status='warming up' node_env=dev z=''
+    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 followed=1 cgroup=/sys/fs/cgroup/a out_file='/var/log/x y' err_file=same ready=0 health=starting status='warming up' node_env=dev z=''
 ";
     assert_eq!(
         line.escape_ascii().to_string(),
@@ -255,7 +257,7 @@ prop_compose! {
             state: text(0), desired: text(1), namespace: text(2), args, run: numbers[0],
             boot: text(3), ticks: numbers[1], started_ms: numbers[2], restarts: numbers[3],
             failures, exit: text(4), exit_ms: numbers[4], reason, next_ms: numbers[5], slow,
-            request: text(5), out_pipe: numbers[6], err_pipe: numbers[7], out_file: None, err_file: None,
+            request: text(5), out_pipe: numbers[6], err_pipe: numbers[7], cgroup: None, followed: None, out_file: None, err_file: None,
             ready, health: text(6), status,
             extra: extra.into_iter().rev().collect(),
         }

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
 use super::care::Care;
+use super::following::Followed;
 use super::launching::stream_kind;
 use super::log_rules::OwnLogs;
 use super::machine::{Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
+use super::sampling::Watched;
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::doctor::mend::meta_from_spec;
@@ -16,7 +19,7 @@ use crate::events::EventKind;
 use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
-use crate::spec::{DEFAULT_STOP_TIMEOUT, RestartPolicy};
+use crate::spec::{DEFAULT_STOP_TIMEOUT, RestartPolicy, ServiceLimits};
 use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, Signal, WaitStatus, clock};
 
@@ -105,10 +108,13 @@ impl Supervisor {
         let now = clock::monotonic();
         let (mut needs, mut task) = (Vec::new(), false);
         let mut care = None;
+        let (mut limits, mut followed) = (ServiceLimits::default(), None);
         let (policy, stop_signal, own_logs) = match self.writer.store().spec(&name) {
             Ok(Some(saved)) => {
                 (needs, task) = (saved.spec.depends_on.clone(), saved.spec.task);
                 Care::apply(&mut care, &saved.spec);
+                limits = saved.spec.limits;
+                followed = Followed::of(&saved.spec, meta.followed == Some(true));
                 (
                     policy_of(&saved.spec),
                     saved.spec.stop_signal,
@@ -204,8 +210,10 @@ impl Supervisor {
         machine.restarts = meta.restarts.unwrap_or(0);
         machine.owes_hook =
             matches!(phase, Phase::Running { .. }) || (this_boot && state == "stopping");
+        let watched = Watched::adopted(&limits, meta.cgroup.as_deref().map(Path::new));
         let mut service = Service::new(name, meta, machine, stop_signal);
         service.dirty = false;
+        service.followed = followed;
         service.logs = own_logs;
         (service.needs, service.task) = (needs.into(), task);
         // A child that waits, or has executed: if it turns out that it never did, it is a first start still.
@@ -230,6 +238,7 @@ impl Supervisor {
             ));
         }
         self.services.insert(id, service);
+        self.watch_limits(id, watched);
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
             self.watch_age(id, stream);

@@ -90,7 +90,7 @@ impl Kinship<'_> {
 }
 
 /// Whether a process is a supervisor or guardian, of whatever home.
-fn is_supervisor(pid: u32) -> bool {
+pub(super) fn is_supervisor(pid: u32) -> bool {
     let words = procfs::command_line(pid);
     words.get(1).is_some_and(|word| word == "supervisor")
         && procfs::executable(pid)
@@ -135,6 +135,10 @@ impl Supervisor {
         let mut ids = std::mem::take(&mut self.sweeps);
         ids.sort_unstable();
         ids.dedup();
+        ids.retain(|&id| !self.sweep_group(id));
+        if ids.is_empty() {
+            return;
+        }
         let Some(found) = self.look(&ids) else {
             // Without a look nothing is known to be gone: it is tried again.
             self.sweeps = ids;
@@ -153,7 +157,7 @@ impl Supervisor {
     }
 
     /// Who belongs to these services, their living leaders too.
-    fn look(&mut self, ids: &[u32]) -> Option<Vec<(u32, Process)>> {
+    pub(super) fn look(&mut self, ids: &[u32]) -> Option<Vec<(u32, Process)>> {
         let table = match ProcessTable::read() {
             Ok(table) => table,
             Err(error) => {
@@ -229,7 +233,9 @@ impl Supervisor {
         let orphans: Vec<Identity> = orphans.map(|process| process.identity).collect();
         let strangers = orphans
             .into_iter()
-            .filter(|o| kinship.owner(o.pid).is_none() && !is_supervisor(o.pid));
+            .filter(|o| kinship.owner(o.pid).is_none() && !is_supervisor(o.pid))
+            // One that is gone meanwhile could not be asked for its cookie.
+            .filter(|o| procfs::start_time(o.pid) == Some(o.start));
         let strangers: Vec<Identity> = strangers.collect();
         self.tell_of(strangers);
         Some(found)
@@ -268,6 +274,10 @@ impl Supervisor {
 
     /// Notes who belongs to a run before the first signal: afterwards, parents are gone and sessions are orphaned.
     pub(super) fn remember(&mut self, id: u32) {
+        if self.group_of(id).is_some() {
+            // Its group knows.
+            return;
+        }
         let Some(found) = self.look_once(id) else {
             return;
         };
@@ -297,7 +307,7 @@ impl Supervisor {
     }
 
     /// Watches those who are left of a run. Returns how many there are in the leader's group, and elsewhere.
-    fn watch_members(&mut self, id: u32, found: &[Process]) -> (u32, u32) {
+    pub(super) fn watch_members(&mut self, id: u32, found: &[Process]) -> (u32, u32) {
         let Some(service) = self.services.get_mut(&id) else {
             return (0, 0);
         };
@@ -405,6 +415,9 @@ impl Supervisor {
 
     /// Signals the leader's process group.
     pub(super) fn signal_group(&mut self, id: u32, force: Force) {
+        if force == Force::Kill && self.kill_group_of(id) {
+            return;
+        }
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -437,7 +450,14 @@ impl Supervisor {
             }
             if pinned {
                 // The leader is ours or alive, so its number is still the number of its group.
-                if let Err(error) = pidfd::signal_group(leader.identity.pid, signal) {
+                // One that put itself into the background may lead no group.
+                let sent = pidfd::signal_group(leader.identity.pid, signal).and_then(|reached| {
+                    if reached || leader.ended.is_some() {
+                        return Ok(reached);
+                    }
+                    leader.handle.signal(signal)
+                });
+                if let Err(error) = sent {
                     self.log.say(format_args!(
                         "cannot send {signal} to the group of '{}': {error}",
                         service.name

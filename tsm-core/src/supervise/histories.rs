@@ -207,6 +207,9 @@ impl Supervisor {
         if !killed || matches!(service.machine.phase, Phase::Ending { .. }) {
             return None;
         }
+        if self.kills_in_group(id).is_some() {
+            return self.out_of_memory_in_group(id);
+        }
         let (before, since) = (self.oom_seen, self.oom_seen_ms);
         let now = OomCounts::read();
         (self.oom_seen, self.oom_seen_ms) = (now, clock::unix_ms());

@@ -11,6 +11,7 @@
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
+use super::following::Followed;
 use super::machine::{Event, Phase};
 use super::service::{Leader, LogEnd};
 use super::supervisor::{Kind, Supervisor, token};
@@ -114,6 +115,8 @@ impl Supervisor {
         service.meta.ticks = None;
         service.meta.boot = Some(self.boot.clone());
         service.launch_error = None;
+        service.meta.followed = None;
+        service.followed = Followed::of(&spec, false);
         service.dirty = true;
         let fresh = service.fresh;
         self.save(id);
@@ -133,6 +136,7 @@ impl Supervisor {
         };
         let mut prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
             .map_err(|r| failed(r, &name))?;
+        prepared.group = self.make_group(id, &name, &spec.limits);
         let system = |what: &'static str| {
             move |source: std::io::Error| Error::System {
                 action: what,
@@ -283,7 +287,9 @@ impl Supervisor {
         match outcome {
             None => {
                 service.fresh = false;
-                self.step(id, Event::Launched);
+                if !self.await_daemon(id) {
+                    self.step(id, Event::Launched);
+                }
             }
             Some(failure) => {
                 let reason = match self.read_for_launch(id) {
@@ -424,8 +430,18 @@ impl Supervisor {
         leader.ended_ticks = clock::boot_ticks();
         let pid = leader.identity.pid;
         let _ = self.poll.remove(&leader.handle);
+        if status.is_success() && self.follow(id) {
+            return;
+        }
+        let group_oom = self.out_of_memory_in_group(id);
+        self.note_limits_of_group(id);
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
         let name = service.name.clone();
         let was_unfit = matches!(service.machine.phase, Phase::Ending { .. });
+        let why = service.over_limit.take().map(String::from);
+        let why = why.or_else(|| group_oom.map(|oom| oom.in_words()));
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
         let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
@@ -440,11 +456,12 @@ impl Supervisor {
             meta.exit = Some(status.to_string());
             meta.exit_ms = Some(now_ms);
             // Why it was ended by us stands there already.
-            let why = meta.reason.take().filter(|_| was_unfit);
+            let before = meta.reason.take().filter(|_| was_unfit);
             let words = status.in_words();
-            meta.reason = Some(match why {
-                Some(why) => [&why, format!("; {words}").as_bytes()].concat(),
-                None => words.into_bytes(),
+            meta.reason = Some(match (before, why) {
+                (Some(before), _) => [&before, format!("; {words}").as_bytes()].concat(),
+                (None, Some(why)) => format!("{words}; {why}").into_bytes(),
+                (None, None) => words.into_bytes(),
             });
         }
         service.dirty = true;
@@ -506,6 +523,7 @@ impl Supervisor {
         }
         let run = service.run();
         self.store.forget(&format!("p{id}.{run}"));
+        self.remove_group_of(id);
     }
 }
 

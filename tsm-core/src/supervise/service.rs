@@ -4,8 +4,10 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::care::Care;
+use super::following::Followed;
 use super::log_rules::OwnLogs;
 use super::machine::{Desired, HookSet, Machine, Next, Phase, Policy, Rest};
+use super::sampling::Watched;
 use crate::env::quote;
 use crate::logs::Stream;
 use crate::meta::{Kind, Meta};
@@ -113,6 +115,12 @@ pub(super) struct Service {
     pub(super) sample: Option<CpuSample>,
     /// Why the last launch failed.
     pub(super) launch_error: Option<Box<str>>,
+    /// What it is held to by being looked at.
+    pub(super) watched: Option<Box<Watched>>,
+    /// How its main process is found, where it puts itself into the background.
+    pub(super) followed: Option<Box<Followed>>,
+    /// Which limit its run exceeded, for which it is being ended.
+    pub(super) over_limit: Option<Box<str>>,
     /// How its logs are kept, where not as the home's.
     pub(super) logs: Option<Box<OwnLogs>>,
     /// What is asked for besides running.
@@ -146,6 +154,9 @@ impl Service {
             dirty: true,
             sample: None,
             launch_error: None,
+            watched: None,
+            over_limit: None,
+            followed: None,
             logs: None,
             care: None,
         }
@@ -249,6 +260,9 @@ pub(crate) fn describe(meta: &mut Meta, spec: &ProcessSpec) {
     meta.script = spec.script.as_bytes().to_vec();
     meta.cwd = spec.cwd.as_bytes().to_vec();
     meta.port = spec.port;
+    if spec.daemon.is_some() {
+        meta.kind = Kind::Daemon;
+    }
     meta.namespace = (spec.namespace != DEFAULT_NAMESPACE).then(|| spec.namespace.clone());
     if spec.config.is_some() {
         meta.kind = Kind::Service;

@@ -12,6 +12,7 @@ use super::carried::Carried;
 use super::connections::Connection;
 use super::errands::Errand;
 use super::fdstore::{FdStore, Heard, Keeper};
+use super::groups::Groups;
 use super::handover::Handover;
 use super::helper::Helper;
 use super::machine::{Event, Phase, Stage};
@@ -190,6 +191,12 @@ pub(super) struct Supervisor {
     keeper_interest: Interest,
     /// Orphans that were named as nobody's.
     pub(super) unattributed: BTreeSet<sys::Identity>,
+    /// The part of the tree of cgroups that was given to this supervisor.
+    pub(super) groups: Option<Groups>,
+    /// When main processes are looked for that are on their way into the background.
+    pub(super) follow_at: Option<Duration>,
+    /// When the trees of services are to be looked at that have limits and no cgroup to hold them.
+    pub(super) sample_at: Option<Duration>,
     pub(super) status_at: Option<Duration>,
     pub(super) retry_at: Option<Duration>,
     /// It goes on where another supervisor of this boot was, which died or handed over.
@@ -328,6 +335,7 @@ impl Supervisor {
             .write(true)
             .open("/dev/null")
             .at("open", "/dev/null")?;
+        let groups = Groups::find(guardian, &mut log);
         let mut supervisor = Self {
             boot: sys::procfs::boot_id().doing("read the boot id")?,
             writer,
@@ -390,6 +398,9 @@ impl Supervisor {
             refusal_told: Duration::ZERO,
             keeper_interest: Interest::Read,
             unattributed: BTreeSet::new(),
+            groups,
+            follow_at: None,
+            sample_at: None,
             status_at: None,
             retry_at: None,
             continues,
@@ -450,6 +461,8 @@ impl Supervisor {
             self.launch_some();
             self.sweep_if_due();
             self.write_status_if_due();
+            self.sample_if_due();
+            self.follow_if_due();
             self.look_for_successor();
             self.go_on_upgrading();
             self.watch_keeper();
@@ -473,6 +486,8 @@ impl Supervisor {
             self.timers.first().map(|(at, _)| *at),
             self.sweep_at,
             self.status_at,
+            self.sample_at,
+            self.follow_at,
             self.retry_at,
             self.upkeep.first().map(|(at, ..)| *at),
             self.awaited.values().min().copied(),

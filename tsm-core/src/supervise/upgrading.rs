@@ -484,7 +484,8 @@ impl Supervisor {
                     ..
                 }
             );
-            service.report.is_some() || hook_runs
+            let forks = service.followed.as_ref().is_some_and(|f| f.is_looked_for());
+            service.report.is_some() || hook_runs || forks
         };
         !self.services.values().any(half_done)
             && self.being_replaced.is_empty()

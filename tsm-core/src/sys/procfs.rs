@@ -26,6 +26,8 @@ pub struct Process {
     pub cpu_ticks: u64,
     /// Resident memory in pages.
     pub rss_pages: u64,
+    /// How many threads it has.
+    pub threads: u64,
 }
 
 /// The id that the kernel drew at this boot (`/proc/sys/kernel/random/boot_id`).
@@ -64,8 +66,10 @@ fn parse_stat(text: &[u8]) -> Option<Process> {
     // tty_nr, tpgid, flags, minflt, cminflt, majflt, cmajflt stand between.
     let user = number(fields.nth(7)?)?;
     let system = number(fields.next()?)?;
-    // cutime, cstime, priority, nice, num_threads, itrealvalue stand between.
-    let start = number(fields.nth(6)?)?;
+    // cutime, cstime, priority, nice stand between.
+    let threads = number(fields.nth(4)?)?;
+    // itrealvalue stands between.
+    let start = number(fields.nth(1)?)?;
     let rss = number(fields.nth(1)?)?;
     Some(Process {
         identity: Identity {
@@ -78,6 +82,7 @@ fn parse_stat(text: &[u8]) -> Option<Process> {
         ended: matches!(state, b'Z' | b'X' | b'x'),
         cpu_ticks: user + system,
         rss_pages: rss,
+        threads,
     })
 }
 

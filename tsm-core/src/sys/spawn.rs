@@ -48,6 +48,8 @@ pub struct Launch {
     pub account: Option<Account>,
     /// A descriptor besides the standard ones, and the number that it gets, from 3 on.
     pub extra: Option<(OwnedFd, RawFd)>,
+    /// `cgroup.procs` of the group that it joins.
+    pub group: Option<File>,
 }
 
 /// The step between `fork` and the program at which a launch failed.
@@ -68,6 +70,8 @@ pub enum LaunchStep {
     Nice = 6,
     /// Setting the OOM score.
     OomScore = 7,
+    /// Joining the cgroup.
+    Group = 8,
 }
 
 /// What a child reports that could not execute its program.
@@ -283,6 +287,12 @@ impl ChildSetUp {
                 self.fail(LaunchStep::SetUp, done);
             }
         }
+        if let Some(group) = &self.launch.group {
+            let done = raw::write(group.as_raw_fd(), b"0");
+            if done < 0 {
+                self.fail(LaunchStep::Group, done);
+            }
+        }
         let mut keep = [self.go, self.report, self.report];
         if let Some((source, number)) = self.extra {
             let done = raw::dup2(source, number);
@@ -401,6 +411,7 @@ fn parse_report(bytes: &[u8]) -> Option<LaunchFailure> {
         4 => LaunchStep::Execute,
         6 => LaunchStep::Nice,
         7 => LaunchStep::OomScore,
+        8 => LaunchStep::Group,
         _ => LaunchStep::SetUp,
     };
     let errno = i32::from_ne_bytes(bytes.get(4..8)?.try_into().ok()?);

@@ -1,0 +1,126 @@
+//! Programs that put themselves into the background.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::bed::Bed;
+use crate::fault_kit::kill;
+use crate::processes::{Seen, stat};
+use crate::wait::wait_until;
+
+/// Forks twice as a daemon does, with a session of its own and none of what it was started with; its pid goes into `d.pid`
+/// where `$1` says so, and into `runs`. It has a worker.
+const DAEMON: &str = r#"#!/usr/bin/perl
+use POSIX;
+my $file = shift;
+exit 0 if fork;
+POSIX::setsid();
+exit 0 if fork;
+chdir '/';
+my $work = $ENV{WORK};
+open(my $runs, '>>', "$work/runs"); print $runs "$$\n"; close $runs;
+if ($file) { open(my $p, '>', "$work/d.new"); print $p "$$\n"; close $p; rename("$work/d.new", "$work/d.pid"); }
+%ENV = ();
+my $worker = fork;
+unless ($worker) { sleep 100000; exit 0; }
+$SIG{TERM} = sub { open(my $t, '>>', "$work/asked"); print $t "$$\n"; close $t; kill 'KILL', $worker; exit 0; };
+$SIG{HUP} = sub { open(my $t, '>>', "$work/hup"); print $t "$$\n"; close $t; };
+$SIG{USR1} = sub { exit 5; };
+sleep 1 while 1;
+"#;
+
+fn start(bed: &Bed, options: &[&str], pid_file: bool) -> u32 {
+    let script = bed.script("d.pl", DAEMON);
+    let work = format!("WORK={}", bed.work().display());
+    let words = [
+        &["start", "--name", "d", "--type", "daemon", "--env", &work][..],
+        options,
+        &[
+            "--",
+            script.to_str().unwrap(),
+            if pid_file { "file" } else { "" },
+        ],
+    ];
+    let told = bed.tsm(words.concat()).ok();
+    let pid = bed.pid("d");
+    assert!(
+        told.stdout.contains(&format!("PID: {pid},")),
+        "not the pid that it runs under: {}",
+        told.stdout
+    );
+    assert_eq!(last_run(bed), pid);
+    pid
+}
+
+fn last_run(bed: &Bed) -> u32 {
+    let runs = bed.wait_file("runs", |text| text.ends_with('\n'));
+    runs.lines().last().unwrap().parse().unwrap()
+}
+
+fn goes_its_way(bed: &Bed, pid: u32) {
+    assert_eq!(bed.view("d")["type"], "daemon");
+    assert_eq!(bed.state("d"), "running");
+    // It is signalled, restarted when it dies, and its end is known.
+    bed.tsm(["reload", "d"]).ok();
+    bed.wait_file("hup", |text| text == format!("{pid}\n"));
+    Seen::now(pid).signal(Signal::USR1);
+    let next = bed.wait_new_pid("d", pid);
+    let view = bed.view("d");
+    assert_eq!(view["exit"]["code"], 5, "{view}");
+    assert_eq!(view["restarts"], 1);
+    assert_eq!(last_run(bed), next);
+    // A supervisor that is killed finds the right one again.
+    kill(bed.supervisor_seen());
+    wait_until("another supervisor has it", || {
+        bed.supervisor_pid().is_some() && bed.state("d") == "running"
+    });
+    assert_eq!(bed.pid("d"), next);
+    Seen::now(next).signal(Signal::KILL);
+    let next = bed.wait_new_pid("d", next);
+    assert_eq!(bed.view("d")["exit"]["signal"], "SIGKILL");
+    // It is asked to end, and nothing of it is left.
+    bed.tsm(["stop", "d"]).ok();
+    assert!(stat(next).is_none_or(|stat| stat.ended));
+    let asked = fs::read_to_string(bed.path("asked")).unwrap();
+    assert!(
+        asked.lines().any(|line| line == next.to_string()),
+        "{asked}"
+    );
+    assert_eq!(bed.state("d"), "stopped");
+    assert_eq!(bed.view("d")["exit"]["code"], 0);
+}
+
+#[test]
+fn a_daemon_is_followed_by_its_pid_file() {
+    let bed = Bed::new();
+    // One that lies there from before names somebody else.
+    let other = bed.start_idle("other");
+    bed.file("d.pid", format!("{other}\n"));
+    let file = bed.path("d.pid");
+    let pid = start(&bed, &["--pid-file", file.to_str().unwrap()], true);
+    goes_its_way(&bed, pid);
+    assert!(Seen::now(other).is_alive());
+}
+
+#[test]
+fn a_daemon_without_pid_file_is_what_is_left() {
+    let bed = Bed::new();
+    let pid = start(&bed, &[], false);
+    goes_its_way(&bed, pid);
+}
+
+#[test]
+fn what_leaves_nothing_behind_has_ended() {
+    let bed = Bed::new();
+    bed.tsm([
+        "start", "--name", "a", "--type", "daemon", "--", "sh", "-c", "exit 3",
+    ])
+    .exits(1);
+    bed.tsm(["start", "--name", "b", "--type", "daemon", "--", "true"]);
+    bed.wait_state("b", "exited");
+    let told = bed
+        .tsm(["start", "--name", "c", "--pid-file", "x", "--", "true"])
+        .exits(2);
+    assert!(told.message().contains("--type daemon"), "{}", told.stderr);
+}
