@@ -208,8 +208,8 @@ fn an_update_takes_what_is_new_other_and_gone_and_leaves_what_was_given() {
     assert_eq!(value(&bed, "a", "GIVEN").as_deref(), Some("1"));
     assert_eq!(value(&bed, "a", "NEVER"), None);
     // And it is that from now on: after a crash, and after a stop.
-    bed.crash("a");
-    let before = bed.pid("a");
+    let crashed = bed.crash("a");
+    let before = bed.wait_new_pid("a", crashed);
     assert_eq!(value(&bed, "a", "CHANGES").as_deref(), Some("new"));
     bed.tsm(["stop", "a"]).ok();
     bed.tsm(["start", "a"]).ok();
@@ -296,6 +296,68 @@ fn a_snapshot_that_was_damaged_by_hand_keeps_the_process_as_it_is() {
     edit(&bed, "a", &format!("cp {}", repaired.display())).ok();
     assert_eq!(std::fs::read(&path).unwrap(), good);
     bed.tsm(["restart", "a"]).ok();
+}
+
+#[test]
+fn a_snapshot_that_lost_a_quote_or_everything_is_refused_and_can_be_had_anew() {
+    let bed = Bed::new();
+    let script = idle(&bed);
+    let start = ["start", &script, "--name", "a"];
+    let shell = [("A", "1"), ("B", "it's"), ("C", "3")];
+    run(with(&bed, &start, &shell)).ok();
+    let pid = bed.pid("a");
+    let path = bed.home().join("processes/a.env");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let line = 1 + good
+        .lines()
+        .position(|line| line == "export A='1'")
+        .unwrap();
+    let quote_lost = good.replace("export A='1'", "export A='1");
+    for (damaged, expected) in [
+        (
+            Some(quote_lost.as_str()),
+            format!("a.env: line {line}: unterminated `'`"),
+        ),
+        (Some(""), "a.env: line 1: it is empty".to_owned()),
+        (None, "a.env: it is missing".to_owned()),
+    ] {
+        match damaged {
+            Some(text) => std::fs::write(&path, text).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        for args in [
+            &["restart", "a"][..],
+            &["restart", "a", "--env", "X=1"],
+            &["env", "show", "a"],
+        ] {
+            let told = bed.tsm(args).exits(1);
+            assert!(told.stderr.contains(&expected), "{}", told.stderr);
+            let remedy = "'tsm restart a --update-env' takes this shell's environment";
+            assert!(told.stderr.contains(remedy), "{}", told.stderr);
+            assert_eq!(told.stderr.lines().count(), 1, "{}", told.stderr);
+        }
+        assert_eq!(bed.pid("a"), pid);
+    }
+    run(with(&bed, &["restart", "a", "--update-env"], &[("A", "2")])).ok();
+    assert_eq!(value(&bed, "a", "A").as_deref(), Some("2"));
+    // What did not come from the shell cannot be taken from it.
+    bed.tsm(["env", "set", "a", "GIVEN=1"]).ok();
+    std::fs::remove_file(&path).unwrap();
+    let told = bed.tsm(["restart", "a", "--update-env"]).exits(1);
+    assert!(
+        told.stderr
+            .contains("GIVEN came by --env or a file: give it again"),
+        "{}",
+        told.stderr
+    );
+    bed.tsm(["restart", "a", "--update-env", "--env", "GIVEN=2"])
+        .ok();
+    assert_eq!(value(&bed, "a", "GIVEN").as_deref(), Some("2"));
+    // An editor makes one too.
+    std::fs::remove_file(&path).unwrap();
+    edit(&bed, "a", "echo 'export A=3' >>").ok();
+    bed.tsm(["restart", "a"]).ok();
+    assert_eq!(value(&bed, "a", "A").as_deref(), Some("3"));
 }
 
 /// `tsm env edit`, with an editor that is this shell command followed by the path.
@@ -417,6 +479,20 @@ fn the_largest_of_what_is_too_large_is_named() {
     bed.tsm(["restart", "a"]).ok();
     assert_eq!(value(&bed, "a", "BIG").unwrap().len(), big.len());
     bed.file("huge.env", format!("HUGE={}\n", "x".repeat(200 << 10)));
+    // A process that runs goes on, with its snapshot.
+    let (pid, path) = (bed.pid("a"), bed.home().join("processes/a.env"));
+    let before = std::fs::read(&path).unwrap();
+    bed.file(
+        "full.env",
+        format!("HUGE={}\n", "x".repeat((128 << 10) - 5)),
+    );
+    for file in ["huge.env", "full.env"] {
+        let told = bed.tsm(["restart", "a", "--env-file", file]).exits(1);
+        let expected = "the largest is the variable HUGE with";
+        assert!(told.stderr.contains(expected), "{}", told.stderr);
+        assert_eq!(told.stderr.lines().count(), 1, "{}", told.stderr);
+    }
+    assert_eq!((bed.pid("a"), std::fs::read(&path).unwrap()), (pid, before));
     let script = idle(&bed);
     let told = bed
         .tsm(["start", &script, "--name", "b", "--env-file", "huge.env"])

@@ -3,6 +3,7 @@
 mod original;
 mod resolve;
 mod shell;
+mod size;
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,6 +12,7 @@ use std::path::Path;
 pub(crate) use original::spec_of_original;
 pub use resolve::{Resolved, Typed, resolve};
 pub use shell::{ShellUse, shell_use, shell_variables};
+pub use size::check_size;
 
 use crate::env::Environment;
 use crate::spec::ProcessSpec;
@@ -200,38 +202,10 @@ pub fn failure_in_words(
             libc::ENOEXEC => {
                 format!("{program} is no program that this machine can execute: {system}")
             }
-            libc::E2BIG => format!("{system}; {}", largest_in_words(spec, snapshot)),
+            libc::E2BIG => format!("{system}; {}", size::largest_in_words(spec, snapshot)),
             _ => format!("cannot execute {program}: {system}"),
         },
     }
-}
-
-/// What of arguments and environment is the largest (`execve(2)`, "Limits on size of arguments and environment").
-fn largest_in_words(spec: &ProcessSpec, snapshot: &Environment) -> String {
-    const LONGEST_STRING: usize = 128 << 10;
-    let arguments = spec.program.words.iter().enumerate();
-    let arguments = arguments.map(|(at, word)| (word.as_bytes().len(), format!("argument {at}")));
-    let variables = snapshot.iter().map(|(name, value)| {
-        let words = format!("the variable {}", String::from_utf8_lossy(name));
-        (name.len() + value.len() + 1, words)
-    });
-    let all: Vec<(usize, String)> = arguments.chain(variables).collect();
-    let total: usize = all.iter().map(|(length, _)| length).sum();
-    let Some((length, largest)) = all.into_iter().max() else {
-        return "its arguments and environment are too large".to_owned();
-    };
-    let limit = if length >= LONGEST_STRING {
-        "one string may have 128 KiB".to_owned()
-    } else {
-        format!(
-            "all have {} KiB together, which may be a quarter of the stack limit",
-            total >> 10
-        )
-    };
-    format!(
-        "{limit}; the largest is {largest} with {} KiB",
-        length >> 10
-    )
 }
 
 /// The interpreter that the first line of a script names (`execve(2)`, "Interpreter scripts").

@@ -258,10 +258,17 @@ impl ProcessStore {
     /// [`Error::Damaged`] with the line, [`Error::Io`].
     pub fn environment(&self, name: &ProcessName) -> Result<Environment> {
         let path = self.home.env(name);
-        let bytes = read_file(&path).at("read", &path)?;
+        let remedy = format!("'tsm restart {name} --update-env' takes this shell's environment");
+        let bytes = match read_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let reason = format!("it is missing; {remedy}");
+                return Err(Error::Damaged { path, reason });
+            }
+            read => read.at("read", &path)?,
+        };
         env::file::parse(&bytes).map_err(|error| Error::Damaged {
             path,
-            reason: error.to_string(),
+            reason: format!("{error}; 'tsm env edit {name}' mends it, {remedy}"),
         })
     }
 

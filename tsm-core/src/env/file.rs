@@ -17,6 +17,13 @@
 //!    `declare -x ` or `#= `.
 //! 3. Else it is in printenv's form.
 //!
+//! A file with TSM's own header is read strictly: one variable on a line, as it was written. So a quote that was lost is told
+//! with its line instead of being looked for in the lines below. A file that holds nothing at all is damaged; an empty
+//! environment has its header.
+//!
+//! Every bash that starts with an `LC_ALL` of a locale that the machine does not have warns of it, and so does one that
+//! sources this file.
+//!
 //! In the shell form nothing is evaluated. Text that a shell would act on, such as `PATH=$HOME/bin`,
 //! is refused with its line, because `source` and TSM would not read the same environment from it.
 
@@ -27,6 +34,8 @@ use thiserror::Error;
 use super::quote::{QuoteError, QuoteErrorKind, Unquoted, quote_into, read_word};
 use super::{EnvError, Environment, split};
 
+/// How a file begins that TSM wrote, whichever version.
+const OURS: &[u8] = b"# TSM environment snapshot";
 const HEADER: &[u8] = b"# TSM environment snapshot; 'source' it, or read it with 'tsm env show'\n";
 
 /// What bash does not let anybody assign: each would be an error message from `source`.
@@ -94,6 +103,12 @@ pub enum EnvFileErrorReason {
     /// A name that a shell cannot assign to, such as `a-b` or `PATH+`.
     #[error("`{0}` is no name that a shell can assign to (`#= 'NAME'='value'` takes any name)")]
     NotAnIdentifier(String),
+    /// In a file with TSM's header, something behind a variable.
+    #[error("something stands behind the value; in this file each variable has a line of its own")]
+    Behind,
+    /// No text at all.
+    #[error("it is empty")]
+    Empty,
     /// In printenv's form, a first line that begins no variable.
     #[error("no variable begins here")]
     NoVariable,
@@ -148,11 +163,23 @@ pub fn parse(bytes: &[u8]) -> Result<Environment, EnvFileError> {
         };
         return Err(located(bytes, nul, EnvFileErrorReason::Quoting(error)));
     }
-    if is_shell_form(bytes) {
-        parse_shell(bytes)
+    if bytes.trim_ascii().is_empty() {
+        return Err(located(bytes, 0, EnvFileErrorReason::Empty));
+    }
+    if bytes.starts_with(OURS) {
+        parse_shell(bytes, Lines::One)
+    } else if is_shell_form(bytes) {
+        parse_shell(bytes, Lines::Any)
     } else {
         parse_printenv(bytes)
     }
+}
+
+/// Over how many lines a value may go, and how many may stand on one.
+#[derive(Clone, Copy, PartialEq)]
+enum Lines {
+    One,
+    Any,
 }
 
 /// Whether a file is in the form that a shell sources, see the [module](self).
@@ -196,7 +223,7 @@ fn next_piece(text: &[u8]) -> (&[u8], &[u8]) {
     text.split_at(end)
 }
 
-fn parse_shell(bytes: &[u8]) -> Result<Environment, EnvFileError> {
+fn parse_shell(bytes: &[u8], lines: Lines) -> Result<Environment, EnvFileError> {
     let mut env = Environment::new();
     let mut at = 0;
     while at < bytes.len() {
@@ -220,7 +247,16 @@ fn parse_shell(bytes: &[u8]) -> Result<Environment, EnvFileError> {
         } else {
             false
         };
-        at = parse_words(bytes, at, is_exported, &mut env)?;
+        let end = match lines {
+            Lines::One => line_end(bytes, at),
+            Lines::Any => bytes.len(),
+        };
+        let before = env.len();
+        let begin = at;
+        at = parse_words(&bytes[..end], at, is_exported, &mut env)?;
+        if lines == Lines::One && env.len() > before + 1 {
+            return Err(located(bytes, begin, EnvFileErrorReason::Behind));
+        }
     }
     Ok(env)
 }

@@ -81,7 +81,7 @@ impl Origins {
     /// The names over which the shell has no say: those that were given by other means, and those that the process is not
     /// to have.
     pub fn not_of_the_shell(&self) -> impl Iterator<Item = &[u8]> {
-        self.kept().chain(&self.unset).map(Text::as_bytes)
+        self.given().chain(&self.unset).map(Text::as_bytes)
     }
 
     /// Notes where a variable comes from.
@@ -113,7 +113,8 @@ impl Origins {
         }
     }
 
-    fn kept(&self) -> impl Iterator<Item = &Text> {
+    /// The variables that were given by other means than the shell.
+    pub fn given(&self) -> impl Iterator<Item = &Text> {
         self.option.iter().chain(&self.file).chain(&self.config)
     }
 }
@@ -217,7 +218,7 @@ impl EnvUpdate {
             }
             Some(mut fresh) => {
                 fresh.environment.strip_captured();
-                for name in origins.kept() {
+                for name in origins.given() {
                     if let Some(value) = before.environment.get(name.as_bytes()) {
                         fresh.environment.set(name.as_bytes(), value)?;
                     }

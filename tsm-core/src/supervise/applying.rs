@@ -3,6 +3,7 @@
 use super::machine::Phase;
 use super::requests::refuse_taken_port;
 use super::supervisor::{Ending, Supervisor};
+use super::updating::refuse_too_large;
 use crate::control::{
     ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Outcome, Reply, TakenPort,
     Verb,
@@ -105,6 +106,7 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return Ok(());
         };
+        refuse_too_large(&service.name, &spec, &after)?;
         let saved = SavedSpec {
             version: 1,
             id,

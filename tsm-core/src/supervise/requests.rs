@@ -8,6 +8,7 @@ use std::path::{Component, PathBuf};
 use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
+use super::updating::refuse_too_large;
 use crate::control::{
     ActRequest, Asked, Body, Reply, ReportedError, StartRequest, TakenPort, Verb,
 };
@@ -65,6 +66,7 @@ impl Supervisor {
         if !matches!(service.machine.phase, Phase::Resting(_)) {
             return Err(self.already_there(id));
         }
+        refuse_too_large(&service.name, &start.spec, &snapshot)?;
         refuse_taken_port(&service.name, start.spec.port, Some(id), &start.taken_ports)?;
         let saved = SavedSpec {
             version: 1,
@@ -156,6 +158,7 @@ impl Supervisor {
         spec: &ProcessSpec,
         snapshot: &Snapshot,
     ) -> Result<u32> {
+        refuse_too_large(&name, spec, snapshot)?;
         let highest = self
             .services
             .keys()

@@ -5,7 +5,10 @@ use crate::control::{ActRequest, Asked};
 use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
+use crate::launch;
+use crate::name::ProcessName;
 use crate::spec::{ProcessSpec, SavedSpec};
+use crate::text::Text;
 
 impl Supervisor {
     /// Changes the environment of a process, and when that is on disk goes on with what was asked. Until then the
@@ -33,6 +36,7 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return Ok(());
         };
+        refuse_too_large(&service.name, &spec, &after)?;
         let saved = SavedSpec {
             version: 1,
             id,
@@ -80,18 +84,35 @@ impl Supervisor {
     }
 
     /// The spec and the snapshot as they are. A snapshot that is damaged is nothing that could be changed; but where all
-    /// of it was the shell's and is taken anew, nothing of it is needed.
+    /// of it is taken anew, because it was the shell's or is given again, nothing of it is needed.
     fn read_to_update(&self, id: u32, update: &EnvUpdate) -> Result<(ProcessSpec, Snapshot)> {
-        let read = self.read_whole(id);
-        let Some(service) = self.services.get(&id).filter(|_| read.is_err()) else {
-            return read;
+        let damage = match self.read_whole(id) {
+            Err(Error::Damaged { path, reason }) => (path, reason),
+            read => return read,
         };
-        match self.writer.store().spec(&service.name)? {
-            Some(saved) if update.exact || update.from_shell && saved.spec.origins.is_empty() => {
-                Ok((saved.spec, Snapshot::default()))
-            }
-            _ => read,
+        let damaged = |(path, reason)| Error::Damaged { path, reason };
+        let Some(service) = self.services.get(&id) else {
+            return Err(damaged(damage));
+        };
+        let Some(saved) = self.writer.store().spec(&service.name)? else {
+            return Err(damaged(damage));
+        };
+        if !update.exact && !update.from_shell {
+            return Err(damaged(damage));
         }
+        let is_set = |name: &Text| update.set.iter().any(|variable| variable.name == *name);
+        let origins = &saved.spec.origins;
+        let lost = origins.given().filter(|name| !is_set(name));
+        let lost: Vec<_> = lost.map(Text::to_string_lossy).collect();
+        if update.exact || lost.is_empty() {
+            return Ok((saved.spec, Snapshot::default()));
+        }
+        let (path, reason) = damage;
+        let reason = format!(
+            "{reason}; but {} came by --env or a file: give it again",
+            lost.join(", ")
+        );
+        Err(Error::Damaged { path, reason })
     }
 
     pub(super) fn read_whole(&self, id: u32) -> Result<(ProcessSpec, Snapshot)> {
@@ -101,6 +122,19 @@ impl Supervisor {
         let shell = shell.transpose()?.flatten();
         Ok((spec, Snapshot { environment, shell }))
     }
+}
+
+/// What the kernel would not take is refused before a process is stopped, or its snapshot is replaced.
+pub(super) fn refuse_too_large(
+    name: &ProcessName,
+    spec: &ProcessSpec,
+    snapshot: &Snapshot,
+) -> Result<()> {
+    let fits = launch::check_size(spec, &snapshot.environment);
+    fits.map_err(|reason| Error::LaunchFailed {
+        name: name.to_string(),
+        reason,
+    })
 }
 
 /// A PORT that is set and differs from the declared port is a mistake: the declared one would win.

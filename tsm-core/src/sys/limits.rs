@@ -13,6 +13,9 @@ pub struct Limit {
     pub hard: u64,
 }
 
+/// The resource of the stack's size.
+pub const STACK: u32 = libc::RLIMIT_STACK;
+
 /// How many resources Linux limits.
 const RESOURCES: u32 = 16;
 

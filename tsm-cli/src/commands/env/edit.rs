@@ -18,7 +18,11 @@ use crate::output::complain;
 /// Lets a person edit a copy that nobody else reads, checks it when the editor returns, and hands on what changed.
 pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
     let path = context.home.env(name);
-    let before = fs::read(&path).at("read", &path)?;
+    // Where it is missing, it is written anew.
+    let before = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read.at("read", &path)?),
+    };
     let directory = tempfile::Builder::new()
         .prefix("tsm-env-")
         .permissions(fs::Permissions::from_mode(0o700))
@@ -27,12 +31,15 @@ pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
     let copy = directory.path().join(format!("{name}.env"));
     let write = || -> io::Result<()> {
         let mut options = fs::OpenOptions::new();
-        let mut file = options
+        let mut opened = options
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&copy)?;
-        file.write_all(&before)
+        match &before {
+            Some(before) => opened.write_all(before),
+            None => opened.write_all(&file::format(&Environment::new())),
+        }
     };
     write().at("write", &copy)?;
     let edited = loop {
@@ -54,7 +61,7 @@ pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
             }
         }
     };
-    let (update, whole) = change(&before, edited);
+    let (update, whole) = change(before.as_deref(), edited);
     if update.is_empty() {
         context.output.remark("nothing changed");
         return Ok(());
@@ -70,10 +77,10 @@ pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
 }
 
 /// What changed; and the whole of it, where what was there before could not be read.
-fn change(before: &[u8], edited: Environment) -> (EnvUpdate, Option<Environment>) {
-    match file::parse(before) {
-        Ok(before) => (EnvUpdate::between(&before, &edited, Origin::Option), None),
-        Err(_) => (
+fn change(before: Option<&[u8]>, edited: Environment) -> (EnvUpdate, Option<Environment>) {
+    match before.map(file::parse) {
+        Some(Ok(before)) => (EnvUpdate::between(&before, &edited, Origin::Option), None),
+        _ => (
             EnvUpdate {
                 exact: true,
                 ..EnvUpdate::default()

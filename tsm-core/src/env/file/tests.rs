@@ -130,6 +130,60 @@ fn names_the_line_that_cannot_be_read() {
 }
 
 #[test]
+fn a_file_of_ours_that_was_damaged_is_told_with_the_damaged_line() {
+    use EnvFileErrorReason as Reason;
+    let whole = format(&env(b"A=1\0B=x y\0C=it's\0D=a\nb\0E=5\0"));
+    let whole = String::from_utf8(whole).unwrap();
+    let damaged = |from: &str, to: &str| {
+        let text = whole.replacen(from, to, 1);
+        assert_ne!(text, whole);
+        refused(text.as_bytes())
+    };
+    let line = |(line, _)| line;
+    assert_eq!(line(damaged("'x y'", "'x y")), 3);
+    assert_eq!(line(damaged("'x y'", "x y'")), 3);
+    assert_eq!(line(damaged("s'\n", "s\n")), 4);
+    assert_eq!(line(damaged("b'\n", "b\n")), 5);
+    assert_eq!(line(damaged("$'a", "$a")), 5);
+    assert_eq!(damaged("'1'\n", "'1'"), (2, Reason::Behind));
+    assert_eq!(refused(b""), (1, Reason::Empty));
+    assert_eq!(refused(b" \n\n"), (1, Reason::Empty));
+    // What a person adds by hand, and a comment behind it.
+    let more = format!("{whole}\nF=1 # mine\n  export G=\"2\"\n# end\n");
+    assert_eq!(
+        read(more.as_bytes()),
+        b"A=1\0B=x y\0C=it's\0D=a\nb\0E=5\0F=1\0G=2\0"
+    );
+}
+
+proptest! {
+    /// Whatever single byte is lost: the line is told, or only this line reads otherwise.
+    #[test]
+    fn a_lost_byte_changes_no_other_variable(env in variables(), at in any::<prop::sample::Index>()) {
+        let mut text = format(&env);
+        let at = HEADER.len() + at.index(text.len() - HEADER.len() + 1);
+        prop_assume!(at < text.len());
+        let line = text[..at].iter().filter(|&&b| b == b'\n').count();
+        text.remove(at);
+        match parse(&text) {
+            Ok(read) => {
+                // The header is line 0. A line may have become a comment.
+                let (before, number) = (line - 1, env.len());
+                prop_assert!(read.len() == number || read.len() == number - 1);
+                prop_assert!(read.iter().take(before).eq(env.iter().take(before)));
+                let behind = number - before - 1;
+                let tail = |all: &Environment| {
+                    let all: Vec<_> = all.variables.iter().rev().take(behind).cloned().collect();
+                    all
+                };
+                prop_assert_eq!(tail(&read), tail(&env));
+            }
+            Err(error) => prop_assert!(error.line == line + 1),
+        }
+    }
+}
+
+#[test]
 fn reads_the_output_of_printenv() {
     let text = b"SHELL=/bin/bash\nQUOTED=\"it's\" $x \\n\nMULTI=a\nb c\n  d=e\nx-y=1\n\nEMPTY=\n\
         BASH_FUNC_f%%=() {  echo \"A=1\";\n export X=1\n}\nBASH_FUNC_g-h()=() { :\n}\n_=/usr/bin/printenv\n";
@@ -143,7 +197,6 @@ fn reads_the_output_of_printenv() {
     assert_eq!(read(b"A=x"), b"A=x\0");
     assert_eq!(read(b"a-b=x\nB=1\n"), b"a-b=x\0B=1\0");
     assert_eq!(read(b"A=1\nBASH_FUNC_%%=x\n"), b"A=1\nBASH_FUNC_%%=x\0");
-    assert_eq!(read(b""), b"");
     assert_eq!(refused(b"\nhello\n"), (2, EnvFileErrorReason::NoVariable));
 }
 
