@@ -366,7 +366,8 @@ pub(crate) struct RestartArgs {
 pub(crate) enum EnvCommand {
     /// The variables that a process gets, and where each comes from
     Show(EnvShowArgs),
-    /// In which variables a process differs from this shell, or from another process; exits 1 where it does
+    /// In which variables a process differs from this shell, or from another process; exits 1 where it does, and 2 where
+    /// that cannot be told
     Diff {
         /// Which process
         #[arg(value_name = "NAME")]

@@ -90,6 +90,19 @@ const CAPTURED: [&[u8]; 4] = [b"TSM_ID", b"TSM_NAME", b"TSM_COOKIE", b"NOTIFY_SO
 /// adds to them.
 const CAPTURED_PREFIXES: [&[u8]; 2] = [b"WATCHDOG_", b"LISTEN_"];
 
+/// Whether a variable of this name is TSM's own in every run: what else gave it one would have no effect.
+pub fn is_tsms_own(name: &[u8]) -> bool {
+    const OWN: [&[u8]; 6] = [
+        b"TSM_ID",
+        b"TSM_NAME",
+        b"TSM_COOKIE",
+        b"TSM_BASH_ENV",
+        b"TSM_ZDOTDIR",
+        b"TSM_ZSH_STATE",
+    ];
+    OWN.contains(&name)
+}
+
 impl Environment {
     /// Makes an empty environment.
     pub fn new() -> Self {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::env::quote;
+use crate::env::secret::{cover_command, cover_words};
 use crate::error::{IoContext as _, Result};
 use crate::events::rfc3339;
 use crate::home::Home;
@@ -51,9 +52,9 @@ pub struct ProcessView {
     pub memory_bytes: Option<u64>,
     /// How it last ended.
     pub exit: Option<ExitView>,
-    /// What was started, as typed.
+    /// What was started, as typed; secrets are covered.
     pub script: Text,
-    /// Its arguments.
+    /// Its arguments; secrets are covered.
     pub args: Vec<Text>,
     /// Where it runs.
     pub cwd: Text,
@@ -180,8 +181,8 @@ impl ProcessView {
             cpu_percent: None,
             memory_bytes: None,
             exit,
-            script: Text::from_bytes(meta.script.clone()),
-            args: args.into_iter().map(Text::from_bytes).collect(),
+            script: covered(&meta.script),
+            args: covered_words(args),
             cwd: Text::from_bytes(meta.cwd.clone()),
             kind: meta.kind.as_str().to_owned(),
             wanted: meta.desired.as_deref() == Some("up"),
@@ -338,6 +339,27 @@ impl Look {
 }
 
 /// Nobody keeps the records up to date: what they say of running processes is checked against the kernel.
+/// A script as it may be shown: it may be a whole command line, with a token in it.
+fn covered(script: &[u8]) -> Text {
+    // Most are plain paths, and there may be thousands.
+    let is_plain = !script.iter().any(|b| matches!(b, b'=' | b':' | b' '));
+    match std::str::from_utf8(script).ok().filter(|_| !is_plain) {
+        Some(line) => Text::from(cover_command(line).into_owned()),
+        None => Text::from_bytes(script),
+    }
+}
+
+fn covered_words(words: Vec<Vec<u8>>) -> Vec<Text> {
+    // What is not UTF-8 stays as it is.
+    let covered = cover_words(words.iter().map(|word| String::from_utf8_lossy(word)));
+    let both = words.into_iter().zip(covered);
+    both.map(|(word, covered)| match std::str::from_utf8(&word) {
+        Ok(_) => Text::from(covered),
+        Err(_) => Text::from_bytes(word),
+    })
+    .collect()
+}
+
 fn judge_unsupervised(
     view: &mut ProcessView,
     meta: &Meta,

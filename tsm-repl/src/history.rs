@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use tsm_core::env::secret::without_passwords;
+use tsm_core::env::secret::cover;
 
 /// How many lines of the file can be recalled, and are left when it is cut.
 pub(crate) const RECALLED: usize = 1000;
@@ -161,7 +161,7 @@ pub(crate) fn looks_secret(line: &str) -> bool {
     SIGNS
         .iter()
         .any(|sign| line.contains(sign) || plain.contains(sign))
-        || without_passwords(&plain) != plain
+        || cover(&plain) != plain
 }
 
 #[cfg(test)]

@@ -29,7 +29,14 @@ pub(crate) fn run(context: &Context, command: EnvCommand) -> Outcome {
             other,
             reveal,
             json,
-        } => diff(context, &name, other.as_deref(), reveal, json),
+        } => match diff(context, &name, other.as_deref(), reveal, json) {
+            // As with `diff`, 1 is no failure.
+            Err(Failure::Core(error)) if error.kind() == ErrorKind::Failed => {
+                output::complain(&error);
+                Err(Failure::Status(TROUBLE))
+            }
+            done => done,
+        },
         EnvCommand::Set { name, assignments } => {
             let mut update = EnvUpdate::default();
             for assignment in &assignments {
@@ -41,6 +48,9 @@ pub(crate) fn run(context: &Context, command: EnvCommand) -> Outcome {
         EnvCommand::Edit { name } => edit::run(context, &the_one(context, &name)?),
     }
 }
+
+/// How `diff(1)` ends where it cannot tell.
+const TROUBLE: u8 = 2;
 
 /// The one process that a selector means.
 fn the_one(context: &Context, selector: &str) -> Result<ProcessName, Error> {

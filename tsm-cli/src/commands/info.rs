@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
 use serde::Serialize;
+use tsm_core::env::secret::cover_words;
 use tsm_core::error::Error;
 use tsm_core::home::Home;
 use tsm_core::launch::{self, ShellUse};
@@ -14,6 +15,7 @@ use tsm_core::name::ProcessName;
 use tsm_core::spec::{ProcessSpec, ServiceLimits};
 use tsm_core::store::ProcessStore;
 use tsm_core::sys::{Signal, clock};
+use tsm_core::text::Text;
 use tsm_core::view::ProcessView;
 
 use unusual::{LimitView, limit_views, unusual};
@@ -117,11 +119,8 @@ fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -
         declared: spec.map(care::Declared::of),
         spec,
         program: spec.map(|spec| {
-            spec.program
-                .words
-                .iter()
-                .map(|word| word.to_string_lossy().into_owned())
-                .collect()
+            let words = spec.program.words.iter();
+            cover_words(words.map(Text::to_string_lossy))
         }),
         shell_state: spec.and_then(|spec| shell_info(home, name, spec)),
         files: Files {
@@ -185,11 +184,7 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
         &table::printable(&view.cwd.to_string_lossy()),
     );
     if !view.args.is_empty() {
-        let args: Vec<&[u8]> = view
-            .args
-            .iter()
-            .map(tsm_core::text::Text::as_bytes)
-            .collect();
+        let args: Vec<&[u8]> = view.args.iter().map(Text::as_bytes).collect();
         let quoted = tsm_core::env::quote::quote_words(args.into_iter());
         line("Arguments", &String::from_utf8_lossy(&quoted));
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
-use tsm_core::env::{EnvError, EnvUpdate, Environment, Origin, Snapshot, dotenv};
+use tsm_core::env::{EnvError, EnvUpdate, Environment, Origin, Snapshot, dotenv, is_tsms_own};
 use tsm_core::error::{Error, IoContext as _};
 
 use crate::app::Context;
@@ -20,6 +20,7 @@ pub(crate) fn update(args: &VariableArgs) -> Result<EnvUpdate, Error> {
             reason: error.to_string(),
         })?;
         for (name, value) in variables {
+            refuse_own(&path.display().to_string(), name.as_bytes())?;
             update.set(name.as_bytes(), value.as_bytes(), Origin::File);
         }
     }
@@ -36,9 +37,20 @@ pub(crate) fn assign(update: &mut EnvUpdate, what: &str, assignment: &OsStr) -> 
     let wrong = |error: EnvError| Error::bad_value(what, format!("{error}; write NAME=VALUE"));
     one.set_assignment(assignment.as_bytes()).map_err(wrong)?;
     for (name, value) in one.iter() {
+        refuse_own(what, name)?;
         update.set(name, value, Origin::Option);
     }
     Ok(())
+}
+
+/// What TSM sets itself would have no effect.
+fn refuse_own(what: &str, name: &[u8]) -> Result<(), Error> {
+    if !is_tsms_own(name) {
+        return Ok(());
+    }
+    let name = String::from_utf8_lossy(name);
+    let reason = format!("TSM itself sets {name} in every run; leave it out");
+    Err(Error::bad_value(what, reason))
 }
 
 /// The environment of this very moment, with what the shell hook handed over.

@@ -3,6 +3,7 @@
 //! * Blank lines and what follows a `#` are comments; within a bare value only a `#` behind a blank begins one.
 //! * `export ` before a name is passed over. A name is letters, digits, `_`, `.` and `-`, and does not begin with a digit.
 //! * A bare value ends with its line, blanks around it cut off. `${VAR}` and `${VAR:-default}` are expanded in it.
+//!   A dollar before anything but `{` is a dollar, `$$` two.
 //! * `'…'` is taken as it stands. `"…"` knows `\n`, `\r`, `\t`, `\\`, `\"`, `\$`, and is expanded. Both may go on over
 //!   several lines.
 //!
@@ -10,7 +11,7 @@
 
 use thiserror::Error;
 
-use super::expand::expand;
+use super::expand::{Dollar, expand};
 
 /// The error of reading a dotenv file; its text never holds a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -52,6 +53,9 @@ pub enum DotenvErrorReason {
     Expansion(String),
 }
 
+/// What is no part of a value at its ends. A no-break space is one, as any letter is.
+const BLANKS: [char; 3] = [' ', '\t', '\r'];
+
 /// Reads a dotenv file. `lookup` gives the variables around it, for `${VAR}`.
 ///
 /// ```
@@ -82,8 +86,9 @@ pub fn parse(
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut variables: Vec<(String, String)> = Vec::new();
     let mut rest = text;
+    let (mut line, mut counted) = (1, text.len());
     loop {
-        rest = rest.trim_start();
+        rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
         if rest.is_empty() {
             return Ok(variables);
         }
@@ -91,7 +96,9 @@ pub fn parse(
             rest = after_line(rest);
             continue;
         }
-        let line = line_of(text.as_bytes(), text.len() - rest.len());
+        let behind = text.len() - counted;
+        line += newlines(&text[behind..text.len() - rest.len()]);
+        counted = rest.len();
         let wrong = |reason| DotenvError { line, reason };
         let (name, value) = name_and_rest(rest).map_err(wrong)?;
         let (value, after) = read_value(value, &|name| {
@@ -134,19 +141,23 @@ fn read_value<'a>(
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(String, &'a str), DotenvErrorReason> {
     let text = text.trim_start_matches([' ', '\t']);
-    let expanded = |raw: &str| expand(raw, lookup).map_err(DotenvErrorReason::Expansion);
+    let expanded =
+        |raw: &str, dollar| expand(raw, dollar, lookup).map_err(DotenvErrorReason::Expansion);
     let Some(quote) = text.chars().next().filter(|c| matches!(c, '\'' | '"')) else {
         let line = &text[..text.find('\n').unwrap_or(text.len())];
         let comment = line
             .char_indices()
             .find(|&(at, c)| c == '#' && (at == 0 || line[..at].ends_with([' ', '\t'])));
         let value = &line[..comment.map_or(line.len(), |(at, _)| at)];
-        return Ok((expanded(value.trim())?, after_line(text)));
+        return Ok((
+            expanded(value.trim_matches(BLANKS), Dollar::Plain)?,
+            after_line(text),
+        ));
     };
     let inner = &text[1..];
     let end = closing_quote(inner, quote).ok_or(DotenvErrorReason::Unclosed(quote))?;
     let behind = &inner[end + 1..];
-    let line = behind[..behind.find('\n').unwrap_or(behind.len())].trim();
+    let line = behind[..behind.find('\n').unwrap_or(behind.len())].trim_matches(BLANKS);
     if !line.is_empty() && !line.starts_with('#') {
         return Err(DotenvErrorReason::Behind(quote));
     }
@@ -154,7 +165,7 @@ fn read_value<'a>(
     let value = if quote == '\'' {
         raw.to_owned()
     } else {
-        expanded(&unescape(raw))?
+        expanded(raw, Dollar::Escaped)?
     };
     Ok((value, after_line(behind)))
 }
@@ -174,30 +185,12 @@ fn closing_quote(inner: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// What the escapes of a double-quoted value stand for. A dollar that was escaped is doubled, which expansion undoes.
-fn unescape(raw: &str) -> String {
-    let mut value = String::with_capacity(raw.len());
-    let mut letters = raw.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '\\' {
-            value.push(letter);
-            continue;
-        }
-        match letters.next() {
-            Some('n') => value.push('\n'),
-            Some('r') => value.push('\r'),
-            Some('t') => value.push('\t'),
-            Some('$') => value.push_str("$$"),
-            Some(plain @ ('\\' | '"')) => value.push(plain),
-            Some(other) => value.extend(['\\', other]),
-            None => value.push('\\'),
-        }
-    }
-    value
-}
-
 fn after_line(text: &str) -> &str {
     text.find('\n').map_or("", |newline| &text[newline + 1..])
+}
+
+fn newlines(text: &str) -> usize {
+    text.split('\n').count() - 1
 }
 
 fn line_of(bytes: &[u8], at: usize) -> usize {
@@ -295,6 +288,16 @@ mod tests {
             &[("A", "-----BEGIN\nline\n-----END"), ("B", "1")],
         );
         gives("A=x=y", &[("A", "x=y")]);
+        // A dollar is a dollar, and a no-break space is no blank.
+        gives(
+            "A=pa$$word\nB=\"pa$$word\\\\$$\"\nC=$${AROUND}",
+            &[("A", "pa$$word"), ("B", "pa$$word\\$$"), ("C", "$around")],
+        );
+        gives(
+            "A=\u{a0}x\u{a0} \nB='\u{3000}'",
+            &[("A", "\u{a0}x\u{a0}"), ("B", "\u{3000}")],
+        );
+        gives(r#"A="\${B} ${NONE:-\$\"}""#, &[("A", "${B} $\"")]);
     }
 
     #[test]

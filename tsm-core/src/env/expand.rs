@@ -1,20 +1,40 @@
 //! `${VAR}` and `${VAR:-default}` in the values of config files and dotenv files.
 
+/// How a dollar is written that stands for itself before a `{`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dollar {
+    /// As `$$`: in config files.
+    Doubled,
+    /// As `\$`, beside the other escapes of a double-quoted text: in dotenv files.
+    Escaped,
+    /// Not at all: in the bare values of dotenv files, where `$$` is what it says.
+    Plain,
+}
+
 /// Replaces `${VAR}` by the value that `lookup` gives, `${VAR:-default}` by the default where there is none or it is
-/// empty, and `$$` by a dollar. A dollar before anything else is a dollar.
+/// empty, and what [`Dollar`] says. A dollar before anything else is a dollar.
 ///
 /// # Errors
 /// What is wrong, in words: a variable that is not set, or a `${` that does not end.
 pub(crate) fn expand(
     text: &str,
+    dollar: Dollar,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(dollar) = rest.find('$') {
-        expanded.push_str(&rest[..dollar]);
-        rest = &rest[dollar + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
+    let is_special = |c: char| c == '$' || (c == '\\' && dollar == Dollar::Escaped);
+    while let Some(at) = rest.find(is_special) {
+        expanded.push_str(&rest[..at]);
+        let special = rest.as_bytes()[at];
+        rest = &rest[at + 1..];
+        if special == b'\\' {
+            rest = unescape(rest, &mut expanded);
+            continue;
+        }
+        if dollar == Dollar::Doubled
+            && let Some(after) = rest.strip_prefix('$')
+        {
             expanded.push('$');
             rest = after;
             continue;
@@ -23,8 +43,14 @@ pub(crate) fn expand(
             expanded.push('$');
             continue;
         };
-        let end = closing_brace(inner)
-            .ok_or("a `${` has no `}`; write `$${` for these two characters themselves")?;
+        let end = closing_brace(inner).ok_or_else(|| {
+            let written = match dollar {
+                Dollar::Doubled => "write `$${` for these two characters themselves",
+                Dollar::Escaped => "write `\\${` for these two characters themselves",
+                Dollar::Plain => "put the value into '…' for these two characters themselves",
+            };
+            format!("a `${{` has no `}}`; {written}")
+        })?;
         let (name, default) = match inner[..end].split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (&inner[..end], None),
@@ -35,7 +61,7 @@ pub(crate) fn expand(
         match (lookup(name), default) {
             (Some(value), None) => expanded.push_str(&value),
             (Some(value), Some(_)) if !value.is_empty() => expanded.push_str(&value),
-            (_, Some(default)) => expanded.push_str(&expand(default, lookup)?),
+            (_, Some(default)) => expanded.push_str(&expand(default, dollar, lookup)?),
             (None, None) => {
                 return Err(format!(
                     "the variable {name} is not set here; set it, or write ${{{name}:-default}}"
@@ -46,6 +72,20 @@ pub(crate) fn expand(
     }
     expanded.push_str(rest);
     Ok(expanded)
+}
+
+/// Appends what the escape stands for whose backslash stood before `rest`; returns what is behind it.
+fn unescape<'a>(rest: &'a str, expanded: &mut String) -> &'a str {
+    let mut letters = rest.chars();
+    match letters.next() {
+        Some('n') => expanded.push('\n'),
+        Some('r') => expanded.push('\r'),
+        Some('t') => expanded.push('\t'),
+        Some(plain @ ('\\' | '"' | '$')) => expanded.push(plain),
+        Some(other) => expanded.extend(['\\', other]),
+        None => expanded.push('\\'),
+    }
+    letters.as_str()
 }
 
 /// The brace that closes a `${`; a default may hold further ones.
@@ -67,7 +107,7 @@ mod tests {
     use super::*;
 
     fn expanded(text: &str) -> Result<String, String> {
-        expand(text, &|name| match name {
+        expand(text, Dollar::Doubled, &|name| match name {
             "HOME" => Some("/home/mr".to_owned()),
             "EMPTY" => Some(String::new()),
             _ => None,

@@ -1,8 +1,12 @@
 //! Which variables hold secrets, and what is shown in their place.
 //!
-//! A variable counts as secret by a word in its name (`API_TOKEN`, `dbPassword`), and a value that is a URL with a
-//! password in it has that password covered whatever its name. A file `secrets` in the home adds to the list: one glob of
+//! A variable counts as secret by a word in its name (`API_TOKEN`, `dbPassword`), and passwords within a value, such as that
+//! of a URL, are covered whatever its name. A file `secrets` in the home adds to the list: one glob of
 //! names a line, `#` before a comment, and `!` before a glob of names that are no secrets.
+
+mod cover;
+
+pub use cover::{cover, cover_command, cover_words};
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
@@ -10,7 +14,7 @@ use crate::home::Home;
 /// What stands in the place of a secret. It tells nothing of its length.
 pub const MASK: &str = "********";
 
-/// Words that make a name a secret's, where a word ends or begins at `_`, `-`, `.`, or a change of case.
+/// Words that make a name a secret's, where a word ends or begins at `_`, `-`, `.`, a digit, or a change of case.
 const WORDS: &[&str] = &[
     "apikey",
     "auth",
@@ -21,6 +25,7 @@ const WORDS: &[&str] = &[
     "creds",
     "key",
     "keys",
+    "oauth",
     "pass",
     "passphrase",
     "passwd",
@@ -42,6 +47,29 @@ const WITHIN: &[&str] = &[
     "token",
     "apikey",
     "credential",
+];
+
+/// Words that end so are a secret's, as in `BASICAUTH`, `SSHKEY`, `DBPASS` …
+const ENDINGS: &[&str] = &["auth", "key", "keys", "pass"];
+
+/// … unless they are these.
+const OTHER_WORDS: &[&str] = &[
+    "bypass",
+    "compass",
+    "donkey",
+    "encompass",
+    "hockey",
+    "hotkey",
+    "hotkeys",
+    "jockey",
+    "monkey",
+    "monkeys",
+    "multipass",
+    "overpass",
+    "trespass",
+    "turkey",
+    "underpass",
+    "whiskey",
 ];
 
 /// Names that look like a secret's and are none.
@@ -102,7 +130,7 @@ impl Secrets {
         in_list(&self.secret) || sounds_secret(name)
     }
 
-    /// The value as it may be shown: [`MASK`] for a secret, a URL without its password, or the value itself.
+    /// The value as it may be shown: [`MASK`] for a secret, else the value without the passwords in it.
     pub fn shown(&self, name: &str, value: &str) -> String {
         if self.is_secret(name) {
             return if value.is_empty() {
@@ -111,7 +139,8 @@ impl Secrets {
                 MASK.to_owned()
             };
         }
-        without_passwords(value)
+        let value = cover::cover_address(name, value);
+        cover(&value).into_owned()
     }
 }
 
@@ -121,29 +150,38 @@ fn sounds_secret(name: &str) -> bool {
     }
     let lower = name.to_ascii_lowercase();
     WITHIN.iter().any(|word| lower.contains(word))
-        || words_of(name).any(|word| WORDS.contains(&word.as_str()))
+        || words_of(name).any(|word| {
+            let word = word.as_str();
+            let is_compound = ENDINGS.iter().any(|ending| word.ends_with(ending));
+            WORDS.contains(&word) || (is_compound && !OTHER_WORDS.contains(&word))
+        })
 }
 
-/// The words of a name: parted by signs and where a capital follows a small letter.
+/// The words of a name: parted by signs and digits, where a capital follows a small letter, and before the last of several
+/// capitals that a small letter follows (`HTTPAuth`).
 fn words_of(name: &str) -> impl Iterator<Item = String> {
     let mut words = vec![String::new()];
-    let mut before_is_small = false;
-    for letter in name.chars() {
-        if !letter.is_ascii_alphanumeric() || (letter.is_ascii_uppercase() && before_is_small) {
+    let mut before = ' ';
+    let mut letters = name.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let before_small = letters.peek().is_some_and(char::is_ascii_lowercase);
+        let begins = letter.is_ascii_uppercase()
+            && (before.is_ascii_lowercase() || (before.is_ascii_uppercase() && before_small));
+        if !letter.is_ascii_alphabetic() || begins {
             words.push(String::new());
         }
-        if letter.is_ascii_alphanumeric()
+        if letter.is_ascii_alphabetic()
             && let Some(word) = words.last_mut()
         {
             word.push(letter.to_ascii_lowercase());
         }
-        before_is_small = letter.is_ascii_lowercase();
+        before = letter;
     }
     words.into_iter().filter(|word| !word.is_empty())
 }
 
 /// A line of a file as an error message may show it: where it gives a value to a name that sounds secret, the value is
-/// covered, and so are passwords in URLs.
+/// covered, and so are passwords within it.
 pub fn without_secrets(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
@@ -159,31 +197,7 @@ pub fn without_secrets(line: &str) -> String {
         }
     }
     shown.push_str(rest);
-    without_passwords(&shown)
-}
-
-/// Covers each `password` of `scheme://user:password@host` in a text.
-pub fn without_passwords(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let authority_at = at + 3;
-        shown.push_str(&rest[..authority_at]);
-        rest = &rest[authority_at..];
-        let end = rest
-            .find(|c: char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace())
-            .unwrap_or(rest.len());
-        // A password may hold an `@`; the last one ends it.
-        if let Some(host) = rest[..end].rfind('@')
-            && let Some(colon) = rest[..host].find(':')
-        {
-            shown.push_str(&rest[..=colon]);
-            shown.push_str(MASK);
-            rest = &rest[host..];
-        }
-    }
-    shown.push_str(rest);
-    shown
+    cover(&shown).into_owned()
 }
 
 #[cfg(test)]
@@ -208,6 +222,17 @@ mod tests {
             "CREDENTIALS",
             "SESSION_COOKIE",
             "db.passwd",
+            "API_KEY2",
+            "STRIPE_KEY1",
+            "AUTH2",
+            "OAUTH",
+            "HTTPAuth",
+            "BASICAUTH",
+            "ACCESSKEY",
+            "PRIVATEKEY",
+            "SSHKEY",
+            "ENCRYPTIONKEY",
+            "DBPASS",
         ] {
             assert!(secrets.is_secret(name), "{name}");
         }
@@ -226,6 +251,9 @@ mod tests {
             "PORT",
             "TSM_NAME",
             "PASSENGER_COUNT",
+            "BYPASS",
+            "DONKEY_KONG",
+            "HOTKEYS",
         ] {
             assert!(!secrets.is_secret(name), "{name}");
         }
@@ -254,7 +282,7 @@ mod tests {
                 "a=redis://:********@h/0 b=http://u:********@w",
             ),
             ("https://host:80/x@y", "https://host:80/x@y"),
-            ("https://user@host/", "https://user@host/"),
+            ("ssh://user@host/", "ssh://user@host/"),
             ("://", "://"),
             ("plain", "plain"),
         ] {

@@ -43,8 +43,8 @@ pub fn shell_use(spec: &ProcessSpec, environment: &Environment, shell: Shell) ->
             words.splice(..1, interpreter.into_iter().chain([file.clone()]));
         } else if base(&words[0]) == b"env" {
             match behind_env(&words[1..]) {
-                Some(rest) => words = rest,
-                None => break,
+                Ok(rest) => words = rest,
+                Err(reason) => return ShellUse::NotUsed(reason.unwrap_or(not_this(shell))),
             }
         } else {
             return judge(shell, &path, &words);
@@ -113,8 +113,28 @@ fn shebang(path: &Path) -> Option<Vec<Vec<u8>>> {
     )
 }
 
-/// What `env` executes; `None` where it takes away what the state comes by, or nothing can be told.
-fn behind_env(words: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+/// The variables by which a shell finds its state.
+const FINDS: [&[u8]; 5] = [
+    b"BASH_ENV",
+    b"TSM_BASH_ENV",
+    b"ZDOTDIR",
+    b"TSM_ZDOTDIR",
+    b"TSM_ZSH_STATE",
+];
+
+/// What `env` executes.
+///
+/// # Errors
+/// Why the state does not get through it; `None` where it executes nothing.
+fn behind_env(words: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Option<&'static str>> {
+    const TAKEN: Option<&str> = Some("env takes away what the state comes by");
+    let unset = |name: &[u8]| {
+        if FINDS.contains(&name) {
+            Err(TAKEN)
+        } else {
+            Ok(())
+        }
+    };
     let mut words: Vec<Vec<u8>> = words.to_vec();
     let mut at = 0;
     while let Some(word) = words.get(at) {
@@ -136,23 +156,35 @@ fn behind_env(words: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
                 break;
             }
             b"-S" | b"--split-string" => {
-                let line = words.get(at + 1)?.clone();
+                let line = words.get(at + 1).ok_or(None)?.clone();
                 words.splice(at..=at + 1, [[b"-S", line.as_slice()].concat()]);
             }
             b"-C" | b"--chdir" => at += 2,
             b"-v" | b"--debug" => at += 1,
-            option if option.starts_with(b"-") => return None,
+            b"-u" | b"--unset" => {
+                unset(words.get(at + 1).ok_or(None)?)?;
+                at += 2;
+            }
+            b"-" | b"-i" | b"--ignore-environment" => return Err(TAKEN),
+            option if option.starts_with(b"-") => {
+                let name = option
+                    .strip_prefix(b"--unset=")
+                    .or_else(|| option.strip_prefix(b"-u"));
+                unset(name.ok_or(Some("it cannot be told what env does with this option"))?)?;
+                at += 1;
+            }
             word if word.contains(&b'=') => {
-                if word.starts_with(b"BASH_ENV=") || word.starts_with(b"ZDOTDIR=") {
-                    return None;
-                }
+                unset(word.split(|&b| b == b'=').next().unwrap_or_default())?;
                 at += 1;
             }
             _ => break,
         }
     }
     let rest = words.split_off(at.min(words.len()));
-    (!rest.is_empty()).then_some(rest)
+    if rest.is_empty() {
+        return Err(None);
+    }
+    Ok(rest)
 }
 
 /// Whether an executable is the shell, and reads its start-up file with these words.

@@ -157,6 +157,28 @@ pub fn reset_dispositions(keeps_blocked: bool) {
     }
 }
 
+/// While it lives, what a terminal sends to all of its foreground group is for a child there: this process ignores the
+/// interrupt, the quit key and the hang-up. A child that is started before has them as they were.
+#[derive(Debug)]
+pub struct LeftToChild([(i32, libc::sighandler_t); 3]);
+
+/// Leaves the keys of a terminal to a child.
+pub fn leave_to_child() -> LeftToChild {
+    LeftToChild([libc::SIGINT, libc::SIGQUIT, libc::SIGHUP].map(|number| {
+        // SAFETY: ignoring a signal installs no handler.
+        (number, unsafe { libc::signal(number, libc::SIG_IGN) })
+    }))
+}
+
+impl Drop for LeftToChild {
+    fn drop(&mut self) {
+        for (number, before) in self.0 {
+            // SAFETY: this puts back what `signal` itself gave, which no other code of this process replaces.
+            unsafe { libc::signal(number, before) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@ use tsm_core::control::{ActOptions, Verb};
 use tsm_core::env::{EnvUpdate, Environment, Origin, file};
 use tsm_core::error::{Error, IoContext as _};
 use tsm_core::name::ProcessName;
+use tsm_core::sys::signal::leave_to_child;
 
 use crate::app::{Context, Outcome};
 use crate::commands::act;
@@ -96,11 +97,15 @@ fn edit(copy: &Path) -> Result<(), Error> {
         .find_map(|name| std::env::var(name).ok().filter(|editor| !editor.is_empty()))
         .unwrap_or_else(|| "vi".to_owned());
     // It may have arguments; the shell knows how they are quoted, and the path is none of its business.
-    let status = Command::new("/bin/sh")
+    let mut child = Command::new("/bin/sh")
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(copy)
-        .status()
+        .spawn()
         .doing("run the editor")?;
+    // Ctrl-C is the editor's; whatever comes of it, the copy is removed.
+    let left = leave_to_child();
+    let status = child.wait().doing("wait for the editor")?;
+    drop(left);
     if status.success() {
         return Ok(());
     }

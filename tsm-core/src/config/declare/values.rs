@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::config::node::{Node, Place, Value};
-use crate::env::expand::expand;
+use crate::env::expand::{Dollar, expand};
 use crate::env::quote;
 use crate::spec::parse_duration;
 
@@ -29,7 +29,7 @@ impl Reader<'_> {
             Value::Bool(value) => return Some(value.to_string()),
             Value::Null | Value::List(_) | Value::Map(_) => return None,
         };
-        match expand(text, self.variable) {
+        match expand(text, Dollar::Doubled, self.variable) {
             Ok(text) => Some(text),
             Err(reason) => {
                 self.mistake(node.at, reason);

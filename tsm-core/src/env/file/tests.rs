@@ -163,7 +163,7 @@ proptest! {
         let mut text = format(&env);
         let at = HEADER.len() + at.index(text.len() - HEADER.len() + 1);
         prop_assume!(at < text.len());
-        let line = text[..at].iter().filter(|&&b| b == b'\n').count();
+        let line = text[..at].split(|&b| b == b'\n').count() - 1;
         text.remove(at);
         match parse(&text) {
             Ok(read) => {

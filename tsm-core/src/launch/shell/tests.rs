@@ -66,6 +66,8 @@ fn bash_is_known_behind_shebang_and_env() {
         "mybash x",
         "env A=1 bash x",
         "env -S bash x",
+        "env -u A bash x",
+        "env -uA --unset=B bash x",
     ] {
         assert_eq!(bed.of(Shell::Bash, line), ShellUse::Used, "{line}");
     }
@@ -75,6 +77,7 @@ fn bash_is_known_behind_shebang_and_env() {
         "#!@/env bash",
         "#!@/env -S bash -e",
         "#!@/env -S A=1 bash",
+        "#!@/env -S -u A bash",
     ] {
         assert_eq!(bed.script(first), ShellUse::Used, "{first}");
     }
@@ -91,19 +94,21 @@ fn what_reads_no_bash_env_gets_none() {
         ShellUse::Used => panic!("{line}"),
     };
     for line in [
-        "sh x",
-        "./sh x",
-        "dash x",
-        "nobash x",
-        "zsh x",
-        "nothing",
-        "env",
-        "env -i bash x",
+        "sh x", "./sh x", "dash x", "nobash x", "zsh x", "nothing", "env",
     ] {
         assert_eq!(not(line), "program is not bash", "{line}");
     }
-    assert_eq!(not("env -u BASH_ENV bash x"), "program is not bash");
-    assert_eq!(not("env BASH_ENV=x bash x"), "program is not bash");
+    for line in [
+        "env -i bash x",
+        "env - bash x",
+        "env -u BASH_ENV bash x",
+        "env --unset=TSM_BASH_ENV bash x",
+        "env BASH_ENV=x bash x",
+    ] {
+        let reason = "env takes away what the state comes by";
+        assert_eq!(not(line), reason, "{line}");
+    }
+    assert!(not("env --frob bash x").contains("this option"));
     assert_eq!(not("bash -ep x"), "bash runs with -p");
     assert_eq!(not("bash --posix x"), "bash runs with --posix");
     assert_eq!(not("bash -o posix x"), "bash runs with -o posix");
