@@ -342,3 +342,28 @@ fn another_program_may_rename_a_log_and_have_it_opened_again() {
     bed.wait_log("talk.out", "two\n");
     assert_eq!(bed.tsm(["logs", "talk"]).ok().stdout, "one\ntwo\n");
 }
+
+#[test]
+fn a_home_says_how_the_logs_of_all_its_processes_are_kept() {
+    let bed = Bed::new();
+    bed.start_idle("first");
+    fs::write(
+        bed.home().join("defaults.toml"),
+        "[logs]\nmax_size = \"8K\"\nkeep = 2\ncompress = false\n",
+    )
+    .unwrap();
+    let supervisor = bed.kill_supervisor();
+    bed.wait_next_supervisor(supervisor);
+    start_count(&bed, "count", &[], 20_000);
+    start_count(&bed, "more", &["--log-keep", "4"], 20_000);
+    for (name, files) in [("count", 3), ("more", 5)] {
+        wait_end(&bed, &format!("{name}.out"));
+        let log = bed.home().join(format!("logs/{name}.out"));
+        assert_eq!(files_of(&log).len(), files, "{name}");
+    }
+    fs::write(bed.home().join("defaults.toml"), "[logs]\nkep = 2\n").unwrap();
+    let supervisor = bed.kill_supervisor();
+    bed.wait_next_supervisor(supervisor);
+    let told = bed.tsm(["stop", "first"]).ok();
+    assert!(told.stderr.contains("defaults.toml:2:1"), "{}", told.stderr);
+}

@@ -34,6 +34,8 @@ mod hook_shells;
 mod init_system;
 mod isolation;
 mod limits;
+mod log_direct;
+mod log_loss;
 mod log_query;
 mod log_rotation;
 mod logs;

@@ -1,6 +1,7 @@
 //! Declared services: `tspm.yaml` and its like, read into what is to be started.
 
 mod declare;
+mod home;
 mod keys;
 mod known;
 mod node;
@@ -10,6 +11,7 @@ mod schema;
 mod want;
 
 pub use declare::{Config, DEFAULT_FILES, Declared, Mistake};
+pub use home::HomeDefaults;
 pub use keys::{Fate, Key, Kind, PROCESS, TOP};
 pub use node::{Entry, Language, Node, Place, Unreadable, Value};
 pub use plan::{Change, Known, Options, Planned, Standing, Step, Wanted, plan};

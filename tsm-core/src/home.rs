@@ -230,6 +230,11 @@ impl Home {
         self.root.join("supervisor.sock")
     }
 
+    /// `defaults.toml`: what holds for all processes that do not say otherwise.
+    pub fn defaults(&self) -> PathBuf {
+        self.root.join("defaults.toml")
+    }
+
     /// `dump.json`: what `save` saved.
     pub fn dump(&self) -> PathBuf {
         self.root.join("dump.json")

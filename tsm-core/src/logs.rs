@@ -7,6 +7,7 @@
 //! This module only reads. Everything that it reads may be truncated, renamed, removed or made
 //! anew meanwhile; none of that is an error. It neither prints nor decides what is shown.
 
+pub(crate) mod direct;
 mod follow;
 pub mod index;
 mod merge;

@@ -527,7 +527,9 @@ impl Writer {
         ] {
             for entry in fs::read_dir(&directory).at("read", &directory)? {
                 let path = entry.at("read", &directory)?.path();
-                if path.extension().is_some_and(|extension| extension == "tmp") {
+                // Of a log that its service writes, it may be all that there is of some bytes.
+                let is_segment = path.as_os_str().as_encoded_bytes().ends_with(b".1.tmp");
+                if !is_segment && path.extension().is_some_and(|extension| extension == "tmp") {
                     remove_file(&path)?;
                 }
             }

@@ -17,6 +17,7 @@ mod carried;
 mod checking;
 mod connections;
 mod cutting;
+mod direct;
 mod driver;
 mod ending;
 mod errands;

@@ -55,14 +55,7 @@ pub(crate) fn append_note(log: &Path, offset: u64, unix_ms: u64, bound: u64) -> 
 /// after this was interrupted, finds true notes all the same, for each voids those before it that it contradicts.
 fn thin(log: &Path, bound: u64) -> io::Result<()> {
     let path = index_path(log);
-    let text = std::fs::read(&path)?;
-    let mut notes: Vec<(u64, u64)> = Vec::new();
-    for (offset, ms) in text.split(|byte| *byte == b'\n').filter_map(parse) {
-        while notes.last().is_some_and(|(last, _)| *last >= offset) {
-            notes.pop();
-        }
-        notes.push((offset, ms));
-    }
+    let notes = notes_of(log)?;
     let mut gap = 200;
     let thinned = loop {
         let mut kept = String::new();
@@ -81,6 +74,48 @@ fn thin(log: &Path, bound: u64) -> io::Result<()> {
     let file = crate::sys::open_for_writing(&path)?;
     file.write_all_at(thinned.as_bytes(), 0)?;
     file.set_len(thinned.len() as u64)
+}
+
+/// Writes an index for the `length` bytes of `log` from `first` on: its offsets count from there.
+pub(super) fn copy_part(log: &Path, to: &Path, first: u64, length: u64) -> io::Result<()> {
+    let mut before = None;
+    let mut text = String::new();
+    for (offset, ms) in notes_of(log)? {
+        if offset <= first {
+            before = Some(ms);
+        } else if offset < first + length {
+            text.push_str(&note_line(offset - first, ms));
+        }
+    }
+    if let Some(ms) = before {
+        text.insert_str(0, &note_line(0, ms));
+    }
+    std::fs::write(to, text)?;
+    std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+}
+
+/// Lets the offsets of an index count from `first` on; what was noted before is left out, but for the time of that byte.
+pub(super) fn shift(log: &Path, first: u64) -> io::Result<()> {
+    if first == 0 || !index_path(log).exists() {
+        return Ok(());
+    }
+    copy_part(log, &index_path(log), first, u64::MAX - first)
+}
+
+/// The notes of a log that count.
+fn notes_of(log: &Path) -> io::Result<Vec<(u64, u64)>> {
+    let text = match std::fs::read(index_path(log)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let mut notes: Vec<(u64, u64)> = Vec::new();
+    for (offset, ms) in text.split(|byte| *byte == b'\n').filter_map(parse) {
+        while notes.last().is_some_and(|(last, _)| *last >= offset) {
+            notes.pop();
+        }
+        notes.push((offset, ms));
+    }
+    Ok(notes)
 }
 
 /// When the first byte of a log that is noted came.

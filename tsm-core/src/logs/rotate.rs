@@ -144,6 +144,7 @@ pub(crate) fn remove_segments(live: &Path) -> io::Result<()> {
 /// Removes a log with all that belongs to it.
 pub(crate) fn remove_log(live: &Path) -> io::Result<()> {
     remove_segments(live)?;
+    super::direct::remove_state(live)?;
     absent_is_fine(fs::remove_file(index_path(live)))?;
     absent_is_fine(fs::remove_file(live))
 }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::LogError;
+use super::direct::{self, Place};
 use super::index::index_path;
 use super::packed::{Opened, Packed};
 
@@ -79,6 +80,8 @@ pub struct Segment {
     live: PathBuf,
     number: u32,
     is_packed: bool,
+    /// Where its bytes are, where its service writes it itself.
+    pub(super) place: Option<Place>,
     pub(super) id: FileId,
     pub(super) len: u64,
     pub(super) modified: Option<SystemTime>,
@@ -128,14 +131,41 @@ impl Segment {
         if !metadata.is_file() {
             return Err(LogError::NotAFile { path });
         }
-        Ok(Some(Self {
+        let mut segment = Self {
             live: live.to_owned(),
             number,
             is_packed: false,
+            place: None,
             id: FileId::of(&metadata),
             len: metadata.len(),
             modified: metadata.modified().ok(),
-        }))
+        };
+        if number == 0 && direct::is_direct(live) {
+            let placed = File::open(live).and_then(|file| direct::place(&file, live));
+            let place = match placed {
+                Err(error) if is_absent(&error) => return Ok(None),
+                placed => placed.map_err(LogError::read(live))?,
+            };
+            segment.len = segment
+                .len
+                .saturating_sub(place.map_or(0, |place| place.skip));
+            segment.place = place;
+        }
+        Ok(Some(segment))
+    }
+
+    /// The segment that has its temporary name still, and counts already.
+    fn stat_pending(live: &Path) -> Option<Self> {
+        let metadata = fs::metadata(direct::pending_path(live)).ok()?;
+        Some(Self {
+            live: live.to_owned(),
+            number: 1,
+            is_packed: false,
+            place: None,
+            id: FileId::of(&metadata),
+            len: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
     }
 
     fn stat_packed(live: &Path, number: u32) -> Result<Option<Self>, LogError> {
@@ -147,6 +177,7 @@ impl Segment {
             live: live.to_owned(),
             number,
             is_packed: true,
+            place: None,
             id: packed.origin.unwrap_or_else(|| FileId::of(&metadata)),
             len: packed.len,
             modified: metadata.modified().ok(),
@@ -190,7 +221,14 @@ impl Segment {
                 break;
             }
         }
-        Ok(None)
+        // It may not have its name yet.
+        let Ok(file) = File::open(direct::pending_path(&self.live)) else {
+            return Ok(None);
+        };
+        let is_it = file
+            .metadata()
+            .is_ok_and(|found| FileId::of(&found) == self.id);
+        Ok(is_it.then_some(Opened::Plain(file)))
     }
 }
 
@@ -235,6 +273,23 @@ pub(super) struct Listings {
 impl Listings {
     /// See [`segments`].
     pub(super) fn segments(&mut self, live: &Path) -> Result<Vec<Segment>, LogError> {
+        loop {
+            let found = self.look(live)?;
+            let place = found.last().and_then(|newest| newest.place);
+            if place.is_none() {
+                return Ok(found);
+            }
+            // Bytes that move from the live file into a segment meanwhile would be met twice, or never.
+            let again = Segment::stat(live, 0)?;
+            if again.and_then(|live| live.place) == place {
+                return Ok(found);
+            }
+            // What was read of the directory is of before.
+            self.directories.clear();
+        }
+    }
+
+    fn look(&mut self, live: &Path) -> Result<Vec<Segment>, LogError> {
         let numbers = self.numbers(live)?;
         let highest = numbers.last().copied().unwrap_or(0);
         // From the newest to the oldest, as a rotation moves files: one that is renamed meanwhile
@@ -245,7 +300,17 @@ impl Listings {
         let mut found: Vec<Segment> = Vec::new();
         let mut absent = 0;
         for number in dense.chain(sparse).chain(highest.saturating_add(1)..) {
-            let Some(segment) = Segment::stat(live, number)? else {
+            let is_pending = number == 1
+                && found
+                    .first()
+                    .and_then(|live: &Segment| live.place)
+                    .is_some_and(|place| place.pending);
+            let segment = if is_pending {
+                Segment::stat_pending(live)
+            } else {
+                Segment::stat(live, number)?
+            };
+            let Some(segment) = segment else {
                 absent += 1;
                 if number > highest && absent > GAP {
                     break;

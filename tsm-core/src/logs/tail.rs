@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use memchr::{memchr, memrchr};
 
+use super::direct::{self, Place};
 use super::index::Index;
 use super::packed::Opened;
 use super::query::Grep;
@@ -37,8 +38,15 @@ impl Part {
     fn index(&mut self) -> &mut Index {
         let Self { segment, index, .. } = self;
         // Notes beyond the end are about bytes that are not read.
-        index.get_or_insert_with(|| Index::open(&segment.index_path(), segment.len))
+        let limit = segment.len + first_offset(segment);
+        index.get_or_insert_with(|| Index::open(&segment.index_path(), limit))
     }
+}
+
+/// The offset in its index of the first byte of a segment: where a service writes the file itself, what was cut off its
+/// head counts.
+pub(super) fn first_offset(segment: &Segment) -> u64 {
+    segment.place.map_or(0, |place| place.base + place.skip)
 }
 
 /// A log as it was when it was opened. Positions count from the first byte of the oldest segment.
@@ -73,7 +81,9 @@ impl LogStream {
         let mut newest = None;
         while let Some(last) = segments.last_mut() {
             if let Some(file) = last.open()? {
-                last.len = file.len().map_err(LogError::read(&last.path()))?;
+                if last.place.is_none() {
+                    last.len = file.len().map_err(LogError::read(&last.path()))?;
+                }
                 newest = Some(Arc::new(file));
                 break;
             }
@@ -135,16 +145,17 @@ impl LogStream {
         let mut found = None;
         for part in &mut self.parts {
             part.index().cover(0);
+            let first = first_offset(&part.segment);
             let offset = if part.index().is_empty() {
                 let modified = part.segment.modified;
                 let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
                 let is_later = since.is_none_or(|since| since.as_millis() as u64 >= ms);
-                (is_later && part.segment.len > 0).then_some(0)
+                (is_later && part.segment.len > 0).then_some(first)
             } else {
                 part.index().first_at(ms)
             };
             if let Some(offset) = offset {
-                found = Some(part.start + offset);
+                found = Some(part.start + offset.saturating_sub(first_offset(&part.segment)));
                 break;
             }
         }
@@ -225,7 +236,7 @@ impl LogStream {
             later.index().cover(0);
             floor = floor.min(later.index().floor());
         }
-        let offset = at - part.start;
+        let offset = at - part.start + first_offset(&part.segment);
         let index = part.index();
         index.cover(offset);
         if let Some(note) = index.note_of(offset) {
@@ -233,7 +244,7 @@ impl LogStream {
         }
         floor = floor.min(index.floor());
         let inherited = before.iter_mut().rev().find_map(|earlier| {
-            let last = earlier.segment.len.checked_sub(1)?;
+            let last = earlier.segment.len.checked_sub(1)? + first_offset(&earlier.segment);
             earlier.index().cover(last);
             earlier.index().time_of(last)
         });
@@ -259,39 +270,119 @@ impl LogStream {
     }
 
     fn part_end(&self, at: u64) -> u64 {
-        let end = self.part_of(at).map(|number| &self.parts[number]);
-        end.map_or(self.end, |part| {
-            (part.start + part.segment.len).min(self.end)
-        })
+        let Some(number) = self.part_of(at) else {
+            // What stood there was removed.
+            return self.parts.first().map_or(self.end, |part| part.start);
+        };
+        let part = &self.parts[number];
+        (part.start + part.segment.len).min(self.end)
+    }
+
+    /// Finds the bytes of a log again whose head was cut off since it was opened. Positions stay what they are.
+    fn relocate(&mut self) -> Result<(), LogError> {
+        let Some(last) = self.parts.last() else {
+            return Ok(());
+        };
+        let first = |segment: &Segment| i128::from(first_offset(segment));
+        // What is to be added to an offset that counts everything, to have a position.
+        let difference = i128::from(last.start) - first(&last.segment);
+        let id = last.segment.id;
+        let found = Listings::default().segments(&self.live)?;
+        let Some(live) = found.iter().position(|segment| segment.id == id) else {
+            return Ok(());
+        };
+        let mut parts = Vec::new();
+        let mut start = first(&found[live]) + difference;
+        for (number, segment) in found
+            .into_iter()
+            .take(live + 1)
+            .enumerate()
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
+            if number != live {
+                start -= i128::from(segment.len);
+            }
+            let Ok(start) = u64::try_from(start) else {
+                break;
+            };
+            parts.push(Part {
+                segment,
+                start,
+                index: None,
+            });
+        }
+        parts.reverse();
+        self.parts = parts;
+        self.older = None;
+        Ok(())
+    }
+
+    /// Where the bytes of the newest file are now, where its service writes it itself.
+    fn place_now(&self) -> Result<Option<Place>, LogError> {
+        let place = self.parts.last().and_then(|part| part.segment.place);
+        let (Some(_), Some(newest)) = (place, &self.newest) else {
+            return Ok(None);
+        };
+        let now = direct::place(newest.file(), &self.live);
+        // A log that is no such one any more does not change any more either.
+        Ok(now.map_err(LogError::read(&self.live))?.or(place))
     }
 
     /// Reads from `at` on within one segment; less than wanted where it or the log ends, and
     /// nothing where bytes are gone.
     fn read(&mut self, at: u64, buffer: &mut [u8]) -> Result<usize, LogError> {
-        let Some(number) = self.part_of(at) else {
+        loop {
+            let Some(number) = self.part_of(at) else {
+                return Ok(0);
+            };
+            if number + 1 < self.parts.len() {
+                return self.read_older(number, at, buffer);
+            }
+            let before = self.place_now()?;
+            let n = self.read_newest(at, buffer)?;
+            let after = self.place_now()?;
+            let known = self.parts[number].segment.place;
+            let is_known = |now: Option<Place>| {
+                now.map(|place| (place.base, place.skip))
+                    == known.map(|place| (place.base, place.skip))
+            };
+            if is_known(before) && is_known(after) {
+                self.bytes_read += n as u64;
+                return Ok(n);
+            }
+            self.relocate()?;
+        }
+    }
+
+    /// How much of `wanted` bytes is in a part from `at` on.
+    fn within(&self, at: u64, wanted: usize) -> usize {
+        (wanted as u64).min(self.part_end(at).saturating_sub(at)) as usize
+    }
+
+    fn read_newest(&mut self, at: u64, buffer: &mut [u8]) -> Result<usize, LogError> {
+        let wanted = self.within(at, buffer.len());
+        let (Some(part), Some(file)) = (self.parts.last(), &self.newest) else {
             return Ok(0);
         };
-        let wanted = self
-            .part_end(at)
-            .saturating_sub(at)
-            .min(buffer.len() as u64) as usize;
-        let is_newest = number + 1 == self.parts.len();
+        let skip = part.segment.place.map_or(0, |place| place.skip);
+        file.read_at(&mut buffer[..wanted], at - part.start + skip)
+            .map_err(LogError::read(&part.segment.path()))
+    }
+
+    fn read_older(&mut self, number: usize, at: u64, buffer: &mut [u8]) -> Result<usize, LogError> {
+        let wanted = self.within(at, buffer.len());
         let part = &mut self.parts[number];
-        let file = if is_newest {
-            self.newest.as_deref()
-        } else {
-            if self.older.as_ref().is_none_or(|(open, _)| *open != number) {
-                self.older = Some((number, part.segment.open()?));
-            }
-            self.older.as_ref().and_then(|(_, file)| file.as_ref())
+        if self.older.as_ref().is_none_or(|(open, _)| *open != number) {
+            self.older = Some((number, part.segment.open()?));
+        }
+        let Some((_, Some(file))) = &self.older else {
+            return Ok(0);
         };
-        let Some(file) = file else { return Ok(0) };
         let n = file
             .read_at(&mut buffer[..wanted], at - part.start)
-            .map_err(|source| LogError::Read {
-                path: part.segment.path(),
-                source,
-            })?;
+            .map_err(LogError::read(&part.segment.path()))?;
         self.bytes_read += n as u64;
         Ok(n)
     }
@@ -434,6 +525,11 @@ impl Splitter {
             chunk = &chunk[head + ended..];
             at += (head + ended) as u64;
         }
+    }
+
+    /// What follows stands at another place: of another file, say.
+    pub(super) fn move_to(&mut self, start: u64) {
+        self.start = start;
     }
 
     /// Takes the line that has not ended, if there is one.

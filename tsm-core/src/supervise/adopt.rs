@@ -241,6 +241,9 @@ impl Supervisor {
         self.watch_limits(id, watched);
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
+            if self.is_direct(id, stream) {
+                self.watch_direct(id, stream);
+            }
             self.watch_age(id, stream);
         }
         if pid.is_some() {

@@ -9,7 +9,7 @@
 //! a program that runs is always on record, and none is ever started twice.
 
 use std::io::Write as _;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use super::following::Followed;
 use super::machine::{Event, Phase};
@@ -143,8 +143,17 @@ impl Supervisor {
                 source,
             }
         };
-        let out = pipe_for(spec.logs.out.as_ref()).map_err(system("make a log pipe"))?;
-        let err = pipe_for(spec.logs.err.as_ref()).map_err(system("make a log pipe"))?;
+        if let Some(reason) = super::direct::refusal(&spec, &self.log_defaults) {
+            return Err(failed(format!("--log-mode {reason}"), &name));
+        }
+        let [out_file, err_file] =
+            [Stream::Out, Stream::Err].map(|stream| self.direct_file(id, stream));
+        let out_file = out_file.map_err(system("open a log"))?;
+        let err_file = err_file.map_err(system("open a log"))?;
+        let out = pipe_for(spec.logs.out.as_ref(), out_file.is_some());
+        let out = out.map_err(system("make a log pipe"))?;
+        let err = pipe_for(spec.logs.err.as_ref(), err_file.is_some());
+        let err = err.map_err(system("make a log pipe"))?;
         if let Some(user) = &spec.user {
             for pipe in out.iter().chain(&err) {
                 sys::fd::give_to(&pipe.writer, user.uid, user.gid)
@@ -158,10 +167,10 @@ impl Supervisor {
             ready_pipe = Some(reader);
         }
         let null = self.null.as_fd();
-        let stdout = out.as_ref().map_or(null, |pipe| pipe.writer.as_fd());
+        let stdout = end_of(out_file.as_ref(), out.as_ref()).unwrap_or(null);
         let stderr = match spec.logs.err {
             Some(LogTarget::Same) => stdout,
-            _ => err.as_ref().map_or(null, |pipe| pipe.writer.as_fd()),
+            _ => end_of(err_file.as_ref(), err.as_ref()).unwrap_or(null),
         };
         let held = sys::spawn::fork_held(prepared, null, stdout, stderr).map_err(system("fork"))?;
         fail::point("start-2-forked");
@@ -536,9 +545,19 @@ pub(super) fn stream_kind(stream: Stream) -> (Kind, char) {
 }
 
 /// A log pipe for a stream, where its target needs one.
-fn pipe_for(target: Option<&LogTarget>) -> std::io::Result<Option<LogPipe>> {
+fn pipe_for(target: Option<&LogTarget>, has_file: bool) -> std::io::Result<Option<LogPipe>> {
     match target {
+        _ if has_file => Ok(None),
         None | Some(LogTarget::File(_)) => sys::fd::log_pipe().map(Some),
         Some(LogTarget::Same | LogTarget::Null) => Ok(None),
     }
+}
+
+/// What a service writes into: the file itself, or a pipe.
+fn end_of<'a>(
+    file: Option<&'a std::fs::File>,
+    pipe: Option<&'a LogPipe>,
+) -> Option<BorrowedFd<'a>> {
+    let file = file.map(std::fs::File::as_fd);
+    file.or_else(|| pipe.map(|pipe| pipe.writer.as_fd()))
 }

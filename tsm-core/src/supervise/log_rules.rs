@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::supervisor::Supervisor;
+use crate::config::HomeDefaults;
 use crate::logs::Stream;
 use crate::spec::{LogRules, LogSettings, LogTarget};
 
@@ -26,7 +27,7 @@ impl OwnLogs {
         &self.settings
     }
 
-    fn target(&self, stream: Stream) -> Option<&LogTarget> {
+    pub(super) fn target(&self, stream: Stream) -> Option<&LogTarget> {
         match stream {
             Stream::Out => self.settings.out.as_ref(),
             Stream::Err => self.settings.err.as_ref(),
@@ -42,6 +43,17 @@ pub(super) struct LogPlace {
 }
 
 impl Supervisor {
+    /// Reads what was said of all processes of the home. A file with mistakes in it changes nothing.
+    pub(super) fn read_defaults(&mut self) {
+        match HomeDefaults::read(&self.writer.home().defaults()) {
+            Ok(defaults) => self.log_defaults = defaults.logs,
+            Err(error) => {
+                self.notices.push(error.to_string());
+                self.log.say(error);
+            }
+        }
+    }
+
     /// `None` for what is no process.
     pub(super) fn log_place(&self, id: u32, stream: Stream) -> Option<LogPlace> {
         let service = self.services.get(&id)?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::helper::{Turns, Urgency};
 use super::log_rules::LogPlace;
 use super::supervisor::Supervisor;
-use crate::error::{IoContext as _, Result};
+use crate::error::{Error, IoContext as _, Result};
 use crate::fail;
 use crate::logs::segments::FileId;
 use crate::logs::{Stream, index, packed, rotate};
@@ -29,6 +29,8 @@ const PACK_AT_LATEST: Duration = Duration::from_secs(30);
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Upkeep {
+    /// A log that its service writes itself is looked at again.
+    Look,
     /// A segment is compressed.
     Pack,
     /// The log is looked at for what is too old.
@@ -50,7 +52,7 @@ impl Supervisor {
     }
 
     /// Puts a log on the list, in place of what stands there of it already.
-    fn due_in(&mut self, delay: Duration, id: u32, stream: Stream, what: Upkeep) {
+    pub(super) fn due_in(&mut self, delay: Duration, id: u32, stream: Stream, what: Upkeep) {
         self.upkeep
             .retain(|entry| (entry.1, entry.2, entry.3) != (id, stream, what));
         self.upkeep
@@ -60,6 +62,7 @@ impl Supervisor {
     /// Nothing more is done for the logs of a process.
     pub(super) fn forget_upkeep(&mut self, id: u32) {
         self.upkeep.retain(|entry| entry.1 != id);
+        self.forget_direct(id);
     }
 
     /// Does what is due.
@@ -71,6 +74,7 @@ impl Supervisor {
             }
             self.upkeep.remove(&entry);
             match what {
+                Upkeep::Look => self.look_at_direct(id, stream),
                 Upkeep::Pack => self.pack_next(id, stream),
                 Upkeep::Age => self.watch_age(id, stream),
             }
@@ -147,6 +151,11 @@ impl Supervisor {
             Urgency::Background,
             move |turns| pack(&file, &target, turns).at("compress", &plain),
             move |supervisor, done| {
+                if supervisor.is_being_cut(id, stream) {
+                    // Its segments are being renamed: later, once more.
+                    let _ = std::fs::remove_file(&packed);
+                    return supervisor.pack_soon(id, stream);
+                }
                 let placed = done.and_then(|()| {
                     rotate::replace_by_packed(&live, &segment, &packed).at("compress", &live)
                 });
@@ -170,6 +179,10 @@ impl Supervisor {
             };
             // What waits in the pipe was printed before.
             self.drain(id, stream);
+            if self.is_direct(id, stream) {
+                self.flush_direct(id, stream, &path)?;
+                continue;
+            }
             if self.is_in_the_home(id, stream) {
                 rotate::remove_segments(&path).at("remove segments of", &path)?;
             }
@@ -182,6 +195,16 @@ impl Supervisor {
     /// Lets go of the log files, which somebody may have renamed, and makes those anew that are not there.
     pub(super) fn reopen_logs(&mut self, id: u32) -> Result<()> {
         for stream in [Stream::Out, Stream::Err] {
+            let runs = self
+                .services
+                .get(&id)
+                .is_some_and(|s| s.live_pid().is_some());
+            if runs && self.is_direct(id, stream) {
+                return Err(Error::bad_value(
+                    "reopen",
+                    "the service writes its log itself and has the file open; use copytruncate, or restart it",
+                ));
+            }
             self.drain(id, stream);
         }
         self.close_log_files(id);
@@ -211,7 +234,8 @@ impl Supervisor {
         if first.is_some_and(|first| age(first) > most) {
             self.rotate_between_lines(id, stream);
         }
-        if let Err(error) = rotate::prune(&place.path, 0, &place.rules) {
+        let busy = self.is_being_cut(id, stream);
+        if !busy && let Err(error) = rotate::prune(&place.path, 0, &place.rules) {
             self.log.say(format_args!(
                 "cannot remove old segments of {}: {error}",
                 place.path.display()
@@ -231,6 +255,10 @@ impl Supervisor {
         let Some(place) = self.log_place(id, stream) else {
             return true;
         };
+        if self.is_direct(id, stream) {
+            self.cut_direct(id, stream, true);
+            return true;
+        }
         let Ok(file) = File::open(&place.path) else {
             return true;
         };

@@ -58,7 +58,7 @@ impl OpenLogs {
         Ok((&self.files[last].1, length))
     }
 
-    fn close(&mut self, key: (u32, Stream)) {
+    pub(super) fn close(&mut self, key: (u32, Stream)) {
         self.files.retain(|(k, _)| *k != key);
     }
 }

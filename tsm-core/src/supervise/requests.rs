@@ -35,6 +35,9 @@ impl Supervisor {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
         }
         start.spec.logs.check()?;
+        if let Some(reason) = super::direct::refusal(&start.spec, &self.log_defaults) {
+            return Err(Error::bad_value("--log-mode", reason));
+        }
         let mut snapshot = Snapshot::from_bytes(blob, start.shell_bytes)
             .map_err(|error| Error::bad_value("snapshot", error.to_string()))?;
         snapshot.environment.strip_captured();

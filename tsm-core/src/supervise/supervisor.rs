@@ -82,6 +82,7 @@ pub(super) enum Kind {
     ErrandErr = 16,
     ReadyPipe = 17,
     Notify = 18,
+    DirectLogs = 30,
 }
 
 pub(super) fn token(kind: Kind, number: u32) -> u64 {
@@ -131,6 +132,8 @@ pub(super) struct Supervisor {
     pub(super) next_connection: u32,
     pub(super) waiters: HashMap<u32, Vec<Waiter>>,
     pub(super) logs: OpenLogs,
+    /// Logs that services write themselves, where there are any.
+    pub(super) direct: Option<Box<super::direct::DirectLogs>>,
     /// What was said of the logs of all processes.
     pub(super) log_defaults: LogSettings,
     /// What is to be done for logs, and when.
@@ -361,6 +364,7 @@ impl Supervisor {
             next_connection: 0,
             waiters: HashMap::new(),
             logs: OpenLogs::default(),
+            direct: None,
             log_defaults: LogSettings::default(),
             upkeep: BTreeSet::new(),
             helper,
@@ -412,6 +416,7 @@ impl Supervisor {
         if let Some(carried) = carried {
             supervisor.go_on_after_upgrade(carried);
         }
+        supervisor.read_defaults();
         supervisor.adopt_all(inherited)?;
         supervisor.carried = None;
         Ok(Some(supervisor))
@@ -524,6 +529,7 @@ impl Supervisor {
             k if k == Kind::ErrandErr as u8 => self.on_errand_pipe(number, Stream::Err),
             k if k == Kind::ReadyPipe as u8 => self.on_ready_pipe(number),
             k if k == Kind::Notify as u8 => self.hear_services(),
+            k if k == Kind::DirectLogs as u8 => self.on_direct(),
             _ => {
                 while let Some(signal) = self.signals.next().doing("read a signal")? {
                     self.on_signal(signal);
@@ -536,7 +542,10 @@ impl Supervisor {
     fn on_signal(&mut self, signal: Signal) {
         match signal {
             Signal::CHLD => self.reap_strangers(),
-            Signal::HUP => self.reload(),
+            Signal::HUP => {
+                self.read_defaults();
+                self.reload();
+            }
             _ if !self.options.foreground => {
                 self.log
                     .say(format_args!("{signal}: ending; the services stay up"));

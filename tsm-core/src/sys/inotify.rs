@@ -52,6 +52,9 @@ impl Mask {
     /// The watch is gone: what it watched was removed or unmounted, or it was ended.
     pub const IGNORED: Self = Self(0x8000);
 
+    /// The watch ends with its first event (`IN_ONESHOT`).
+    pub const ONCE: Self = Self(0x8000_0000);
+
     /// Names that come and go in a directory, and the end of the directory itself.
     pub const NAMES: Self = Self::MOVED_FROM
         .union(Self::MOVED_TO)

@@ -5,10 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::super::direct::{self, Place};
 use super::super::index::Index;
 use super::super::packed::Opened;
 use super::super::segments::{FileId, Segment, directory, is_absent, segments};
-use super::super::tail::{FORWARD_BLOCK, LogStream, Splitter};
+use super::super::tail::{FORWARD_BLOCK, LogStream, Splitter, first_offset};
 use super::super::{Line, LogError, Stream};
 use super::Timed;
 use crate::sys::inotify::{Inotify, Mask, WatchId};
@@ -26,6 +27,15 @@ struct Current {
     index_path: PathBuf,
     read_up_to: u64,
     index: Index,
+    /// Where its bytes were when it was last looked at, where its service writes it itself.
+    place: Option<Place>,
+}
+
+impl Current {
+    /// How far it was read, counted as the offsets in its index are.
+    fn position(&self) -> u64 {
+        self.read_up_to + self.place.map_or(0, |place| place.base)
+    }
 }
 
 /// One log that is followed.
@@ -51,6 +61,8 @@ pub(super) struct Followed {
     /// The time of the last line that had one, and the highest time so far.
     last_time: Option<u64>,
     key: Option<u64>,
+    /// Its service writes it itself, so that lines go on from one segment to the next.
+    was_direct: bool,
     /// Lines that could not be given because another log failed.
     pub(super) given_back: Vec<Timed>,
 }
@@ -58,8 +70,12 @@ pub(super) struct Followed {
 impl Followed {
     pub(super) fn new(log: &mut LogStream) -> Result<Self, LogError> {
         let (start, bytes) = log.take_unfinished()?;
-        let start = start.saturating_sub(log.newest_start());
-        let current = log.newest().map(|(file, segment)| {
+        let newest = log.newest();
+        let first = newest
+            .as_ref()
+            .map_or(0, |(_, segment)| first_offset(segment));
+        let start = start.saturating_sub(log.newest_start()) + first;
+        let current = newest.map(|(file, segment)| {
             let index_path = segment.index_path();
             let mut index = Index::open(&index_path, u64::MAX);
             index.cover(start);
@@ -68,8 +84,9 @@ impl Followed {
                 id: segment.id,
                 path: segment.path(),
                 index_path,
-                read_up_to: segment.len,
+                read_up_to: segment.len + segment.place.map_or(0, |place| place.skip),
                 index,
+                place: segment.place,
             }
         });
         let name = log.live.file_name().unwrap_or_default();
@@ -87,6 +104,7 @@ impl Followed {
             stale_index: None,
             last_time: None,
             key: None,
+            was_direct: direct::is_direct(&log.live),
             given_back: Vec::new(),
         })
     }
@@ -179,15 +197,17 @@ impl Followed {
         lines: &mut Vec<Timed>,
     ) -> Result<bool, LogError> {
         let mut block = vec![0; FORWARD_BLOCK];
-        while let Some(current) = &mut self.current {
-            let n = current
-                .file
-                .read_at(&mut block, current.read_up_to)
-                .map_err(LogError::read(&current.path))?;
+        while let Some(n) = self.read_block(&mut block)? {
+            let Some(current) = &self.current else {
+                break;
+            };
             if n == 0 {
                 let len = current.file.len().map_err(LogError::read(&current.path))?;
                 if len >= current.read_up_to {
                     break;
+                }
+                if self.was_cut()?.is_some() {
+                    continue;
                 }
                 // Truncated.
                 self.give_unfinished(lines);
@@ -203,6 +223,90 @@ impl Followed {
         Ok(true)
     }
 
+    /// Reads at the current position; `None` where there is no file.
+    fn read_block(&mut self, block: &mut [u8]) -> Result<Option<usize>, LogError> {
+        loop {
+            if let Some(now) = self.was_cut()? {
+                self.relocate(now)?;
+            }
+            let Some(current) = &self.current else {
+                return Ok(None);
+            };
+            let n = current
+                .file
+                .read_at(block, current.read_up_to)
+                .map_err(LogError::read(&current.path))?;
+            if self.was_cut()?.is_none() {
+                return Ok(Some(n));
+            }
+        }
+    }
+
+    /// Where the bytes of the current file are now, if its head was cut off since that was last looked at.
+    fn was_cut(&self) -> Result<Option<Place>, LogError> {
+        let Some((current, known)) = self.current.as_ref().and_then(|c| Some((c, c.place?))) else {
+            return Ok(None);
+        };
+        let now = direct::place(current.file.file(), &self.path);
+        let now = now.map_err(LogError::read(&self.path))?;
+        Ok(now.filter(|now| (now.base, now.skip) != (known.base, known.skip)))
+    }
+
+    /// Goes on after the head of the current file was cut off: in it, or in the segment that has the bytes now.
+    fn relocate(&mut self, now: Place) -> Result<(), LogError> {
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        let position = current.position();
+        if position >= now.base + now.skip {
+            current.read_up_to = position - now.base;
+            current.place = Some(now);
+            return Ok(());
+        }
+        let found = segments(&self.path)?;
+        let Some(live) = found.iter().position(|segment| segment.id == current.id) else {
+            current.place = None;
+            return Ok(());
+        };
+        // A segment ends where the next one begins.
+        let mut start = i128::from(first_offset(&found[live]));
+        let mut chosen = None;
+        for segment in found[..live].iter().rev() {
+            start -= i128::from(segment.len);
+            chosen = Some((segment.clone(), start));
+            if i128::from(position) >= start {
+                break;
+            }
+        }
+        let Some((mut segment, start)) = chosen else {
+            // All of it was removed: what is left begins here.
+            current.read_up_to = now.skip;
+            current.place = Some(now);
+            return Ok(());
+        };
+        let Some(file) = segment.open()? else {
+            // It was moved on or removed this moment; it is looked for again.
+            return Ok(());
+        };
+        let offset = u64::try_from(i128::from(position) - start).unwrap_or(0);
+        self.unfinished.move_to(offset);
+        self.begin(&segment, file, offset);
+        Ok(())
+    }
+
+    /// Makes a file the current one.
+    fn begin(&mut self, segment: &Segment, file: Opened, read_up_to: u64) {
+        self.current = Some(Current {
+            file: Arc::new(file),
+            id: segment.id,
+            path: segment.path(),
+            index_path: segment.index_path(),
+            read_up_to,
+            index: Index::default(),
+            place: segment.place,
+        });
+    }
+
     /// Cuts into lines what was read at the current position.
     fn take(&mut self, bytes: &[u8], lines: &mut Vec<Timed>) {
         self.refresh_index();
@@ -211,7 +315,7 @@ impl Followed {
         };
         let mut ended = Vec::new();
         self.unfinished
-            .feed(bytes, current.read_up_to, |start, bytes| {
+            .feed(bytes, current.position(), |start, bytes| {
                 ended.push((start, bytes));
             });
         current.read_up_to += bytes.len() as u64;
@@ -222,7 +326,7 @@ impl Followed {
             let needed = self
                 .unfinished
                 .unfinished_start()
-                .unwrap_or(current.read_up_to);
+                .unwrap_or(current.position());
             current.index.forget_before(needed);
         }
     }
@@ -279,7 +383,7 @@ impl Followed {
         index.cover(
             self.unfinished
                 .unfinished_start()
-                .unwrap_or(current.read_up_to),
+                .unwrap_or(current.position()),
         );
         current.index = index;
     }
@@ -295,18 +399,19 @@ impl Followed {
     fn open_next(&mut self, lines: &mut Vec<Timed>) -> Result<bool, LogError> {
         for mut segment in self.later_segments()? {
             if let Some(file) = segment.open()? {
-                self.give_unfinished(lines);
+                let place = segment.place;
+                let first = place.map_or(0, |place| place.skip);
+                if self.was_direct || place.is_some() {
+                    // The line goes on there.
+                    self.unfinished.move_to(first_offset(&segment));
+                } else {
+                    self.give_unfinished(lines);
+                }
+                self.was_direct = self.was_direct || place.is_some();
                 if let Some(last) = self.current.take() {
                     self.stale_index = last.index.position();
                 }
-                self.current = Some(Current {
-                    file: Arc::new(file),
-                    id: segment.id,
-                    path: segment.path(),
-                    index_path: segment.index_path(),
-                    read_up_to: 0,
-                    index: Index::default(),
-                });
+                self.begin(&segment, file, first);
                 return Ok(true);
             }
         }

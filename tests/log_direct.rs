@@ -1,0 +1,207 @@
+//! `--log-mode direct`: a service writes its log itself, and its head is cut off under it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::bed::{Bed, Going, is_root, run};
+use crate::wait::wait_until;
+
+/// Prints numbered lines, some thousand at a time, until its file `halt` is there, then `end`.
+const COUNT: &str = r#"
+my ($to, $pause) = @ARGV;
+$| = 1;
+for (my $n = 1; $n <= $to;) {
+    my $text = "";
+    for (1 .. 1000) { $text .= "line $n\n"; $n++; }
+    print $text;
+    select(undef, undef, undef, $pause) if $pause;
+}
+print "end\n";
+sleep 100000;
+"#;
+
+/// What is needed to have the mode, whoever runs the tests.
+fn options() -> Vec<&'static str> {
+    let mut options = vec!["--log-mode", "direct"];
+    if is_root() {
+        options.push("--log-force");
+    }
+    options
+}
+
+fn numbered(to: usize) -> String {
+    let lines: Vec<String> = (1..=to).map(|n| format!("line {n}\n")).collect();
+    lines.concat() + "end\n"
+}
+
+fn start(bed: &Bed, more: &[&str], to: &str, pause: &str, point: Option<&str>) {
+    bed.script("count.pl", COUNT);
+    let command = ["--", "perl", "count.pl", to, pause];
+    let options = options();
+    let words = [
+        &["start", "--name", "count"],
+        &options[..],
+        more,
+        &command[..],
+    ]
+    .concat();
+    let mut start = bed.tsm_command(words);
+    if let Some(point) = point {
+        start.env("TSM_FAIL_POINT", bed.file("point", point));
+    }
+    run(start).ok();
+}
+
+fn shown(bed: &Bed) -> Vec<u8> {
+    bed.tsm(["logs", "count", "--tail", "all"]).ok().bytes
+}
+
+/// Waits until the log has its last line, and segments.
+fn wait_end(bed: &Bed, segments: u32) {
+    wait_until("the last line is there, and the log is cut", || {
+        shown(bed).ends_with(b"\nend\n")
+            && (1..=segments).all(|number| {
+                let path = bed.home().join(format!("logs/count.out.{number}"));
+                path.exists() || path.with_extension(format!("{number}.zst")).exists()
+            })
+    });
+}
+
+#[test]
+fn every_line_is_there_once_while_the_head_is_cut_off() {
+    let bed = Bed::new();
+    let more = ["--log-max-size", "64K", "--log-keep", "500"];
+    start(&bed, &more, "300000", "0.01", None);
+    let mut follow = Going::start(bed.tsm_command(["logs", "count", "-f", "--tail", "all"]));
+    wait_end(&bed, 6);
+    let expected = numbered(60_000);
+    assert!(shown(&bed) == expected.as_bytes());
+    follow.wait_text("end\n");
+    assert!(follow.text == expected, "a follower lost or doubled lines");
+    let live = bed.home().join("logs/count.out");
+    assert_eq!(
+        fs::metadata(&live).unwrap().permissions().mode() & 0o777,
+        0o400
+    );
+    // Lines have times.
+    let stamped = bed.tsm(["logs", "count", "-t", "-n", "1"]).ok().stdout;
+    assert!(stamped.starts_with("[20"), "{stamped}");
+    let since = bed.tsm(["logs", "count", "--since", "1h"]).ok();
+    assert!(since.bytes == expected.as_bytes());
+    bed.tsm(["delete", "count"]).ok();
+    assert_eq!(bed.process_files(), [""; 0]);
+}
+
+#[test]
+fn a_supervisor_that_is_killed_while_it_cuts_loses_nothing() {
+    let points = [
+        "cut-1-begun",
+        "cut-2-intended",
+        "cut-3-copied",
+        "cut-4-room",
+        "cut-5-punched",
+        "cut-6-named",
+        "cut-7-taken-out",
+    ];
+    for point in points {
+        let bed = Bed::new();
+        let more = ["--log-max-size", "64K", "--log-keep", "500"];
+        start(&bed, &more, "100000", "0.01", Some(point));
+        wait_until("the supervisor has died at its point", || {
+            !bed.path("point").exists()
+        });
+        wait_end(&bed, 5);
+        assert!(shown(&bed) == numbered(100_000).as_bytes(), "{point}");
+    }
+}
+
+#[test]
+fn only_so_much_is_kept() {
+    let bed = Bed::new();
+    let more = [
+        "--log-max-size",
+        "64K",
+        "--log-keep",
+        "2",
+        "--log-compress=no",
+    ];
+    start(&bed, &more, "300000", "0", None);
+    let live = bed.home().join("logs/count.out");
+    let size = |number: u32| {
+        let path = match number {
+            0 => live.clone(),
+            _ => bed.home().join(format!("logs/count.out.{number}")),
+        };
+        fs::metadata(path).map_or(0, |metadata| {
+            use std::os::unix::fs::MetadataExt as _;
+            metadata.blocks() * 512
+        })
+    };
+    wait_until("what is too much is gone", || {
+        size(1) > 0 && (0..4).map(size).sum::<u64>() <= 3 * (64 << 10)
+    });
+    assert!(numbered(300_000).as_bytes().ends_with(&shown(&bed)));
+    bed.tsm(["flush", "count"]).ok();
+    assert_eq!(shown(&bed), b"");
+    assert_eq!(size(1), 0);
+}
+
+#[test]
+fn a_service_of_root_is_refused_and_others_cannot_empty_their_log() {
+    let bed = Bed::new();
+    let script =
+        "#!/bin/sh\necho first >&2\necho second > /dev/stderr\necho third >&2\nexec sleep 100000\n";
+    bed.script("says.sh", script);
+    let mut words = vec!["start", "./says.sh", "--log-mode", "direct"];
+    if is_root() {
+        let refused = bed.tsm(&words).exits(2);
+        assert!(
+            refused.message().contains("--log-force"),
+            "{}",
+            refused.stderr
+        );
+        bed.open_to_others();
+        words.extend(["--user", "nobody"]);
+    }
+    bed.tsm(&words).ok();
+    let log = bed.wait_log("says.err", "third\n");
+    assert!(log.starts_with("first\n"), "{log}");
+    assert!(log.contains("ermission denied"), "{log}");
+}
+
+#[test]
+fn a_log_that_others_made_shorter_is_told() {
+    let bed = Bed::new();
+    bed.script(
+        "says.sh",
+        "#!/bin/sh\necho first\nwhile [ ! -e go ]; do sleep 0.01; done\necho later\nexec sleep 100000\n",
+    );
+    let words = [&["start", "./says.sh"], &options()[..]].concat();
+    bed.tsm(words).ok();
+    let live = bed.home().join("logs/says.out");
+    wait_until("its time is noted", || {
+        fs::read(bed.home().join("logs/says.out.idx")).is_ok_and(|index| !index.is_empty())
+    });
+    fs::set_permissions(&live, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&live)
+        .unwrap()
+        .set_len(0)
+        .unwrap();
+    let history = bed.home().join("processes/says.events.jsonl");
+    wait_until("it is in the history", || {
+        fs::read_to_string(&history)
+            .unwrap()
+            .contains("\"log-shrank\"")
+    });
+    bed.file("go", "");
+    bed.wait_log("says.out", "later\n");
+    assert_eq!(bed.tsm(["logs", "says", "--out"]).ok().stdout, "later\n");
+    let refused = bed.tsm(["reopen", "says"]).exits(2);
+    assert!(
+        refused.message().contains("copytruncate"),
+        "{}",
+        refused.stderr
+    );
+}

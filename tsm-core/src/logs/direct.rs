@@ -1,0 +1,498 @@
+//! Logs that a service writes itself, through a descriptor that appends: their heads are cut off under the writer.
+//!
+//! Beside such a log stands its state, named as the file with `.head` added: the inode that it is about, how many bytes
+//! were taken out of its head so far (so that a position that counts these stays the same for ever), and while a cut is
+//! under way, where it begins and how long it is. A cut goes like this:
+//!
+//! 1. `.1.tmp` is made, empty; the state says what is going to be cut, and is synced;
+//! 2. the bytes are copied into `.1.tmp`, which is synced, and the number 1 is made free;
+//! 3. the first block is punched out of the log: from here on the bytes are those of the segment;
+//! 4. `.1.tmp` becomes `.1`; the bytes are collapsed out of the log, or where the file system cannot do that, punched;
+//! 5. the state says that no cut is under way.
+//!
+//! Whoever finds a cut under way knows how far it came: the first block has data and there is a `.1.tmp`: nothing counts
+//! yet; the first block is a hole: it counts, and is finished; data and no `.1.tmp`: only step 5 is left.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::index::{self, index_path, read_full_at};
+use super::rotate::{absent_is_fine, make_room, remove_segments};
+use super::segments::numbered;
+use crate::fail;
+use crate::sys::holes;
+
+/// How much is copied between two chances to do something else.
+const STEP: usize = 1 << 20;
+
+/// What the state beside a log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    inode: u64,
+    /// How many bytes were collapsed out of the file.
+    base: u64,
+    /// What is being cut: from where on, and how much.
+    cut: Option<(u64, u64)>,
+}
+
+/// How far a cut has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// There is none.
+    None,
+    /// Nothing counts yet.
+    Begun,
+    /// The segment has the bytes, under its temporary name.
+    Punched,
+    /// The segment has its name; the bytes are still to be taken out of the log.
+    Named,
+    /// They are, and the state is still to say so.
+    Done,
+}
+
+/// What a reader has to know of such a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The bytes of the log begin here in the file …
+    pub(crate) skip: u64,
+    /// … and so many were taken out of the file before.
+    pub(crate) base: u64,
+    /// The newest segment has its temporary name.
+    pub(crate) pending: bool,
+}
+
+fn head_path(live: &Path) -> PathBuf {
+    with_suffix(live, ".head")
+}
+
+/// Where a segment is made.
+pub(super) fn pending_path(live: &Path) -> PathBuf {
+    with_suffix(&numbered(live, 1), ".tmp")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+impl Head {
+    /// The state of a log; `None` where it is not (any more) one that its service writes itself.
+    fn read(live: &Path, inode: u64) -> Option<Self> {
+        let text = fs::read_to_string(head_path(live)).ok()?;
+        let numbers = text.strip_suffix('\n')?.split(' ').map(str::parse::<u64>);
+        let numbers = numbers.collect::<Result<Vec<_>, _>>().ok()?;
+        let (head, cut) = numbers.split_at_checked(2)?;
+        let head = Self {
+            inode: head[0],
+            base: head[1],
+            cut: (cut.len() == 2).then(|| (cut[0], cut[1])),
+        };
+        (head.inode == inode).then_some(head)
+    }
+
+    fn write(self, live: &Path, synced: bool) -> io::Result<()> {
+        let path = head_path(live);
+        let temporary = with_suffix(&path, ".tmp");
+        let (inode, base) = (self.inode, self.base);
+        let text = match self.cut {
+            Some((start, length)) => format!("{inode} {base} {start} {length}\n"),
+            None => format!("{inode} {base}\n"),
+        };
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(text.as_bytes())?;
+        if synced {
+            file.sync_all()?;
+        }
+        fs::rename(temporary, path)
+    }
+
+    fn phase(&self, file: &File, live: &Path) -> io::Result<Phase> {
+        let Some((start, _)) = self.cut else {
+            return Ok(Phase::None);
+        };
+        let has_data = holes::next_data(file, start)? == Some(start);
+        Ok(match (has_data, pending_path(live).exists()) {
+            (true, true) => Phase::Begun,
+            (false, true) => Phase::Punched,
+            (false, false) => Phase::Named,
+            (true, false) => Phase::Done,
+        })
+    }
+}
+
+/// Where the bytes of a log are in its file. A log that TSM writes has no state, and begins where its file begins.
+pub(crate) fn place(file: &File, live: &Path) -> io::Result<Option<Place>> {
+    let inode = file.metadata()?.ino();
+    loop {
+        let Some(head) = Head::read(live, inode) else {
+            return Ok(None);
+        };
+        let phase = head.phase(file, live)?;
+        let (start, length) = head.cut.unwrap_or((0, 0));
+        let (skip, base) = match phase {
+            Phase::None => {
+                let len = file.metadata()?.len();
+                (holes::next_data(file, 0)?.unwrap_or(len), head.base)
+            }
+            Phase::Begun => (start, head.base),
+            Phase::Punched | Phase::Named => (start + length, head.base),
+            Phase::Done => (0, head.base + length),
+        };
+        // Seen while it changed, it would be anything.
+        if Head::read(live, inode) == Some(head) && head.phase(file, live)? == phase {
+            let pending = phase == Phase::Punched;
+            return Ok(Some(Place {
+                skip,
+                base,
+                pending,
+            }));
+        }
+    }
+}
+
+/// Whether this log is one that its service writes itself.
+pub(crate) fn is_direct(live: &Path) -> bool {
+    fs::metadata(live).is_ok_and(|metadata| Head::read(live, metadata.ino()).is_some())
+}
+
+/// Opens a log for its service, and sees to it that nobody else opens it: `echo x > /dev/stderr` would empty it. Root is
+/// not kept from that by a mode.
+pub(crate) fn open_for_service(live: &Path) -> io::Result<File> {
+    let file = open(live, File::options().append(true).create(true))?;
+    let inode = file.metadata()?.ino();
+    if Head::read(live, inode).is_none() {
+        let head = Head {
+            inode,
+            base: 0,
+            cut: None,
+        };
+        head.write(live, false)?;
+    }
+    file.set_permissions(fs::Permissions::from_mode(0o400))?;
+    Ok(file)
+}
+
+/// Opens a log that may be protected from its own user.
+fn open(live: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
+    options.mode(0o600).custom_flags(crate::sys::fd::NONBLOCK);
+    let opened = match options.open(live) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            fs::set_permissions(live, fs::Permissions::from_mode(0o600))?;
+            let opened = options.open(live);
+            fs::set_permissions(live, fs::Permissions::from_mode(0o400))?;
+            opened
+        }
+        opened => opened,
+    };
+    let file = opened?;
+    crate::sys::only_regular(&file)?;
+    Ok(file)
+}
+
+/// Makes a log empty, under its writer.
+pub(crate) fn empty(live: &Path) -> io::Result<()> {
+    open(live, File::options().write(true))?.set_len(0)
+}
+
+/// Goes on with a cut that was interrupted.
+pub(crate) fn recover(live: &Path) -> io::Result<()> {
+    let file = match open(live, File::options().read(true).write(true)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let Some(head) = Head::read(live, file.metadata()?.ino()) else {
+        return Ok(());
+    };
+    let Some((start, length)) = head.cut else {
+        return absent_is_fine(fs::remove_file(pending_path(live)));
+    };
+    match head.phase(&file, live)? {
+        Phase::None => Ok(()),
+        Phase::Begun => {
+            // In this order: without `.1.tmp` it would count as done.
+            Head { cut: None, ..head }.write(live, true)?;
+            fs::remove_file(pending_path(live))
+        }
+        Phase::Punched => {
+            name_segment(live, &head, start, length)?;
+            take_out(&file, live, head, start, length)
+        }
+        Phase::Named => take_out(&file, live, head, start, length),
+        Phase::Done => Head {
+            base: head.base + length,
+            cut: None,
+            ..head
+        }
+        .write(live, false),
+    }
+}
+
+/// Cuts at most `length` bytes off the head of a log and makes them its newest segment. Whole blocks are cut, and one
+/// stays. Returns how many bytes that were.
+pub(crate) fn cut(
+    live: &Path,
+    length: u64,
+    keep: u32,
+    mut between: impl FnMut(),
+) -> io::Result<u64> {
+    recover(live)?;
+    let file = open(live, File::options().read(true).write(true))?;
+    let Some((head, start, length)) = what_to_cut(&file, live, length)? else {
+        return Ok(0);
+    };
+    let pending = pending_path(live);
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut segment = options.open(&pending)?;
+    fail::point("cut-1-begun");
+    Head {
+        cut: Some((start, length)),
+        ..head
+    }
+    .write(live, true)?;
+    fail::point("cut-2-intended");
+    let mut block = vec![0; STEP];
+    let mut copied = 0;
+    while copied < length {
+        let most = (length - copied).min(STEP as u64) as usize;
+        let n = read_full_at(&file, &mut block[..most], start + copied)?;
+        if n == 0 {
+            // It was truncated by somebody: there is nothing to be cut any more.
+            Head { cut: None, ..head }.write(live, true)?;
+            fs::remove_file(&pending)?;
+            return Ok(0);
+        }
+        segment.write_all(&block[..n])?;
+        copied += n as u64;
+        between();
+    }
+    segment.sync_all()?;
+    fail::point("cut-3-copied");
+    make_room(live, keep)?;
+    fail::point("cut-4-room");
+    holes::punch(&file, start, holes::block_size(&file)?)?;
+    fail::point("cut-5-punched");
+    name_segment(live, &head, start, length)?;
+    fail::point("cut-6-named");
+    take_out(&file, live, head, start, length)?;
+    Ok(length)
+}
+
+/// Drops at most `length` bytes from the head of a log, and all segments: what is older than what is kept.
+pub(crate) fn discard(live: &Path, length: u64) -> io::Result<()> {
+    recover(live)?;
+    remove_segments(live)?;
+    let file = open(live, File::options().read(true).write(true))?;
+    if let Some((head, start, length)) = what_to_cut(&file, live, length)? {
+        // First, so that it never looks as if it were done already.
+        holes::punch(&file, start, holes::block_size(&file)?)?;
+        let under_way = Head {
+            cut: Some((start, length)),
+            ..head
+        };
+        under_way.write(live, true)?;
+        take_out(&file, live, head, start, length)?;
+    }
+    Ok(())
+}
+
+/// Where a cut begins and how long it is: whole blocks, and one is left.
+fn what_to_cut(file: &File, live: &Path, length: u64) -> io::Result<Option<(Head, u64, u64)>> {
+    let metadata = file.metadata()?;
+    let Some(head) = Head::read(live, metadata.ino()) else {
+        return Ok(None);
+    };
+    let block = holes::block_size(file)?;
+    let Some(start) = holes::next_data(file, 0)? else {
+        return Ok(None);
+    };
+    let start = start / block * block;
+    let most = metadata.len().saturating_sub(start + 1).min(length);
+    let length = most / block * block;
+    Ok((length > 0).then_some((head, start, length)))
+}
+
+/// Gives a segment its name, and the times of its bytes.
+fn name_segment(live: &Path, head: &Head, start: u64, length: u64) -> io::Result<()> {
+    // After an interruption it may be taken, by nothing but an older one.
+    make_room(live, u32::MAX)?;
+    let path = numbered(live, 1);
+    let first = head.base + start;
+    if let Err(error) = index::copy_part(live, &index_path(&path), first, length) {
+        // Lines without a time are still lines.
+        if error.kind() == io::ErrorKind::StorageFull {
+            absent_is_fine(fs::remove_file(index_path(&path)))?;
+        }
+    }
+    fs::rename(pending_path(live), path)
+}
+
+/// Takes bytes out of the log that a segment has.
+fn take_out(file: &File, live: &Path, head: Head, start: u64, length: u64) -> io::Result<()> {
+    let collapsed = start == 0 && holes::collapse(file, 0, length)?;
+    if !collapsed {
+        holes::punch(file, start, length)?;
+    }
+    fail::point("cut-7-taken-out");
+    let base = head.base + if collapsed { length } else { 0 };
+    Head {
+        base,
+        cut: None,
+        ..head
+    }
+    .write(live, false)
+}
+
+/// Makes a log one that TSM writes: its file begins with its first byte, and there is no state. Nobody writes into it.
+pub(crate) fn leave(live: &Path) -> io::Result<()> {
+    recover(live)?;
+    let file = match open(live, File::options().read(true).write(true)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return absent_is_fine(fs::remove_file(head_path(live)));
+        }
+        opened => opened?,
+    };
+    let place = place(&file, live)?.unwrap_or_default();
+    index::shift(live, place.base + place.skip)?;
+    fs::set_permissions(live, fs::Permissions::from_mode(0o600))?;
+    if place.skip > 0 {
+        let temporary = with_suffix(live, ".tmp");
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut copy = options.open(&temporary)?;
+        let mut source = &file;
+        io::Seek::seek(&mut source, io::SeekFrom::Start(place.skip))?;
+        io::copy(&mut source, &mut copy)?;
+        copy.sync_all()?;
+        // The state goes first: the copy is another file, and it would not be about it.
+        fs::rename(temporary, live)?;
+    }
+    absent_is_fine(fs::remove_file(head_path(live)))
+}
+
+/// Removes what stands beside such a log.
+pub(crate) fn remove_state(live: &Path) -> io::Result<()> {
+    absent_is_fine(fs::remove_file(pending_path(live)))?;
+    absent_is_fine(fs::remove_file(head_path(live)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::logs::{Query, Source, select};
+
+    /// A log on a file system that can collapse, where the temporary directory is on one, or on one that cannot.
+    fn log(directory: &Path) -> (PathBuf, File) {
+        let live = directory.join("a.out");
+        let file = open_for_service(&live).unwrap();
+        (live, file)
+    }
+
+    fn shown(live: &Path) -> Vec<u8> {
+        let source = Source {
+            name: "a".into(),
+            out: Some(live.to_owned()),
+            err: None,
+        };
+        let lines = select(&[source], &Query::default()).unwrap();
+        let mut text = Vec::new();
+        for line in lines {
+            let line = line.unwrap();
+            text.extend_from_slice(&line.bytes);
+            if line.complete {
+                text.push(b'\n');
+            }
+        }
+        text
+    }
+
+    fn directories() -> Vec<tempfile::TempDir> {
+        let memory = tempfile::tempdir_in("/dev/shm").ok();
+        memory.into_iter().chain(tempfile::tempdir().ok()).collect()
+    }
+
+    #[test]
+    fn the_head_is_cut_off_under_the_writer_and_every_line_is_there_once() {
+        for directory in directories() {
+            let (live, mut writer) = log(directory.path());
+            let mut expected = Vec::new();
+            for round in 0..12 {
+                for line in 0..500 {
+                    let text = format!("round {round} line {line}\n");
+                    writer.write_all(text.as_bytes()).unwrap();
+                    expected.extend_from_slice(text.as_bytes());
+                }
+                cut(&live, 8192, 1000, || ()).unwrap();
+                assert!(shown(&live) == expected, "round {round}");
+            }
+            let mode = fs::metadata(&live).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o400);
+            let mut plain = Vec::new();
+            let size = |path: &Path| fs::metadata(path).unwrap().len();
+            for number in (1..=12).rev() {
+                let path = numbered(&live, number);
+                assert!(size(&path) <= 8192);
+                File::open(path).unwrap().read_to_end(&mut plain).unwrap();
+            }
+            assert!(expected.starts_with(&plain));
+            drop(writer);
+            leave(&live).unwrap();
+            assert!(shown(&live) == expected);
+            let live_bytes = fs::read(&live).unwrap();
+            assert!(expected.ends_with(&live_bytes) && !live_bytes.contains(&0));
+        }
+    }
+
+    #[test]
+    fn what_was_interrupted_is_gone_on_with_from_each_step() {
+        for directory in directories() {
+            let (live, mut writer) = log(directory.path());
+            let text: String = (0..2000).map(|n| n.to_string() + "\n").collect();
+            writer.write_all(text.as_bytes()).unwrap();
+            let file = open(&live, File::options().read(true).write(true)).unwrap();
+            let (head, start, length) = what_to_cut(&file, &live, 4096).unwrap().unwrap();
+            let pending = pending_path(&live);
+            // Only begun: it is as if nothing had been.
+            fs::write(&pending, "half").unwrap();
+            let cut = Some((start, length));
+            Head { cut, ..head }.write(&live, false).unwrap();
+            assert!(shown(&live) == text.as_bytes());
+            recover(&live).unwrap();
+            assert!(!pending.exists() && shown(&live) == text.as_bytes());
+            // Punched: it counts, before anybody goes on with it.
+            fs::write(&pending, &text[..length as usize]).unwrap();
+            Head { cut, ..head }.write(&live, false).unwrap();
+            holes::punch(&file, start, 4096).unwrap();
+            assert!(shown(&live) == text.as_bytes());
+            recover(&live).unwrap();
+            assert!(!pending.exists() && shown(&live) == text.as_bytes());
+            assert_eq!(
+                fs::read(numbered(&live, 1)).unwrap(),
+                text.as_bytes()[..4096]
+            );
+            // Taken out, and the state does not say so yet.
+            let (head, start, length) = what_to_cut(&file, &live, 4096).unwrap().unwrap();
+            if start == 0 {
+                fs::rename(numbered(&live, 1), numbered(&live, 2)).unwrap();
+                fs::write(numbered(&live, 1), &text[4096..8192]).unwrap();
+                Head {
+                    cut: Some((start, length)),
+                    ..head
+                }
+                .write(&live, false)
+                .unwrap();
+                assert!(holes::collapse(&file, 0, length).unwrap());
+                assert!(shown(&live) == text.as_bytes());
+                recover(&live).unwrap();
+                assert!(shown(&live) == text.as_bytes());
+            }
+        }
+    }
+}
