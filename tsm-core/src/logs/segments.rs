@@ -46,6 +46,11 @@ impl FileId {
         }
     }
 
+    /// The number of its inode.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// As it stands in a compressed segment: 40 bytes.
     pub(super) fn to_bytes(self) -> Vec<u8> {
         let born = self

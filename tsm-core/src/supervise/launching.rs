@@ -266,9 +266,14 @@ impl Supervisor {
             Stream::Out => service.meta.out_pipe = Some(pipe.inode),
             Stream::Err => service.meta.err_pipe = Some(pipe.inode),
         }
+        // What is being done for the log goes on.
+        let before = std::mem::take(service.log_end(stream));
         *service.log_end(stream) = LogEnd {
             reader: Some(pipe.reader),
             run,
+            packing: before.packing,
+            pack_by: before.pack_by,
+            dropped: before.dropped,
             ..LogEnd::default()
         };
     }

@@ -128,7 +128,12 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        service.log_end(stream).pack_by = None;
+        let end = service.log_end(stream);
+        if end.packing {
+            // One at a time; the next one follows by itself.
+            return;
+        }
+        end.pack_by = None;
         let Some(LogPlace { path: live, rules }) = self.log_place(id, stream) else {
             return;
         };
@@ -143,14 +148,20 @@ impl Supervisor {
             // It was removed or renamed meanwhile: others are left to look at.
             return self.pack_soon(id, stream);
         };
+        if let Some(service) = self.services.get_mut(&id) {
+            service.log_end(stream).packing = true;
+        }
         let mut packed = live.clone().into_os_string();
-        packed.push(".zst.tmp");
+        packed.push(format!(".{}.zst.tmp", segment.inode()));
         let packed = PathBuf::from(packed);
         let target = packed.clone();
         self.helper.submit(
             Urgency::Background,
             move |turns| pack(&file, &target, turns).at("compress", &plain),
             move |supervisor, done| {
+                if let Some(service) = supervisor.services.get_mut(&id) {
+                    service.log_end(stream).packing = false;
+                }
                 if supervisor.is_being_cut(id, stream) {
                     // Its segments are being renamed: later, once more.
                     let _ = std::fs::remove_file(&packed);

@@ -50,6 +50,8 @@ pub(super) struct LogEnd {
     pub(super) blocked: bool,
     /// It is to be rotated at the end of the line that is in it.
     pub(super) rotate: bool,
+    /// One of its segments is being compressed.
+    pub(super) packing: bool,
     /// When its segments are compressed at the latest.
     pub(super) pack_by: Option<Duration>,
     /// That it cannot be rotated was told.
