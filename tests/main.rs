@@ -31,6 +31,7 @@ mod history;
 mod hook;
 mod hook_env;
 mod hook_shells;
+mod import;
 mod init_system;
 mod isolation;
 mod limits;

@@ -227,6 +227,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Complete { words } => commands::complete::run(&context("__complete")?, &words),
         Command::Save(args) => commands::persist::save(&context("save")?, &args),
         Command::Resurrect(args) => commands::persist::resurrect(&context("resurrect")?, &args),
+        Command::Import(args) => commands::persist::import(&context("import")?, &args),
         Command::Startup(args) => commands::startup::install(&cli.global, &args),
         Command::Unstartup(args) => commands::startup::remove(&cli.global, &args),
         Command::Repl => commands::repl::run(&context("repl")?, &cli.global),

@@ -117,6 +117,8 @@ pub(crate) enum Command {
 adds what has no record any more. SIGTERM or SIGINT stop all services in order, then this ends."
     )]
     Resurrect(ResurrectArgs),
+    /// Bring in what another manager ran: a dump of TSPM, PM2's dump.pm2, or a Procfile
+    Import(ImportArgs),
     /// Start what should run at every boot, and hand what runs over to the init system
     #[command(
         after_help = "As root: a system unit that runs as the user who called sudo, or -u. Else: a unit of your own systemd.
@@ -553,9 +555,25 @@ pub(crate) struct ResurrectArgs {
     /// The dump decides: what it lists as up is up, all else is stopped
     #[arg(long)]
     pub(crate) exact: bool,
-    /// Another dump than the home's
+    /// Another dump than the home's: TSM's own, TSPM's, PM2's, or a Procfile
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
+    /// Show what would be done
+    #[arg(long, alias = "dryrun")]
+    pub(crate) dry_run: bool,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The list: ~/.pm2/dump.pm2, ~/.tspm/dump.json, Procfile …
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Start what ran there; else all is stopped at first
+    #[arg(long)]
+    pub(crate) start: bool,
     /// Show what would be done
     #[arg(long, alias = "dryrun")]
     pub(crate) dry_run: bool,

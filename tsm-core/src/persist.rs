@@ -4,6 +4,8 @@
 //! carried elsewhere. It is written whole and for good: the one before stays as `dump.json.1`, and at no moment is there
 //! none.
 
+pub mod import;
+
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
@@ -82,6 +84,19 @@ impl Saved {
 }
 
 impl Dump {
+    /// One of now that lists nothing.
+    ///
+    /// # Errors
+    /// [`Error::System`] where the boot id cannot be read.
+    pub fn empty() -> Result<Self> {
+        Ok(Self {
+            version: DUMP_VERSION,
+            saved_at: rfc3339(clock::unix_ms()),
+            boot: procfs::boot_id().doing("read the boot id")?,
+            processes: Vec::new(),
+        })
+    }
+
     /// What the records of a home say now. What cannot be read is left out and named.
     ///
     /// # Errors
@@ -116,10 +131,8 @@ impl Dump {
         }
         processes.sort_by_key(|saved| saved.id);
         let dump = Self {
-            version: DUMP_VERSION,
-            saved_at: rfc3339(clock::unix_ms()),
-            boot: procfs::boot_id().doing("read the boot id")?,
             processes,
+            ..Self::empty()?
         };
         Ok((dump, damaged))
     }
@@ -142,38 +155,34 @@ impl Dump {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at("read", path),
         };
-        let before = previous(path);
-        let remedy = if before.exists() {
-            format!(
-                "the one before is {}: 'tsm resurrect --from' takes it",
-                before.display()
-            )
-        } else {
-            "'tsm save' writes a new one".to_owned()
-        };
-        let damaged = |reason: String| Error::Damaged {
-            path: path.to_owned(),
-            reason: format!("{reason}; {remedy}"),
-        };
-        let value: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|error| damaged(format!("it is torn ({error})")))?;
+        let read = Self::parse(&bytes).map_err(|reason| damaged(path, &reason));
+        read.map(Some)
+    }
+
+    /// Reads the document of a dump.
+    ///
+    /// # Errors
+    /// In words, what is wrong with it.
+    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+        let value: serde_json::Value =
+            serde_json::from_slice(bytes).map_err(|error| format!("it is torn ({error})"))?;
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(DUMP_VERSION) => {
-                return Err(damaged(format!(
+                return Err(format!(
                     "version {version} is newer than this TSM; use the newer tsm"
-                )));
+                ));
             }
             Some(_) => {}
-            None => return Err(damaged("it is no dump of TSM".to_owned())),
+            None => return Err("it is no dump of TSM".to_owned()),
         }
         let dump: Self = serde_json::from_value(value)
-            .map_err(|error| damaged(format!("it is no dump of TSM ({error})")))?;
+            .map_err(|error| format!("it is no dump of TSM ({error})"))?;
         for saved in &dump.processes {
             saved
                 .snapshot()
-                .map_err(|reason| damaged(format!("'{}': {reason}", saved.name)))?;
+                .map_err(|reason| format!("'{}': {reason}", saved.name))?;
         }
-        Ok(Some(dump))
+        Ok(dump)
     }
 
     /// Writes the home's dump, durably. The one before stays as `dump.json.1`; a foreign one as `dump.json.tspm`. Takes
@@ -210,6 +219,23 @@ impl Dump {
         fs::rename(&temporary, &path).at("write", &path)?;
         fail::point("save-3-renamed");
         directory.sync_all().at("sync", home.root())
+    }
+}
+
+/// The error of a dump that cannot be used, with the remedy.
+fn damaged(path: &Path, reason: &str) -> Error {
+    let before = previous(path);
+    let remedy = if before.exists() {
+        format!(
+            "the one before is {}: 'tsm resurrect --from' takes it",
+            before.display()
+        )
+    } else {
+        "'tsm save' writes a new one".to_owned()
+    };
+    Error::Damaged {
+        path: path.to_owned(),
+        reason: format!("{reason}; {remedy}"),
     }
 }
 
@@ -286,6 +312,9 @@ pub struct Mode {
     /// The dump decides: what it lists as up is up, all else is stopped.
     #[serde(default)]
     pub exact: bool,
+    /// Only what the dump lists counts, and of that only what has no record: it is brought in.
+    #[serde(default)]
+    pub import: bool,
 }
 
 /// What `resurrect` does with one process.
@@ -315,7 +344,8 @@ pub(crate) fn plan(
         processes.iter().find(|saved| saved.name == *name)
     };
     let mut steps = Vec::new();
-    for (name, wanted, runs) in records {
+    let to_start = if mode.import { &[][..] } else { records };
+    for (name, wanted, runs) in to_start {
         let wanted = if mode.exact {
             listed(name).is_some_and(|saved| saved.up)
         } else {
@@ -342,20 +372,31 @@ pub(crate) fn plan(
 /// # Errors
 /// As [`Dump::read`]; [`Error::NothingToResurrect`] where there is neither a record nor a dump.
 pub fn preview(store: &ProcessStore, dump: &Path, mode: &Mode) -> Result<Vec<(ProcessName, Step)>> {
+    preview_of(store, Dump::read(dump)?.as_ref(), mode)
+}
+
+/// As [`preview`], of a dump that was read.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::NothingToResurrect`] where there is neither a record nor a dump.
+pub fn preview_of(
+    store: &ProcessStore,
+    dump: Option<&Dump>,
+    mode: &Mode,
+) -> Result<Vec<(ProcessName, Step)>> {
     let overview = crate::view::Overview::read(store, false)?;
     let records: Vec<(ProcessName, bool, bool)> = overview
         .processes
         .iter()
         .map(|view| (view.name.clone(), view.wanted, view.pid.is_some()))
         .collect();
-    let dump = Dump::read(dump)?;
     if dump.is_none() && records.is_empty() {
         return Err(Error::NothingToResurrect {
             home: store.home().root().to_owned(),
         });
     }
     let deleted = deleted_since(store.home());
-    Ok(plan(&records, dump.as_ref(), &deleted, mode))
+    Ok(plan(&records, dump, &deleted, mode))
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod mover;
 mod notices;
 mod notifying;
 pub mod ordering;
+mod original;
 mod records;
 mod reloading;
 mod requests;

@@ -9,11 +9,13 @@ use serde::Serialize;
 use tsm_core::control::ResurrectRequest;
 use tsm_core::error::{Error, ErrorKind, IoContext as _};
 use tsm_core::name::ProcessName;
+use tsm_core::persist::import::{self, Imported};
 use tsm_core::persist::{self, Dump, Mode, Step};
 use tsm_core::supervise::{self, Options};
 
+use super::variables;
 use crate::app::{Context, Failure, Outcome};
-use crate::args::{ResurrectArgs, SaveArgs};
+use crate::args::{ImportArgs, ResurrectArgs, SaveArgs};
 use crate::output::{self, Output, complain};
 use crate::words;
 
@@ -114,6 +116,7 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
     let mode = Mode {
         boot: args.boot,
         exact: args.exact,
+        import: false,
     };
     let from = args
         .from
@@ -123,20 +126,44 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
     if let Some(path) = &from {
         std::fs::metadata(path).at("read", path)?;
     }
-    let dump = from.clone().unwrap_or_else(|| context.home.dump());
+    let path = from.clone().unwrap_or_else(|| context.home.dump());
     // What cannot be understood is told before anything is begun.
-    match persist::preview(&context.store(), &dump, &mode) {
+    let imported = foreign(context, &path).or_else(|error| {
+        // After a crash services run, and want a supervisor whatever a dump says.
+        if !goes_on() {
+            return Err(error);
+        }
+        complain(error);
+        Ok(None)
+    })?;
+    let dump = imported.as_ref().map(|imported| &imported.dump);
+    let plan = match dump {
+        Some(_) => persist::preview_of(&context.store(), dump, &mode),
+        None => persist::preview(&context.store(), &path, &mode),
+    };
+    match plan {
         Ok(plan) if args.dry_run => return show(context, &plan, args.json),
         Ok(_) => {}
         // Whoever starts this at every boot finds nothing to do at some of them.
         Err(Error::NothingToResurrect { .. }) if mode.boot && has_manager() && !args.detach => {}
-        // After a crash services run, and want a supervisor whatever a dump says.
         Err(error) if !goes_on() => return Err(error.into()),
         Err(error) => complain(error),
     }
-    let request = ResurrectRequest { from, mode };
+    let left_out = imported
+        .as_ref()
+        .is_some_and(|imported| !imported.left_out.is_empty());
+    let request = ResurrectRequest {
+        from,
+        mode,
+        dump: imported.map(|imported| imported.dump),
+    };
     if args.detach {
-        return detached(context, request, args.json);
+        detached(context, request, args.json)?;
+        return if left_out {
+            Err(Failure::Told(ErrorKind::Failed))
+        } else {
+            Ok(())
+        };
     }
     let ended = supervise::run(Options {
         home: context.home.clone(),
@@ -153,6 +180,74 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
         )
         .into()),
     }
+}
+
+/// A list of another manager, if the file is one; what of it cannot be carried over is told.
+fn foreign(context: &Context, path: &Path) -> Result<Option<Imported>, Error> {
+    let Some(imported) = import::read(path, &variables::this_shell(context))? else {
+        return Ok(None);
+    };
+    let processes = imported.dump.processes.len();
+    context.output.remark(format_args!(
+        "{} is {} that lists {}",
+        path.display(),
+        imported.source,
+        words::processes(processes + imported.left_out.len())
+    ));
+    for note in &imported.notes {
+        context.output.remark(note);
+    }
+    for reason in &imported.left_out {
+        complain(reason);
+    }
+    Ok(Some(imported))
+}
+
+/// `import`: brings in what lists of other managers have, stopped unless it is to be started.
+pub(crate) fn import(context: &Context, args: &ImportArgs) -> Outcome {
+    let mut failed = false;
+    for path in &args.files {
+        std::fs::metadata(path).at("read", path)?;
+        let Some(mut imported) = foreign(context, path)? else {
+            let reason = format!(
+                "{} is a dump of TSM's own; 'tsm resurrect --from' takes it",
+                path.display()
+            );
+            return Err(Error::bad_value("import", reason).into());
+        };
+        for saved in &mut imported.dump.processes {
+            saved.up &= args.start;
+        }
+        let mode = Mode {
+            import: true,
+            ..Mode::default()
+        };
+        let plan = persist::preview_of(&context.store(), Some(&imported.dump), &mode)?;
+        for saved in &imported.dump.processes {
+            if !plan.iter().any(|(name, _)| *name == saved.name) {
+                failed = true;
+                complain(format_args!(
+                    "'{}' exists already and is left alone; 'tsm delete {}' first, if the other one is to take its place",
+                    saved.name, saved.name
+                ));
+            }
+        }
+        failed |= !imported.left_out.is_empty();
+        if args.dry_run {
+            show(context, &plan, args.json)?;
+        } else if !plan.is_empty() {
+            let request = ResurrectRequest {
+                from: None,
+                mode,
+                dump: Some(imported.dump),
+            };
+            detached(context, request, args.json)?;
+        }
+    }
+    if failed {
+        return Err(Failure::Told(ErrorKind::Failed));
+    }
+    Ok(())
 }
 
 /// Whether an init system waits to hear from this process (`sd_notify(3)`).

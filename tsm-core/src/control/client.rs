@@ -18,6 +18,7 @@ use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, ErrorKind, IoContext as _, Result};
 use crate::home::Home;
 use crate::name::ProcessName;
+use crate::persist;
 use crate::probe::{CpuSample, PortHolder};
 use crate::selector::Selector;
 use crate::spec::DEFAULT_NAMESPACE;
@@ -294,7 +295,9 @@ impl Client {
         request: ResurrectRequest,
         on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
-        self.ask_for_outcomes(None, &Body::Resurrect(request), &[], on_reply)
+        let dump = request.dump.as_ref().map(persist::Dump::to_json);
+        let dump = dump.unwrap_or_default();
+        self.ask_for_outcomes(None, &Body::Resurrect(request), &dump, on_reply)
     }
 
     /// Has the supervisor mend the files of the home; returns what it did, in words.

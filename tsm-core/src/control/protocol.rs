@@ -195,7 +195,7 @@ pub struct TakenPort {
 }
 
 /// Start what should run.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResurrectRequest {
     /// The dump, where it is not the home's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,6 +203,10 @@ pub struct ResurrectRequest {
     /// Who decides.
     #[serde(default)]
     pub mode: persist::Mode,
+    /// The dump itself, where it is none of a file that the supervisor could read: another manager's list, say. It travels as the
+    /// frame's raw bytes.
+    #[serde(skip)]
+    pub dump: Option<persist::Dump>,
 }
 
 /// What was saved.

@@ -117,6 +117,7 @@ fn the_records_decide_and_the_dump_adds_what_has_none() {
     let boot = Mode {
         boot: true,
         exact: false,
+        import: false,
     };
     assert_eq!(
         steps(&boot),
@@ -125,6 +126,7 @@ fn the_records_decide_and_the_dump_adds_what_has_none() {
     let exact = Mode {
         boot: false,
         exact: true,
+        import: false,
     };
     assert_eq!(
         steps(&exact),

@@ -10,6 +10,7 @@ use super::following::Followed;
 use super::launching::stream_kind;
 use super::log_rules::OwnLogs;
 use super::machine::{Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
+use super::original;
 use super::sampling::Watched;
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
@@ -109,6 +110,7 @@ impl Supervisor {
         let (mut needs, mut task) = (Vec::new(), false);
         let mut care = None;
         let (mut limits, mut followed) = (ServiceLimits::default(), None);
+        let claimed = original::claim(&mut meta, &self.boot);
         let (policy, stop_signal, own_logs) = match self.writer.store().spec(&name) {
             Ok(Some(saved)) => {
                 (needs, task) = (saved.spec.depends_on.clone(), saved.spec.task);
@@ -263,7 +265,17 @@ impl Supervisor {
             self.note(id, EventKind::Adopted { run, pid });
         }
         self.adopted.push((id, state, desired, found_dead));
+        if claimed {
+            self.save_as_changed(id);
+        }
         rebooted
+    }
+
+    fn save_as_changed(&mut self, id: u32) {
+        if let Some(service) = self.services.get_mut(&id) {
+            service.dirty = true;
+            self.save(id);
+        }
     }
 
     /// The process of a record, if it is still there, or its handle is, which still tells how it ended.
@@ -325,7 +337,7 @@ impl Supervisor {
     }
 
     /// Goes on with what the supervisor before was doing, when all are known: those that need others first.
-    fn go_on_all(&mut self) {
+    pub(super) fn go_on_all(&mut self) {
         self.index_needs();
         let adopted = std::mem::take(&mut self.adopted);
         let mut order: Vec<u32> = adopted.iter().map(|(id, ..)| *id).collect();

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::fdstore::Keeper;
+use super::resurrecting::Given;
 use super::supervisor::{Ending, Kind, Supervisor, token};
 use crate::control::{Body, FrameBuffer, PROTOCOL, Reply, Request, SupervisorStatus, encode};
 use crate::error::Error;
@@ -191,7 +192,8 @@ impl Supervisor {
                 Err(Error::bad_value("supervisor", "it is ending; try again"))
             }
             Body::Resurrect(resurrect) => {
-                self.resurrect(number, resurrect, request.asked);
+                let given = Given::Bytes(blob.to_vec());
+                self.resurrect(number, resurrect, given, request.asked);
                 Ok(())
             }
             Body::Status => {

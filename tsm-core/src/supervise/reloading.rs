@@ -96,6 +96,7 @@ impl Supervisor {
             new += 1;
             self.adopt(name, meta, &mut HashMap::new());
         }
+        self.go_on_all();
         self.log
             .say(format_args!("read anew: {changed} changed, {new} new"));
         self.status_changed();

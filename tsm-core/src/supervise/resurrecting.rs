@@ -77,7 +77,13 @@ impl Supervisor {
     }
 
     /// Reads the dump, and goes on with [`Self::carry_out`].
-    pub(super) fn resurrect(&mut self, number: u32, request: ResurrectRequest, asked: Asked) {
+    pub(super) fn resurrect(
+        &mut self,
+        number: u32,
+        request: ResurrectRequest,
+        given: Given,
+        asked: Asked,
+    ) {
         let home = self.writer.home();
         let path = request.from.clone().unwrap_or_else(|| home.dump());
         let named = request.from.is_some();
@@ -86,7 +92,8 @@ impl Supervisor {
         self.helper.submit(
             Urgency::Now,
             move |_| {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = read_dump(&path, named)?;
+                let dump = given.read(&path, named)?;
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = dump;
                 Ok(())
             },
             move |supervisor, read| {
@@ -437,11 +444,31 @@ fn write_dump(home: &Home, empty: bool) -> Result<Written> {
     })
 }
 
-fn read_dump(path: &Path, named: bool) -> Result<Option<Dump>> {
-    let dump = Dump::read(path)?;
-    if named && dump.is_none() {
-        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(missing).at("read", path);
+/// A dump that came with a request, if one did.
+pub(super) enum Given {
+    /// Its document; empty where none came.
+    Bytes(Vec<u8>),
+    /// As it was read by whoever asks.
+    Dump(Option<Dump>),
+}
+
+impl Given {
+    /// The dump that came, else that of a file.
+    fn read(self, path: &Path, named: bool) -> Result<Option<Dump>> {
+        match self {
+            Self::Dump(Some(dump)) => return Ok(Some(dump)),
+            Self::Bytes(bytes) if !bytes.is_empty() => {
+                let wrong =
+                    |reason| Error::bad_value("the dump that came with the request", reason);
+                return Dump::parse(&bytes).map_err(wrong).map(Some);
+            }
+            Self::Dump(None) | Self::Bytes(_) => {}
+        }
+        let dump = Dump::read(path)?;
+        if named && dump.is_none() {
+            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(missing).at("read", path);
+        }
+        Ok(dump)
     }
-    Ok(dump)
 }

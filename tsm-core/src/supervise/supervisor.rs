@@ -18,7 +18,7 @@ use super::helper::Helper;
 use super::machine::{Event, Phase, Stage};
 use super::mover::OpenLogs;
 use super::notices::Delivery;
-use super::resurrecting::{NOBODY, Resurrection};
+use super::resurrecting::{Given, NOBODY, Resurrection};
 use super::saying::Ears;
 use super::service::Service;
 use super::upgrading::{OwnProgram, Upgrade, UpgradeWords};
@@ -223,14 +223,15 @@ pub fn run(options: Options) -> Result<u8> {
     let said = match Supervisor::start(options, carried) {
         Ok(Some(mut supervisor)) => {
             supervisor.announce();
-            if let Some(request) = supervisor.options.resurrect.take() {
+            if let Some(mut request) = supervisor.options.resurrect.take() {
+                let given = Given::Dump(request.dump.take());
                 let asked = Asked {
                     token: String::new(),
                     by: "`tsm resurrect`".to_owned(),
                     resumed: false,
                     version: None,
                 };
-                supervisor.resurrect(NOBODY, request, asked);
+                supervisor.resurrect(NOBODY, request, given, asked);
             }
             sys::release_code();
             return supervisor.serve();

@@ -42,6 +42,12 @@ pub fn start_time(pid: u32) -> Option<u64> {
     process(pid).map(|process| process.identity.start)
 }
 
+/// The effective user id of a process.
+pub fn owner(pid: u32) -> Option<u32> {
+    let meta = std::fs::metadata(format!("/proc/{pid}")).ok()?;
+    Some(std::os::unix::fs::MetadataExt::uid(&meta))
+}
+
 /// Looks at one process.
 pub fn process(pid: u32) -> Option<Process> {
     read_stat(&format!("/proc/{pid}/stat"), &mut [0; 1024])
