@@ -83,6 +83,8 @@ fn a_home_of_tspms_is_resurrected_and_its_dump_is_kept() {
     let dump = bed.home().join("dump.json");
     fs::copy(&list, &dump).unwrap();
     let theirs = fs::read(&dump).unwrap();
+    let status = bed.home().join("status.json");
+    fs::copy(&list, &status).unwrap();
     let told = bed.tsm(["resurrect", "--detach"]).exits(1);
     assert!(
         told.stderr.contains("'gone' is left out"),
@@ -97,6 +99,10 @@ fn a_home_of_tspms_is_resurrected_and_its_dump_is_kept() {
     bed.tsm(["save"]).ok();
     assert_eq!(fs::read(bed.home().join("dump.json.tspm")).unwrap(), theirs);
     assert_ne!(fs::read(&dump).unwrap(), theirs);
+    assert_eq!(
+        fs::read(bed.home().join("status.json.tspm")).unwrap(),
+        theirs
+    );
 }
 
 #[test]

@@ -73,6 +73,35 @@ fn after_a_reboot_what_should_run_runs_again_and_twice_is_once() {
 }
 
 #[test]
+fn a_clock_that_is_not_set_yet_and_pids_of_others_hinder_nobody() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    bed.start_idle("b");
+    let stranger = std::process::Command::new("sleep").arg("100000").spawn();
+    let mut stranger = stranger.unwrap();
+    reboot(&bed, &["a", "b"]);
+    // The records are of a time to come, and their pids another program's by now.
+    for name in ["a", "b"] {
+        bed.edit_meta(name, "pid", &stranger.id().to_string());
+        bed.edit_meta(name, "start_time", "4000000000");
+        bed.edit_meta(name, "started_ms", "4000000000000");
+    }
+    bed.tsm(["resurrect", "--detach", "--boot"]).ok();
+    for name in ["a", "b"] {
+        let view = bed.wait_state(name, "running");
+        assert_ne!(view["pid"], stranger.id());
+        let uptime = view["uptime_ms"].as_u64().unwrap();
+        assert!(uptime < 3_600_000, "{view}");
+    }
+    assert!(
+        stranger.try_wait().unwrap().is_none(),
+        "the stranger was signalled"
+    );
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
 fn the_dump_brings_back_what_has_no_record_any_more() {
     let bed = Bed::new();
     let script = bed.script("idle.sh", "#!/bin/sh\nexec sleep 100000\n");

@@ -109,3 +109,80 @@ fn there_is_nothing_to_undo() {
     bed.tsm(["unstartup", "systemd"]).ok();
     assert_eq!(bed.state("a"), "running");
 }
+
+/// A `crontab` that keeps its table in a file, and the PATH that finds it first.
+fn with_cron(bed: &Bed) -> String {
+    let table = bed.path("table");
+    let table = table.display();
+    bed.script(
+        "bin/crontab",
+        &format!(
+            "#!/bin/sh\nfor last; do :; done\ncase $last in\n-l) [ -e {table} ] && cat {table} || {{ echo 'no crontab for me' >&2; exit 1; }};;\n\
+             -r) rm {table};;\n-) cat > {table};;\nesac\n"
+        ),
+    );
+    format!("{}:/usr/bin:/bin", bed.path("bin").display())
+}
+
+#[test]
+fn cron_gets_a_line_and_loses_it_again_and_no_other() {
+    let bed = Bed::new();
+    let path = with_cron(&bed);
+    bed.start_idle("a");
+    let tsm = |words: &[&str]| {
+        let mut command = bed.tsm_command(words);
+        command.env("PATH", &path);
+        run(command)
+    };
+    let told = tsm(&["startup", "cron", "--print"]).ok();
+    let home = bed.home();
+    let entry = format!(
+        "@reboot '{}' --home '{}' resurrect --boot --detach --quiet",
+        crate::bed::TSM,
+        home.display()
+    );
+    assert!(
+        told.stdout.lines().any(|line| line == entry),
+        "no {entry}: {}",
+        told.stdout
+    );
+    assert!(!bed.path("table").exists());
+    // What it would write is found again, among the lines of others.
+    let ours: String = told
+        .stdout
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("# then") && *line != "# crontab\n")
+        .collect();
+    let others = "MAILTO=me\n5 4 * * * backup\n";
+    bed.file("table", format!("{others}{ours}"));
+    tsm(&["unstartup", "cron"]).ok();
+    assert_eq!(std::fs::read_to_string(bed.path("table")).unwrap(), others);
+    bed.file("table", &ours);
+    tsm(&["unstartup"]).ok();
+    assert!(!bed.path("table").exists());
+    tsm(&["unstartup"]).ok();
+}
+
+#[test]
+fn the_script_for_openrc_is_one_that_a_shell_reads() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    let told = bed.tsm(["startup", "openrc", "--print"]);
+    if !is_root() {
+        assert!(told.exits(1).message().contains("only root may"));
+        return;
+    }
+    let script = bed.file("script", &told.ok().stdout);
+    // It says what is run by variables, and what is needed by a function.
+    let line = format!(
+        "use() {{ echo use $*; }}; after() {{ :; }}; . {} && depend && eval set -- $command_args && printf '%s\\n' \"$supervisor\" \"$@\"",
+        script.display()
+    );
+    let told = bed.shell(&line).ok();
+    let home = bed.home();
+    let expected = format!(
+        "use localmount netmount net dns\nsupervise-daemon\n--home\n{}\nresurrect\n--boot\n",
+        home.display()
+    );
+    assert_eq!(told.stdout, expected);
+}

@@ -340,6 +340,24 @@ impl Writer {
         Ok(Some(writer))
     }
 
+    /// Keeps a `status.json` that another program wrote, an object where TSM's is a list, as `status.json.tspm`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn keep_foreign_status(&self) -> Result<()> {
+        let path = self.home().status();
+        let Ok(mut file) = sys::open_without_waiting(&path) else {
+            return Ok(());
+        };
+        let mut first = [0];
+        let is_object =
+            io::Read::read(&mut file, &mut first).is_ok_and(|read| read == 1) && first == *b"{";
+        if is_object {
+            fs::rename(&path, with_suffix(&path, ".tspm")).at("keep", &path)?;
+        }
+        Ok(())
+    }
+
     /// Writes into the lock which machine has this home in use.
     fn sign(&self, machine: Option<&str>) -> Result<()> {
         let text = machine.map(|id| format!("{id}\n")).unwrap_or_default();

@@ -106,7 +106,8 @@ impl Platform for OpenRc {
     }
 }
 
-/// The script (`openrc-run(8)`). What the words of the command are is evaluated by a shell once more.
+/// The script (`openrc-run(8)`). It needs nothing, since what mounts file systems is called otherwise by each distribution: what is not
+/// there is left out. What the words of the command are is evaluated by a shell once more.
 fn script(wanted: &Wanted) -> String {
     let shell = |bytes: &[u8]| String::from_utf8_lossy(&quote(bytes)).into_owned();
     let path = |path: &Path| shell(path.as_os_str().as_bytes());
@@ -132,9 +133,8 @@ retry="TERM/{stop}/KILL/5"
 error_logger="logger -t tsm"
 {open_files}
 depend() {{
-    need localmount
-    use net dns netmount
-    after firewall
+    use localmount netmount net dns
+    after firewall mountall mountnfs
 }}
 "#,
         mark = mark(&wanted.owner.home),

@@ -299,6 +299,7 @@ impl Supervisor {
             None => return Ok(None),
         };
         writer.remove_temporary_files()?;
+        writer.keep_foreign_status()?;
         let kept = inherited.remove("socket").filter(|_| continues);
         let listener = match kept {
             // Without its file nobody finds it.
