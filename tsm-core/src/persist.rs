@@ -6,7 +6,7 @@
 
 pub mod import;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -339,15 +339,17 @@ pub(crate) fn plan(
     deleted: &HashSet<u32>,
     mode: &Mode,
 ) -> Vec<(ProcessName, Step)> {
-    let listed = |name: &ProcessName| {
-        let processes = dump.map_or(&[][..], |dump| &dump.processes);
-        processes.iter().find(|saved| saved.name == *name)
-    };
+    let processes = dump.map_or(&[][..], |dump| &dump.processes);
+    let listed: HashMap<&ProcessName, bool> = processes
+        .iter()
+        .map(|saved| (&saved.name, saved.up))
+        .collect();
+    let known: HashSet<&ProcessName> = records.iter().map(|(name, ..)| name).collect();
     let mut steps = Vec::new();
     let to_start = if mode.import { &[][..] } else { records };
     for (name, wanted, runs) in to_start {
         let wanted = if mode.exact {
-            listed(name).is_some_and(|saved| saved.up)
+            listed.get(name).is_some_and(|up| *up)
         } else {
             *wanted
         };
@@ -357,9 +359,8 @@ pub(crate) fn plan(
             _ => {}
         }
     }
-    for saved in dump.map_or(&[][..], |dump| &dump.processes) {
-        let has_record = records.iter().any(|(name, ..)| *name == saved.name);
-        if has_record || (mode.boot && deleted.contains(&saved.id)) {
+    for saved in processes {
+        if known.contains(&saved.name) || (mode.boot && deleted.contains(&saved.id)) {
             continue;
         }
         steps.push((saved.name.clone(), Step::Restore { start: saved.up }));

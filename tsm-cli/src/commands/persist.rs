@@ -128,34 +128,34 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
     }
     let path = from.clone().unwrap_or_else(|| context.home.dump());
     // What cannot be understood is told before anything is begun.
-    let imported = foreign(context, &path).or_else(|error| {
+    let read = foreign(context, &path).and_then(|imported| match imported {
+        Some(Imported { dump, left_out, .. }) => Ok((Some(dump), true, !left_out.is_empty())),
+        None => Ok((Dump::read(&path)?, false, false)),
+    });
+    let (dump, is_foreign, left_out) = match read {
+        Ok(read) => read,
         // After a crash services run, and want a supervisor whatever a dump says.
-        if !goes_on() {
-            return Err(error);
+        Err(error) if goes_on() => {
+            complain(error);
+            (None, false, false)
         }
-        complain(error);
-        Ok(None)
-    })?;
-    let dump = imported.as_ref().map(|imported| &imported.dump);
-    let plan = match dump {
-        Some(_) => persist::preview_of(&context.store(), dump, &mode),
-        None => persist::preview(&context.store(), &path, &mode),
+        Err(error) => return Err(error.into()),
     };
-    match plan {
-        Ok(plan) if args.dry_run => return show(context, &plan, args.json),
-        Ok(_) => {}
-        // Whoever starts this at every boot finds nothing to do at some of them.
-        Err(Error::NothingToResurrect { .. }) if mode.boot && has_manager() && !args.detach => {}
-        Err(error) if !goes_on() => return Err(error.into()),
-        Err(error) => complain(error),
+    if args.dry_run {
+        let plan = persist::preview_of(&context.store(), dump.as_ref(), &mode)?;
+        return show(context, &plan, args.json);
     }
-    let left_out = imported
-        .as_ref()
-        .is_some_and(|imported| !imported.left_out.is_empty());
+    // Whoever starts this at every boot finds nothing to do at some of them.
+    let may_be_empty = mode.boot && has_manager() && !args.detach;
+    if dump.is_none() && !may_be_empty && context.store().names()?.is_empty() {
+        let home = context.home.root().to_owned();
+        return Err(Error::NothingToResurrect { home }.into());
+    }
     let request = ResurrectRequest {
         from,
         mode,
-        dump: imported.map(|imported| imported.dump),
+        // A supervisor in the background reads its own itself.
+        dump: dump.filter(|_| is_foreign || !args.detach),
     };
     if args.detach {
         detached(context, request, args.json)?;

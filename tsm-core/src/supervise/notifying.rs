@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fdstore::Keeper;
 use super::machine::{Desired, Phase, Rest};
-use super::supervisor::Supervisor;
+use super::supervisor::{Ending, Supervisor};
 use crate::sys::clock;
 
 /// How much longer than the longest stop time-out a stop of everything may take: leftovers have their own, then SIGKILL.
@@ -20,9 +20,14 @@ impl Supervisor {
 
     /// Tells how things are, after a change.
     pub(super) fn tell_status(&mut self) {
-        if self.store.keeper() == Keeper::ServiceManager {
-            let status = format!("STATUS={}", self.status_in_words());
-            self.store.notify(&status);
+        if self.store.keeper() != Keeper::ServiceManager {
+            return;
+        }
+        let status = format!("STATUS={}", self.status_in_words());
+        self.store.notify(&status);
+        if self.ending == Ending::StopServices {
+            // Those that others need end after these: each has its own time.
+            self.announce_stopping();
         }
     }
 

@@ -1,7 +1,7 @@
 //! `save` and `resurrect` on the supervisor's side. Files are read and written by the helper; what comes of that is done
 //! here, some of it at a time.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -145,10 +145,15 @@ impl Supervisor {
         let mut steps = persist::plan(&records, dump.as_ref(), &deleted, &request.mode);
         if request.mode.boot && self.continues {
             // What ended by itself since the boot, and was left so, has had its start.
-            steps.retain(|(name, step)| *step != Step::Start || !self.ended_by_itself(name));
+            let ended = self.ended_by_themselves();
+            steps.retain(|(name, step)| *step != Step::Start || !ended.contains(name));
         }
         let names = steps.iter().map(|(name, _)| name.clone()).collect();
-        let mut saved: Vec<Saved> = dump.map(|dump| dump.processes).unwrap_or_default();
+        let saved = dump.map(|dump| dump.processes).unwrap_or_default();
+        let named = |saved: Saved| (saved.name.clone(), saved);
+        let mut saved: HashMap<ProcessName, Saved> = saved.into_iter().map(named).collect();
+        let ids = self.services.iter().map(|(id, s)| (s.name.clone(), *id));
+        let ids: HashMap<ProcessName, u32> = ids.collect();
         if number == NOBODY {
             self.log
                 .say(format_args!("resurrecting {} processes", steps.len()));
@@ -172,15 +177,11 @@ impl Supervisor {
         let mut events = Vec::new();
         for (name, step) in steps {
             if let Step::Restore { start } = step {
-                if let Some(at) = saved.iter().position(|saved| saved.name == name) {
-                    resurrection
-                        .to_restore
-                        .push_back((saved.swap_remove(at), start));
-                }
+                let saved = saved.remove(&name).map(|saved| (saved, start));
+                resurrection.to_restore.extend(saved);
                 continue;
             }
-            let found = self.services.iter().find(|(_, s)| s.name == name);
-            let Some(id) = found.map(|(id, _)| *id) else {
+            let Some(&id) = ids.get(&name) else {
                 continue;
             };
             resurrection.waits_for.insert(id);
@@ -217,13 +218,14 @@ impl Supervisor {
         Ok(())
     }
 
-    fn ended_by_itself(&self, name: &ProcessName) -> bool {
-        let rest = Phase::Resting(Rest::Stopped);
-        let service = self.services.values().find(|s| s.name == *name);
-        service.is_some_and(|service| {
+    /// Those that ended by themselves since the boot.
+    fn ended_by_themselves(&self) -> HashSet<ProcessName> {
+        let stopped = Phase::Resting(Rest::Stopped);
+        let ended = self.services.values().filter(|service| {
             let this_boot = service.meta.boot.as_deref() == Some(self.boot.as_str());
-            this_boot && service.machine.phase != rest
-        })
+            this_boot && service.machine.phase != stopped
+        });
+        ended.map(|service| service.name.clone()).collect()
     }
 
     /// Whether records wait to be made from a dump.
