@@ -3,6 +3,7 @@
 
 mod apply;
 mod bed;
+mod chaos;
 mod command;
 mod compat;
 mod concurrency;
@@ -20,10 +21,12 @@ mod fault_guardian;
 mod fault_handover;
 mod fault_heals;
 mod fault_identity;
+mod fault_inject;
 mod fault_killed;
 mod fault_kit;
 mod fault_quiet;
 mod fault_start;
+mod fault_steps;
 mod fault_stress;
 mod groups;
 mod health;
@@ -51,6 +54,7 @@ mod refusals;
 mod repl;
 mod restart;
 mod run_hooks;
+mod security;
 mod selectors;
 mod signal;
 mod start_rules;

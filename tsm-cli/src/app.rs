@@ -252,6 +252,11 @@ fn dispatch(cli: Cli) -> Outcome {
 
 fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
     let context = unchecked_context(global, command)?;
+    if let Some(owner) = context.home.become_owner()? {
+        context
+            .output
+            .remark(format_args!("goes on as {owner}, whose home that is"));
+    }
     if context.home.root().exists() {
         context.home.check_owner()?;
     }

@@ -121,6 +121,9 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
     let home = client.home();
     let mut findings = Vec::new();
     if !home.root().exists() {
+        // Where it went away, what it had started is still there.
+        let store = ProcessStore::new(home.clone());
+        processes::look(&store, &files::Known::new(), None, &mut findings)?;
         return Ok(findings);
     }
     if let Some(finding) = unsafe_home(home) {

@@ -1,36 +1,85 @@
-//! Named points at which tests let the supervisor die. Without the feature `fail-points` there is nothing here.
+//! Named points at which tests let the supervisor die, or the system say no. Without the feature `fail-points` there is
+//! nothing here.
+//!
+//! `TSM_FAIL_POINT` names a file that says what is to happen: `NAME`, or `NAME TIMES` where the point is to be come to so
+//! often first, or `NAME TIMES ERRNO` where the supervisor is not to die, but to meet this error from then on. Beside it,
+//! a file of the same name with the extension `clock` holds by how many seconds the clock on the wall is wrong.
 
-/// Kills this process at once if a test asked for it at this point: `TSM_FAIL_POINT` names a file that holds the point's
-/// name, and how often it is come to first (1 where no number is there); the file is removed first, so that it happens once.
 #[cfg(feature = "fail-points")]
-pub(crate) fn point(name: &str) {
-    let Some(file) = std::env::var_os("TSM_FAIL_POINT") else {
-        return;
-    };
-    let Ok(wanted) = std::fs::read_to_string(&file) else {
-        return;
-    };
-    let mut words = wanted.split_whitespace();
-    if words.next() != Some(name) {
-        return;
+mod armed {
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    /// What stands in the file: the point, how often it is still to be come to, and an error.
+    fn wanted(file: &Path) -> Option<(String, u32, Option<i32>)> {
+        let text = std::fs::read_to_string(file).ok()?;
+        let mut words = text.split_whitespace();
+        let name = words.next()?.to_owned();
+        let times = words.next().and_then(|n| n.parse().ok()).unwrap_or(1);
+        Some((name, times, words.next().and_then(|n| n.parse().ok())))
     }
-    let times: u32 = words.next().and_then(|n| n.parse().ok()).unwrap_or(1);
-    if times > 1 {
+
+    fn count(file: &Path, text: &str) {
         // Renamed, so that a test that arms it anew meanwhile wins.
-        let temporary = std::path::PathBuf::from(&file).with_extension("counting");
-        let _ = std::fs::write(&temporary, format!("{name} {}", times - 1));
-        let _ = std::fs::rename(&temporary, &file);
-        return;
+        let temporary = file.with_extension("counting");
+        let _ = std::fs::write(&temporary, text);
+        let _ = std::fs::rename(&temporary, file);
     }
-    let _ = std::fs::remove_file(&file);
-    let own = crate::sys::Identity {
-        pid: std::process::id(),
-        start: crate::sys::procfs::start_time(std::process::id()).unwrap_or(0),
-    };
-    if let Ok(Some(handle)) = crate::sys::Pidfd::open(own) {
-        let _ = handle.signal(crate::sys::Signal::KILL);
+
+    fn file() -> Option<PathBuf> {
+        std::env::var_os("TSM_FAIL_POINT").map(PathBuf::from)
+    }
+
+    /// Kills this process at once if a test asked for it at this point; the file is removed first, so that it happens once.
+    pub(crate) fn point(name: &str) {
+        let Some(file) = file() else { return };
+        let Some((wanted, times, None)) = wanted(&file) else {
+            return;
+        };
+        if wanted != name {
+            return;
+        }
+        if times > 1 {
+            return count(&file, &format!("{name} {}", times - 1));
+        }
+        let _ = std::fs::remove_file(&file);
+        let own = crate::sys::Identity {
+            pid: std::process::id(),
+            start: crate::sys::procfs::start_time(std::process::id()).unwrap_or(0),
+        };
+        if let Ok(Some(handle)) = crate::sys::Pidfd::open(own) {
+            let _ = handle.signal(crate::sys::Signal::KILL);
+        }
+    }
+
+    /// Fails with the error that a test asked for at this point.
+    pub(crate) fn error(name: &str) -> io::Result<()> {
+        let Some(file) = file() else { return Ok(()) };
+        let Some((wanted, times, Some(errno))) = wanted(&file) else {
+            return Ok(());
+        };
+        if wanted != name {
+            return Ok(());
+        }
+        if times > 0 {
+            count(&file, &format!("{name} {} {errno}", times - 1));
+        }
+        if times > 1 {
+            return Ok(());
+        }
+        Err(io::Error::from_raw_os_error(errno))
+    }
+
+    /// By how many seconds the clock on the wall is wrong.
+    pub(crate) fn clock() -> i64 {
+        let text =
+            file().and_then(|file| std::fs::read_to_string(file.with_extension("clock")).ok());
+        text.and_then(|text| text.trim().parse().ok()).unwrap_or(0)
     }
 }
+
+#[cfg(feature = "fail-points")]
+pub(crate) use armed::{clock, error, point};
 
 /// Whether a test wants what comes now to fail; it does once.
 #[cfg(feature = "fail-points")]
@@ -47,6 +96,19 @@ pub(crate) fn fails(_name: &str) -> bool {
     false
 }
 
-/// See above; this one does nothing.
+/// Does nothing.
 #[cfg(not(feature = "fail-points"))]
 pub(crate) fn point(_name: &str) {}
+
+/// Does nothing.
+#[cfg(not(feature = "fail-points"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature it fails")]
+pub(crate) fn error(_name: &str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Nothing.
+#[cfg(not(feature = "fail-points"))]
+pub(crate) fn clock() -> i64 {
+    0
+}

@@ -75,6 +75,9 @@ impl Home {
     /// # Errors
     /// [`Error::UnsafeHome`], [`Error::NewerLayout`], [`Error::Io`].
     pub fn prepare(&self) -> Result<()> {
+        if !self.root.exists() {
+            sys::guarded::refuse_changeable(&self.root).at("create", &self.root)?;
+        }
         if let Some(parent) = self.root.parent() {
             fs::create_dir_all(parent).at("create", parent)?;
         }
@@ -123,6 +126,34 @@ impl Home {
         }
     }
 
+    /// Where root named the home of another user, this process becomes one of that user's, for good: no right of root's is
+    /// used on what that user can change. Returns the user's name then.
+    ///
+    /// # Errors
+    /// [`Error::UnsafeHome`] where that user is not known here; [`Error::System`], [`Error::Io`].
+    pub fn become_owner(&self) -> Result<Option<String>> {
+        if sys::account::effective_uid() != 0 || !self.named {
+            return Ok(None);
+        }
+        let owner = match fs::metadata(&self.root) {
+            Ok(meta) => meta.uid(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).at("look at", &self.root),
+        };
+        if owner == 0 {
+            return Ok(None);
+        }
+        let account = sys::account::find(&owner.to_string()).doing("look the user up")?;
+        let Some(account) = account else {
+            return Err(Error::UnsafeHome {
+                path: self.root.clone(),
+                reason: format!("it is owned by {owner}, and there is no such user"),
+            });
+        };
+        sys::account::become_user(&account).doing("become the owner of the home")?;
+        Ok(Some(account.name))
+    }
+
     /// Refuses a home that another user owns or may write to.
     ///
     /// # Errors
@@ -139,6 +170,11 @@ impl Home {
             return unsafe_home("it is not a directory".to_owned());
         }
         let own = sys::account::effective_uid();
+        if let Err(error) = sys::guarded::refuse_changeable(&self.root)
+            && meta.uid() == own
+        {
+            return unsafe_home(error.to_string());
+        }
         if meta.uid() != own {
             let owner = sys::account::name_of(meta.uid());
             if own != 0 {

@@ -15,7 +15,7 @@ use crate::home::Home;
 use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::spec::SavedSpec;
-use crate::sys;
+use crate::{fail, sys};
 
 pub(crate) use staged::Staged;
 
@@ -44,6 +44,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Opens a file that only the caller has open; nobody reads it while it is written.
 pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
+    fail::error("write")?;
     let file = match sys::open_for_writing(spare) {
         // Somebody put a directory, a FIFO or a link where a file of ours was, and it changed places with the spare: it is kept,
         // aside.

@@ -9,6 +9,7 @@ pub mod account;
 pub mod cgroup;
 pub mod clock;
 pub mod fd;
+pub mod guarded;
 pub mod holes;
 pub mod inotify;
 pub mod limits;

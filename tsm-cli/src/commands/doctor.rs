@@ -30,6 +30,11 @@ struct Report<'a> {
 }
 
 pub(crate) fn run(context: &Context, args: &DoctorArgs) -> Outcome {
+    if let Some(owner) = context.home.become_owner()? {
+        context
+            .output
+            .remark(format_args!("goes on as {owner}, whose home that is"));
+    }
     let client = context.client()?;
     let mended = if args.fix {
         doctor::mend(&client)?

@@ -570,6 +570,7 @@ impl Client {
             .append(true)
             .create(true)
             .mode(0o600)
+            .custom_flags(sys::OPEN_SAFELY)
             .open(&log)
             .at("open", &log)?;
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);

@@ -44,6 +44,16 @@ impl FrameBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// How many bytes wait in it.
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
+    /// Whether none do.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether a frame has begun and not ended.
     pub fn is_partial(&self) -> bool {
         self.taken < self.bytes.len()

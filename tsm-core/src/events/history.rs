@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::Event;
-use crate::sys;
+use crate::{fail, sys};
 
 /// A history that would become larger than this, in bytes, loses its older half first.
 pub const MOST_BYTES: u64 = 256 << 10;
@@ -104,6 +104,7 @@ impl History {
 
 /// Appends one line to a history, and lets its older half go where it would become too large.
 pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<()> {
+    fail::error("write")?;
     let mut file = match open(path) {
         // Somebody put a directory, a FIFO or a link in its place: it is kept, aside.
         Err(error)

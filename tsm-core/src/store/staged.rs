@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{remove_file, with_suffix};
 use crate::error::{IoContext as _, Result};
-use crate::sys;
+use crate::{fail, sys};
 
 /// A file that is written and waits to take the place of another, which is intent: what is to run, and how.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ impl Staged {
             path,
         };
         let write = || -> io::Result<()> {
+            fail::error("write")?;
             let mut file = sys::open_for_writing(&temporary)?;
             file.set_len(0)?;
             file.write_all(bytes)

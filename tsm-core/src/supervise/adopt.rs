@@ -9,7 +9,9 @@ use super::care::Care;
 use super::following::Followed;
 use super::launching::stream_kind;
 use super::log_rules::OwnLogs;
-use super::machine::{Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, SLOW, Stage};
+use super::machine::{
+    Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, Stage, longest_delay,
+};
 use super::original;
 use super::sampling::Watched;
 use super::service::{Leader, LogEnd, Service, policy_of};
@@ -193,8 +195,9 @@ impl Supervisor {
             }
             (None, "backoff") if this_boot && desired == Desired::Up => {
                 let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
-                // The clock on the wall may have been set: never longer than the longest delay.
-                let until = now + Duration::from_millis(left).min(SLOW.mul_f64(1.2));
+                // The clock on the wall may have been set: never longer than a delay after so many restarts can be.
+                let most = longest_delay(meta.failures.unwrap_or(0));
+                let until = now + Duration::from_millis(left).min(most);
                 Phase::Waiting {
                     until,
                     slow: meta.slow.unwrap_or(false),

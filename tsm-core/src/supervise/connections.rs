@@ -24,6 +24,12 @@ const ACCEPTED_AT_ONCE: usize = 32;
 const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
 /// How many connections may be open at once.
 const MOST_CONNECTIONS: usize = 1024;
+/// How many bytes of a request may wait for the rest of it before it is looked at what all of them have here together …
+const MUCH: usize = 1 << 20;
+/// … and how many that may be.
+const MOST_WAITING: usize = 128 << 20;
+/// How many bytes of answers may wait for a client to take them: more than any command is ever told.
+const MOST_UNHEARD: usize = 8 << 20;
 
 pub(super) struct Connection {
     socket: File,
@@ -121,6 +127,11 @@ impl Supervisor {
                 Ok(length) => {
                     connection.incoming.push(&bytes[..length]);
                     read += length;
+                    if connection.outgoing.len() > MOST_UNHEARD
+                        || connection.incoming.len() > MUCH && self.is_flooded()
+                    {
+                        return self.drop_flooding(number);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -128,6 +139,22 @@ impl Supervisor {
             }
         }
         self.understand(number);
+    }
+
+    /// Whether requests that have begun and not ended hold more memory than they may.
+    fn is_flooded(&self) -> bool {
+        let waiting = self.connections.values().map(|c| c.incoming.len());
+        waiting.sum::<usize>() > MOST_WAITING
+    }
+
+    fn drop_flooding(&mut self, number: u32) {
+        if let Some(connection) = self.connections.get(&number) {
+            self.log.say(format_args!(
+                "dropped the connection of process {}: it says more than can be kept",
+                connection.peer_pid
+            ));
+        }
+        self.drop_connection(number);
     }
 
     pub(super) fn understand(&mut self, number: u32) {

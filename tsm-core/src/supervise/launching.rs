@@ -172,6 +172,7 @@ impl Supervisor {
             Some(LogTarget::Same) => stdout,
             _ => end_of(err_file.as_ref(), err.as_ref()).unwrap_or(null),
         };
+        fail::error("fork").map_err(system("fork"))?;
         let held = sys::spawn::fork_held(prepared, null, stdout, stderr).map_err(system("fork"))?;
         fail::point("start-2-forked");
 

@@ -819,6 +819,11 @@ impl Machine {
     }
 }
 
+/// The longest delay that there can be before the restart number `failures` in a row.
+pub(super) fn longest_delay(failures: u32) -> Duration {
+    delay(failures, 1.0).0
+}
+
 /// The delay before the restart number `failures` in a row, and whether that is the slow lane.
 fn delay(failures: u32, jitter: f64) -> (Duration, bool) {
     let spread = 1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0);

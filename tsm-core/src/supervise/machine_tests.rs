@@ -315,7 +315,7 @@ fn hooks_come_before_the_first_signal_and_after_the_last_process() {
 }
 
 /// The world around a machine, as far as it matters: whether a leader and others of the run are alive.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct World {
     machine: Machine,
     now: Duration,
@@ -553,3 +553,6 @@ proptest! {
         prop_assert!(is_running, "{:?}", world);
     }
 }
+
+#[path = "machine_model.rs"]
+mod model;

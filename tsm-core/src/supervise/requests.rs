@@ -15,6 +15,7 @@ use crate::control::{
 use crate::env::Snapshot;
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
+use crate::fail;
 use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
@@ -214,7 +215,11 @@ impl Supervisor {
         ] {
             let log = match target {
                 None => own,
-                Some(LogTarget::File(path)) => path.as_path().to_owned(),
+                Some(LogTarget::File(path)) => {
+                    let path = path.as_path().to_owned();
+                    crate::sys::guarded::refuse_changeable(&path).at("open the log", &path)?;
+                    path
+                }
                 Some(LogTarget::Same | LogTarget::Null) => continue,
             };
             super::mover::open(&log).at("open the log", &log)?;
@@ -540,10 +545,12 @@ impl Supervisor {
         if !service.fresh {
             self.note_deleted(id, &service.name);
         }
+        fail::point("delete-1-noted");
         if let Err(error) = self.writer.remove(&service.name, service.keep_logs) {
             self.removal_errors.insert(id, (&error).into());
             self.log.say(error);
         }
+        fail::point("delete-2-removed");
         // Waiting commands are told the name that it had.
         self.removed_names.insert(id, service.name.clone());
         if !self.dependents.is_empty() {

@@ -109,6 +109,16 @@ pub fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::Result<T
     Ok(outcome)
 }
 
+/// Makes this process one of a user for good, with all of its groups; only root may do so.
+pub fn become_user(account: &Account) -> io::Result<()> {
+    use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
+    let groups: Vec<Gid> = account.groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups)?;
+    setgid(Gid::from_raw(account.gid))?;
+    setuid(Uid::from_raw(account.uid))?;
+    Ok(())
+}
+
 /// Lets a command run as a user, with all of its groups; only root may do so. Nothing changes where it is this user.
 pub fn run_as(command: &mut std::process::Command, account: &Account) {
     use std::os::unix::process::CommandExt as _;

@@ -10,9 +10,10 @@ pub fn monotonic() -> Duration {
 
 /// Milliseconds since the Unix epoch.
 pub fn unix_ms() -> u64 {
-    SystemTime::now()
+    let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64)
+        .map_or(0, |since| since.as_millis() as u64);
+    now.saturating_add_signed(crate::fail::clock() * 1000)
 }
 
 /// Clock ticks a second (`_SC_CLK_TCK`): the unit of times in `/proc/PID/stat`.
