@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tsm_core::control::{FrameBuffer, Request};
+use tsm_core::control::{FrameBuffer, Reply, Request};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&first, rest)) = bytes.split_first() else { return };
@@ -11,6 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
         buffer.push(piece);
         while let Ok(Some((json, _))) = buffer.take_frame() {
             let _ = serde_json::from_slice::<Request>(json);
+            let _ = serde_json::from_slice::<Reply>(json);
         }
     }
 });
