@@ -74,6 +74,36 @@ impl Drop for SmallDisk {
     }
 }
 
+#[test]
+fn what_each_run_printed_last_waits_for_room_and_comes_in_order() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let bed = bed_on(&disk);
+    // Each run prints more than a note of it would take, and ends.
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\nwhile [ ! -e go ]; do sleep 0.02; done\necho run >> runs\ni=0\nwhile [ $i -lt 300 ]; do echo \"$TSM_COOKIE line $i\"; i=$((i+1)); done\nexit 1\n",
+    );
+    bed.tsm(["start", "./a.sh", "--max-restarts", "2"]).ok();
+    disk.fill();
+    bed.file("go", "");
+    bed.wait_file("runs", |text| text.lines().count() == 3);
+    bed.wait_state("a", "failed");
+    // A supervisor that comes in between finds them as well.
+    let before = bed.kill_supervisor();
+    bed.wait_next_supervisor(before);
+    disk.make_room();
+    let home = fs::canonicalize(bed.home()).unwrap();
+    let last = format!("{}:1:3 line 299\n", home.display());
+    let log = bed.wait_log("a.out", &last);
+    let expected: String = (1..=3)
+        .flat_map(|run| {
+            let home = home.display().to_string();
+            (0..300).map(move |line| format!("{home}:1:{run} line {line}\n"))
+        })
+        .collect();
+    assert!(log == expected, "{} of {} bytes", log.len(), expected.len());
+}
+
 /// A bed whose home is on the small disk.
 fn bed_on(disk: &SmallDisk) -> Bed {
     let bed = Bed::new();

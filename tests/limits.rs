@@ -131,3 +131,39 @@ fn what_is_over_its_limit_has_failed_and_the_history_says_which() {
     }
     assert_eq!(bed.state("none"), "running");
 }
+
+#[test]
+fn a_supervisor_with_lower_hard_limits_starts_what_had_higher_ones_and_says_so() {
+    let bed = Bed::new();
+    if is_root() {
+        // Root may raise them again, so that nothing has to be lowered; without that right it is as for everybody.
+        let line = "exec setpriv --bounding-set=-sys_resource --inh-caps=-sys_resource \"$0\" start --name first -- sleep 100000";
+        bed.shell(&format!("ulimit -c 0; {line}")).ok();
+    } else {
+        bed.shell("ulimit -c 0; exec \"$0\" start --name first -- sleep 100000")
+            .ok();
+    }
+    let second = bed
+        .tsm(["start", "--name", "second", "--", "sleep", "100000"])
+        .ok();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", bed.pid("second"))).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core"))
+        .unwrap();
+    if core.split_whitespace().nth(5) != Some("0") {
+        eprintln!("skipped: this shell has no limit of core files to give: {core}");
+    }
+    assert!(second.stderr.contains("core 0 instead of"), "{second:?}");
+    assert!(second.stderr.contains("tsm supervisor stop"), "{second:?}");
+    let info = bed.tsm(["info", "second"]).ok();
+    assert!(
+        info.stdout.contains("Lowered: core 0 instead of"),
+        "{}",
+        info.stdout
+    );
+    // It is no reason to stay down.
+    bed.crash("second");
+    bed.wait_state("second", "running");
+    assert_eq!(bed.view("first")["state"], "running");
+}

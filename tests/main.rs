@@ -1,6 +1,7 @@
 //! End-to-end tests: they drive the built `tsm` as a person or a program would, each in a world of its own.
 #![cfg(test)]
 
+mod appeared;
 mod apply;
 mod bed;
 mod chaos;
@@ -20,11 +21,13 @@ mod fault_files;
 mod fault_guardian;
 mod fault_handover;
 mod fault_heals;
+mod fault_home;
 mod fault_identity;
 mod fault_inject;
 mod fault_killed;
 mod fault_kit;
 mod fault_quiet;
+mod fault_scarce;
 mod fault_start;
 mod fault_steps;
 mod fault_stress;
@@ -37,6 +40,7 @@ mod hook_shells;
 mod import;
 mod init_system;
 mod isolation;
+mod leftovers;
 mod limits;
 mod log_direct;
 mod log_loss;

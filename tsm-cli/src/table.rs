@@ -94,6 +94,10 @@ pub(crate) fn processes(output: Output, views: &[ProcessView], width: u16) -> St
         };
         !empty
     });
+    if total_width(&columns) > usize::from(width) {
+        // One long name takes nothing from all the others.
+        limit_names(&mut columns, LONG_NAME);
+    }
     while total_width(&columns) > usize::from(width) {
         let Some(lowest) = (0..columns.len())
             .min_by_key(|&at| columns[at].rank)
@@ -136,6 +140,16 @@ fn shorten_names(columns: &mut [Column], width: usize) {
         return;
     };
     let room = column_width(names).saturating_sub(excess).max(8);
+    limit_names(columns, room);
+}
+
+/// So long a name may be before columns are left out for want of room.
+const LONG_NAME: usize = 24;
+
+fn limit_names(columns: &mut [Column], room: usize) {
+    let Some(names) = columns.iter_mut().find(|column| column.head == "NAME") else {
+        return;
+    };
     for cell in &mut names.cells {
         if cell.chars().count() > room {
             // Names are ASCII, so bytes are characters.

@@ -155,7 +155,7 @@ pub enum Error {
     },
     /// Processes that not even SIGKILL ends.
     #[error(
-        "'{name}' does not end: {members}; they resist SIGKILL (uninterruptible?) and are still watched"
+        "'{name}' does not end: {members}; SIGKILL was sent and did not end it; it is still watched"
     )]
     Resists {
         /// The process.

@@ -194,6 +194,11 @@ pub enum EventKind {
         /// How.
         reason: String,
     },
+    /// It runs with lower limits than it should: the supervisor may not set higher ones.
+    LimitsLowered {
+        /// Which, as `core 0 instead of unlimited`.
+        limits: String,
+    },
     /// Nothing of it is left.
     Stopped,
     /// Something of it does not end.

@@ -44,6 +44,7 @@
 
 pub mod config;
 pub mod control;
+pub mod cookie;
 pub mod doctor;
 pub mod env;
 pub mod error;

@@ -132,6 +132,14 @@ pub struct Meta {
     pub boot: Option<String>,
     /// When `pid` was started, in clock ticks since boot: tells it from another with its number.
     pub ticks: Option<u64>,
+    /// The main process of the last run, once that has ended: what it left in its session is known by this number.
+    pub last_pid: Option<u32>,
+    /// When that was started, in clock ticks since boot …
+    pub last_ticks: Option<u64>,
+    /// … and up to when its number was nobody else's.
+    pub last_end: Option<u64>,
+    /// The limits that are lower than asked for, in words.
+    pub lowered: Option<String>,
     /// When it was started.
     pub started_ms: Option<u64>,
     /// How often it was restarted.
@@ -174,7 +182,7 @@ pub struct Meta {
 }
 
 /// Every key that is a field of [`Meta`].
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 36] = [
     "script",
     "pid",
     "port",
@@ -189,6 +197,10 @@ const KNOWN: [&str; 32] = [
     "run",
     "boot",
     "ticks",
+    "last_pid",
+    "last_ticks",
+    "last_end",
+    "lowered",
     "started_ms",
     "restarts",
     "failures",
@@ -252,6 +264,10 @@ impl Meta {
                 "run" => meta.run = number("run", &value)?,
                 "boot" => meta.boot = Some(text("boot", value)?),
                 "ticks" => meta.ticks = number("ticks", &value)?,
+                "last_pid" => meta.last_pid = process_id(&value)?,
+                "last_ticks" => meta.last_ticks = number("last_ticks", &value)?,
+                "last_end" => meta.last_end = number("last_end", &value)?,
+                "lowered" => meta.lowered = Some(text("lowered", value)?),
                 "started_ms" => meta.started_ms = number("started_ms", &value)?,
                 "restarts" => meta.restarts = number("restarts", &value)?,
                 "failures" => meta.failures = number("failures", &value)?,
@@ -331,6 +347,10 @@ impl Meta {
         append_number(&mut line, "run", self.run);
         append_some(&mut line, "boot", self.boot.as_ref());
         append_number(&mut line, "ticks", self.ticks);
+        append_number(&mut line, "last_pid", self.last_pid);
+        append_number(&mut line, "last_ticks", self.last_ticks);
+        append_number(&mut line, "last_end", self.last_end);
+        append_some(&mut line, "lowered", self.lowered.as_ref());
         append_number(&mut line, "started_ms", self.started_ms);
         append_number(&mut line, "restarts", self.restarts);
         append_number(&mut line, "failures", self.failures);

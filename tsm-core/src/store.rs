@@ -341,24 +341,6 @@ impl Writer {
         Ok(Some(writer))
     }
 
-    /// Keeps a `status.json` that another program wrote, an object where TSM's is a list, as `status.json.tspm`.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn keep_foreign_status(&self) -> Result<()> {
-        let path = self.home().status();
-        let Ok(mut file) = sys::open_without_waiting(&path) else {
-            return Ok(());
-        };
-        let mut first = [0];
-        let is_object =
-            io::Read::read(&mut file, &mut first).is_ok_and(|read| read == 1) && first == *b"{";
-        if is_object {
-            fs::rename(&path, with_suffix(&path, ".tspm")).at("keep", &path)?;
-        }
-        Ok(())
-    }
-
     /// Writes into the lock which machine has this home in use.
     fn sign(&self, machine: Option<&str>) -> Result<()> {
         let text = machine.map(|id| format!("{id}\n")).unwrap_or_default();
@@ -532,28 +514,57 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes what writes that were interrupted left behind.
+    /// Keeps a `status.json` that is none of TSM's as `status.json.tspm`, unless one is kept already.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_temporary_files(&self) -> Result<()> {
+    pub fn keep_foreign_status(&self) -> Result<()> {
+        let path = self.home().status();
+        let mut first = [0; 16];
+        let length = match sys::open_without_waiting(&path) {
+            Ok(mut file) => io::Read::read(&mut file, &mut first).at("read", &path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).at("read", &path),
+        };
+        let own = [&b"[\n{\"id\":"[..], b"[\n]"];
+        let kept = with_suffix(&path, ".tspm");
+        if length == 0 || own.iter().any(|own| first.starts_with(own)) || kept.exists() {
+            return Ok(());
+        }
+        fs::rename(&path, &kept).at("keep", &path)
+    }
+
+    /// Removes what writes that were interrupted left behind, and returns what could not be: it is in nobody's way. What
+    /// is no file is none of ours and stays.
+    pub fn remove_temporary_files(&self) -> Vec<Error> {
         let home = self.home();
+        let mut failed = Vec::new();
         for directory in [
             home.root().to_owned(),
             home.processes(),
             home.pids(),
             home.logs(),
         ] {
-            for entry in fs::read_dir(&directory).at("read", &directory)? {
-                let path = entry.at("read", &directory)?.path();
+            let entries = match fs::read_dir(&directory).at("read", &directory) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    failed.push(error);
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                let path = entry.path();
                 // Of a log that its service writes, it may be all that there is of some bytes.
                 let is_segment = path.as_os_str().as_encoded_bytes().ends_with(b".1.tmp");
-                if !is_segment && path.extension().is_some_and(|extension| extension == "tmp") {
-                    remove_file(&path)?;
+                let is_ours = !is_segment
+                    && path.extension().is_some_and(|extension| extension == "tmp")
+                    && entry.file_type().is_ok_and(|kind| !kind.is_dir());
+                if is_ours {
+                    failed.extend(remove_file(&path).err());
                 }
             }
         }
-        Ok(())
+        failed
     }
 }
 
@@ -595,6 +606,29 @@ fn remove_file(path: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_foreign_status_is_kept_and_our_own_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        home.prepare().unwrap();
+        let writer = Writer::acquire(home.clone()).unwrap().unwrap();
+        let kept = home.root().join("status.json.tspm");
+        writer.keep_foreign_status().unwrap();
+        let view = crate::view::ProcessView::from_meta(&"a".parse().unwrap(), &Meta::default(), 0);
+        for own in [vec![], vec![view]] {
+            crate::view::write_status(&home.status(), own.into_iter()).unwrap();
+            writer.keep_foreign_status().unwrap();
+            assert!(!kept.exists());
+        }
+        fs::write(home.status(), "{\"processes\": []}").unwrap();
+        writer.keep_foreign_status().unwrap();
+        assert_eq!(fs::read(&kept).unwrap(), b"{\"processes\": []}");
+        assert!(!home.status().exists());
+        fs::write(home.status(), "other").unwrap();
+        writer.keep_foreign_status().unwrap();
+        assert_eq!(fs::read(&kept).unwrap(), b"{\"processes\": []}");
+    }
 
     #[test]
     fn many_records_are_read_as_completely_as_few() {

@@ -10,6 +10,7 @@
 
 mod adopt;
 mod answers;
+mod appeared;
 mod applying;
 mod awaiting;
 mod care;
@@ -38,6 +39,7 @@ mod notices;
 mod notifying;
 pub mod ordering;
 mod original;
+mod place;
 mod records;
 mod reloading;
 mod requests;

@@ -43,6 +43,14 @@ pub fn host_name() -> String {
     names.nodename().to_string_lossy().into_owned()
 }
 
+/// Whether an error only says that the system, or this process, has no descriptor or no memory left now.
+pub fn is_out_of_resources(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)
+    )
+}
+
 /// Sets the file-mode creation mask of this process (`umask(2)`).
 pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));

@@ -87,6 +87,9 @@ pub struct ProcessView {
     /// What its CPU usage was measured from.
     #[serde(skip)]
     pub sample: Option<CpuSample>,
+    /// The limits that are lower than asked for, in words.
+    #[serde(skip)]
+    pub lowered: Option<String>,
     /// Where standard output goes, where not into the home.
     #[serde(skip)]
     pub out_file: Option<Text>,
@@ -200,6 +203,7 @@ impl ProcessView {
             started_s: started_ms.unwrap_or(0) / 1000,
             next_ms: meta.next_ms,
             sample: None,
+            lowered: meta.lowered.clone(),
             out_file: meta.out_file.clone().map(Text::from_bytes),
             err_file: meta.err_file.clone().map(Text::from_bytes),
         }

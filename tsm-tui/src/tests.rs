@@ -39,6 +39,7 @@ fn process(id: u32, name: &str, state: &str) -> ProcessView {
         started_s: 0,
         next_ms: None,
         sample: None,
+        lowered: None,
         out_file: None,
         err_file: None,
     }

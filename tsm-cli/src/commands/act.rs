@@ -167,12 +167,17 @@ pub(crate) fn act_with(
     }
     // Without a supervisor, records and what runs of them are still there: one is started for them. But a home that was
     // never used has no processes, and none is made for finding that out.
-    if !context.home.exists() && !selectors.iter().any(|s| s == "all") {
-        return Err(Error::NoSuchProcess {
-            selector: selectors[0].clone(),
-            suggestion: None,
-        }
-        .into());
+    if !context.home.exists() {
+        let one = selectors.iter().find(|selector| *selector != "all");
+        return match one {
+            Some(selector) => Err(Error::NoSuchProcess {
+                selector: selector.clone(),
+                suggestion: None,
+            }
+            .into()),
+            None if json => Ok(output::json(&[(); 0])?),
+            None => Ok(()),
+        };
     }
     let progress = Progress::begin_for(context);
     let acted = context

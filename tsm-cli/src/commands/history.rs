@@ -117,6 +117,10 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             ),
             None,
         ),
+        EventKind::LimitsLowered { limits } => (
+            format!("its supervisor may not give it all the limits it should have: {limits}"),
+            bad,
+        ),
         EventKind::Signalled { signal, by } => (format!("{signal} sent by {}", who(by)), None),
         EventKind::Reset { by } => (format!("restarts counted anew by {}", who(by)), None),
         EventKind::ShutDown { by } => (

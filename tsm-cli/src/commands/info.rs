@@ -39,6 +39,7 @@ struct Info<'a> {
     umask: Option<String>,
     nice: Option<i32>,
     limits: Vec<LimitView>,
+    limits_lowered: Option<&'a str>,
     service_limits: Option<ServiceLimits>,
     reload_signal: Option<String>,
     declared: Option<care::Declared<'a>>,
@@ -77,7 +78,12 @@ pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     let views = select(overview.processes, &args.selectors)?;
     let mut specs = Vec::new();
     for view in &views {
-        specs.push(store.spec(&view.name)?.map(|saved| saved.spec));
+        // What else is known of it is told all the same.
+        let spec = store.spec(&view.name).unwrap_or_else(|error| {
+            complain(&error);
+            None
+        });
+        specs.push(spec.map(|saved| saved.spec));
     }
     let infos: Vec<Info<'_>> = views
         .iter()
@@ -114,6 +120,7 @@ fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -
         umask: spec.map(|spec| format!("{:04o}", spec.umask)),
         nice: spec.and_then(|spec| spec.nice),
         limits: spec.map(limit_views).unwrap_or_default(),
+        limits_lowered: view.lowered.as_deref(),
         service_limits: spec.map(|spec| spec.limits),
         reload_signal: spec.map(|spec| spec.reload_signal.unwrap_or(Signal::HUP).to_string()),
         declared: spec.map(care::Declared::of),
@@ -218,6 +225,15 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
     }
     for (label, value) in unusual(info.spec) {
         line(label, &value);
+    }
+    if let Some(lowered) = info.limits_lowered {
+        line(
+            "Lowered",
+            &format!(
+                "{} (the supervisor's own hard limits)",
+                table::printable(lowered)
+            ),
+        );
     }
     if let Some(user) = info.user {
         line("User", user);

@@ -199,7 +199,9 @@ impl<'a> Show<'a> {
             .iter()
             .map(|source| source.name.len())
             .max()
-            .unwrap_or(0);
+            .unwrap_or(0)
+            // A longer one stands out rather than pushing all others aside.
+            .min(24);
         let prefixes = sources.iter().enumerate().map(|(number, source)| {
             if sources.len() == 1 || args.no_prefix {
                 return [String::new(), String::new()];

@@ -45,7 +45,8 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         );
     }
     let before = variables::this_shell(context);
-    let mut request = request(args, before.shell.as_ref())?;
+    let mut request =
+        request(args, before.shell.as_ref()).map_err(|error| with_suggestion(context, error))?;
     let update = variables::update(&args.variables)?;
     let wrong = |error: EnvError| Error::bad_value("--env", error.to_string());
     let (snapshot, origins) = update
@@ -177,10 +178,29 @@ fn existing(directory: PathBuf) -> Result<PathBuf, Error> {
     if there.is_dir() {
         return Ok(directory);
     }
-    Err(Error::bad_value(
-        "--cwd",
-        format!("{} is not a directory", directory.display()),
-    ))
+    Err(Error::Io {
+        action: "enter the working directory",
+        path: directory,
+        source: std::io::ErrorKind::NotADirectory.into(),
+    })
+}
+
+/// Where a word means nothing that can be started, it may have been meant as a process that is known.
+fn with_suggestion(context: &Context, error: Error) -> Error {
+    let Error::CannotStart { target, reason } = error else {
+        return error;
+    };
+    // Without records there is nothing to suggest, whatever the reason.
+    let names = context.store().names().unwrap_or_default();
+    let like = tsm_core::selector::suggestion(
+        &target,
+        names.iter().map(tsm_core::name::ProcessName::as_str),
+    );
+    let reason = match like.filter(|_| !target.contains('/')) {
+        Some(name) => format!("{reason}; did you mean the process '{name}'?"),
+        None => reason,
+    };
+    Error::CannotStart { target, reason }
 }
 
 /// `--port` wins over the shell's PORT; two that were both given and differ are a mistake.

@@ -105,8 +105,11 @@ pub(crate) fn stop(context: &Context) -> Outcome {
         .count();
     if running > 0 {
         context.output.remark(format_args!(
-            "{} run on, unsupervised; what they print waits in their pipes. Any command that changes something brings a supervisor back",
-            words::processes(running)
+            "{} on, unsupervised; what is printed waits in pipes. Any command that changes something brings a supervisor back",
+            match running {
+                1 => "1 process runs".to_owned(),
+                _ => format!("{} run", words::processes(running)),
+            }
         ));
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
@@ -31,6 +31,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const SAMPLES_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a new supervisor may take until it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a supervisor may take to make a socket anew that was removed.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a request is repeated to a new supervisor when the one before died with it.
 const ATTEMPTS: u32 = 20;
 
@@ -320,7 +322,7 @@ impl Client {
     /// [`Error::Unreachable`] where one is there and does not answer.
     pub fn status(&self) -> Result<Option<SupervisorStatus>> {
         for _ in 0..ATTEMPTS {
-            let Some(socket) = self.connect()? else {
+            let Some(socket) = self.connect_if_there()? else {
                 return Ok(None);
             };
             let mut status = None;
@@ -357,7 +359,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`].
     pub fn shut_down(&self) -> Result<bool> {
-        let Some(socket) = self.connect()? else {
+        let Some(socket) = self.connect_if_there()? else {
             return Ok(false);
         };
         // Both the reply and the end of the connection mean that it ends.
@@ -490,8 +492,12 @@ impl Client {
                 if understood {
                     return Ok(Attempt::TooLate);
                 }
+                let why = self.last_death().map_or_else(
+                    || "is it stopped (SIGSTOP), or the machine out of breath?".to_owned(),
+                    |said| format!("it dies again and again: {said}"),
+                );
                 return Err(self.unreachable(format!(
-                    "does not answer within {} s; is it stopped (SIGSTOP), or the machine out of breath?",
+                    "does not answer within {} s; {why}",
                     patience.as_secs()
                 )));
             }
@@ -526,6 +532,18 @@ impl Client {
         }
     }
 
+    /// What the log says last of a supervisor that ended, and why, where that is the last that it says at all.
+    fn last_death(&self) -> Option<String> {
+        const TAIL: u64 = 4096;
+        let mut file = sys::open_without_waiting(&self.home.supervisor_log()).ok()?;
+        let length = file.metadata().ok()?.len();
+        file.seek(io::SeekFrom::Start(length.saturating_sub(TAIL)))
+            .ok()?;
+        let mut bytes = Vec::new();
+        file.take(TAIL).read_to_end(&mut bytes).ok()?;
+        death_in(&String::from_utf8_lossy(&bytes))
+    }
+
     /// Connects to the supervisor that is there; `None` where none is.
     fn connect(&self) -> Result<Option<OwnedFd>> {
         let path = self.home.socket();
@@ -547,13 +565,66 @@ impl Client {
         }
     }
 
+    /// Connects to the supervisor that has this home; `None` where none does.
+    fn connect_if_there(&self) -> Result<Option<OwnedFd>> {
+        match self.connect()? {
+            Some(socket) => Ok(Some(socket)),
+            None => self.connect_to_holder(),
+        }
+    }
+
+    /// Connects to a supervisor that holds the lock of its home and whose socket is gone: it makes it anew within moments.
+    /// `None` where nobody holds the lock.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where it does not.
+    fn connect_to_holder(&self) -> Result<Option<OwnedFd>> {
+        let store = ProcessStore::new(self.home.clone());
+        if self.home.socket().exists() || !store.is_supervised() {
+            return Ok(None);
+        }
+        let deadline = sys::clock::monotonic() + SOCKET_TIMEOUT;
+        let names = sys::inotify::Inotify::new().doing("watch the home")?;
+        names
+            .watch(self.home.root(), sys::inotify::Mask::NAMES)
+            .at("watch", self.home.root())?;
+        loop {
+            if let Some(socket) = self.connect()? {
+                return Ok(Some(socket));
+            }
+            let left = deadline.saturating_sub(sys::clock::monotonic());
+            if !store.is_supervised() {
+                return Ok(None);
+            }
+            if left.is_zero() {
+                return Err(self.unreachable(format!(
+                    "holds the lock, but its socket {} is gone, and it makes no new one; is it stopped (SIGSTOP)? Kill it and its guardian ('tsm supervisor guard', 'run-guarded' in ps) and try again: services run on",
+                    self.home.socket().display()
+                )));
+            }
+            names.wait(Some(left)).doing("watch the home")?;
+            names.read_events().doing("watch the home")?;
+        }
+    }
+
     fn connect_or_start(&self) -> Result<OwnedFd> {
         if let Some(socket) = self.connect()? {
             return Ok(socket);
         }
+        if let Some(socket) = self.connect_to_holder()? {
+            return Ok(socket);
+        }
         self.home.prepare()?;
         // Of many commands that find no supervisor one starts it; the others wait here for the kernel's word.
-        let _turn = sys::lock::wait_for_turn(self.home.root()).at("lock", self.home.root())?;
+        let _turn = match sys::lock::wait_for_turn(self.home.root(), ANSWER_TIMEOUT) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                return Err(self.unreachable(format!(
+                    "cannot be started: another program holds a lock on the directory ('lslocks' and 'fuser {}' tell which)",
+                    self.home.root().display()
+                )));
+            }
+            turn => turn.at("lock", self.home.root())?,
+        };
         if let Some(socket) = self.connect()? {
             return Ok(socket);
         }
@@ -570,8 +641,10 @@ impl Client {
             .append(true)
             .create(true)
             .mode(0o600)
+            // What nobody reads would keep us waiting.
             .custom_flags(sys::OPEN_SAFELY)
             .open(&log)
+            .and_then(|file| sys::only_regular(&file).map(|()| file))
             .at("open", &log)?;
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         stderr
@@ -628,6 +701,29 @@ fn too_late(name: ProcessName, wait_ms: Option<u64>) -> Error {
 
 fn parsed(selectors: &[String]) -> Result<Vec<Selector>> {
     selectors.iter().map(|text| text.parse()).collect()
+}
+
+/// The last death of a supervisor in the end of a log, with the error before it; `None` where one was at work after that.
+fn death_in(log: &str) -> Option<String> {
+    let lines: Vec<&str> = log.lines().collect();
+    let at = lines
+        .iter()
+        .rposition(|line| line.contains("the supervisor ended ("))?;
+    if lines[at..].iter().any(|line| line.contains(" at work: ")) {
+        return None;
+    }
+    // An error that ended it has no time before it: it is what the program itself said.
+    let error = lines[..at]
+        .iter()
+        .rev()
+        .find(|line| line.starts_with("tsm"));
+    let death = lines[at]
+        .split_once("] ")
+        .map_or(lines[at], |(_, said)| said);
+    Some(match error {
+        Some(error) => format!("{} ({death})", error.trim_start_matches("tsm: ")),
+        None => death.to_owned(),
+    })
 }
 
 /// 128 bits that no other command has.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use crate::cookie::Cookies;
 use crate::env::{Environment, Snapshot, file};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
@@ -72,7 +73,10 @@ pub(super) fn live_pid(meta: &Meta) -> Option<u32> {
 }
 
 /// The record of a process whose `.meta` is lost, as far as its spec, its history and its pid file tell it.
-pub(crate) fn meta_from_spec(store: &ProcessStore, saved: &SavedSpec) -> Meta {
+///
+/// # Errors
+/// Where it cannot be told whether it runs.
+pub(crate) fn meta_from_spec(store: &ProcessStore, saved: &SavedSpec) -> Result<Meta> {
     let mut meta = Meta {
         id: saved.id,
         ..Meta::default()
@@ -80,25 +84,28 @@ pub(crate) fn meta_from_spec(store: &ProcessStore, saved: &SavedSpec) -> Meta {
     crate::supervise::describe(&mut meta, &saved.spec);
     let wanted = store.last_wanted(&saved.name);
     meta.desired = Some(if wanted { "up" } else { "down" }.to_owned());
-    if let Some((run, identity)) = find_run(store, &saved.name, saved.id) {
+    if let Some((run, identity)) = find_run(store, &saved.name, saved.id)? {
         meta.run = Some(run);
         meta.pid = Some(identity.pid);
         meta.ticks = Some(identity.start);
         meta.boot = procfs::boot_id().ok();
         meta.state = Some("running".to_owned());
     }
-    meta
+    Ok(meta)
 }
 
 /// The run of a process whose record is lost: its pid file names a process that bears its cookie.
-fn find_run(store: &ProcessStore, name: &ProcessName, id: u32) -> Option<(u64, Identity)> {
-    let text = fs::read_to_string(store.home().pid(name)).ok()?;
-    let pid: u32 = text.trim().parse().ok()?;
-    let start = procfs::start_time(pid)?;
-    let cookie = String::from_utf8(procfs::environment_variable(pid, "TSM_COOKIE")?).ok()?;
-    let ours = format!("{}:{id}:", store.home().root().display());
-    let run = cookie.strip_prefix(&ours)?.parse().ok()?;
-    Some((run, Identity { pid, start }))
+fn find_run(store: &ProcessStore, name: &ProcessName, id: u32) -> Result<Option<(u64, Identity)>> {
+    let text = fs::read_to_string(store.home().pid(name)).unwrap_or_default();
+    let Ok(pid) = text.trim().parse() else {
+        return Ok(None);
+    };
+    let process = procfs::look(pid).doing("look at a process")?;
+    let cookie = Cookies::of(store.home()).of_process(pid);
+    Ok(match (process, cookie.doing("look at a process")?) {
+        (Some(process), Some((of, run))) if of == id => Some((run, process.identity)),
+        _ => None,
+    })
 }
 
 /// Mends all files that can be mended from what `known` (the supervisor, or the records) and the other files know. Says
@@ -161,7 +168,7 @@ fn records(
         let (meta, from) = match (known(&name), store.spec(&name)) {
             (Some(meta), _) => (meta, "what the supervisor knows"),
             (None, Ok(Some(saved))) if saved.name == name => {
-                (meta_from_spec(store, &saved), "its spec and its history")
+                (meta_from_spec(store, &saved)?, "its spec and its history")
             }
             _ => continue,
         };

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::files::Known;
 use super::{Finding, Kind};
 use crate::control::SupervisorStatus;
+use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
 use crate::name::ProcessName;
 use crate::store::ProcessStore;
@@ -25,7 +26,7 @@ pub(super) fn look(
 ) -> Result<()> {
     let table = ProcessTable::read().doing("read /proc")?;
     let root = store.home().root();
-    let prefix = format!("{}:", root.display());
+    let cookies = Cookies::of(store.home());
     let by_id: BTreeMap<u32, (&ProcessName, Option<&str>)> = known
         .iter()
         .map(|(name, meta)| (meta.id, (name, meta.state.as_deref())))
@@ -39,15 +40,12 @@ pub(super) fn look(
             Some(Part::Guardian) => guardians.push(pid),
             None => {}
         }
-        let Some(cookie) = procfs::environment_variable(pid, "TSM_COOKIE") else {
+        let cookie = procfs::environment_variable(pid, "TSM_COOKIE").doing("read /proc")?;
+        let Some(cookie) = cookie else {
             findings.extend(unattributed(process, status, known));
             continue;
         };
-        let cookie = String::from_utf8_lossy(&cookie);
-        let Some(id) = cookie
-            .strip_prefix(&prefix)
-            .and_then(|rest| rest.split(':').next()?.parse::<u32>().ok())
-        else {
+        let Some((id, _)) = cookies.read(&cookie) else {
             continue;
         };
         let program = procfs::name(pid);
@@ -128,7 +126,8 @@ fn unattributed(
 
 /// What a process does for this home.
 fn part(pid: u32, root: &std::ffi::OsStr) -> Option<Part> {
-    let words = procfs::command_line(pid);
+    // What cannot be read is not counted.
+    let words = procfs::command_line(pid).unwrap_or_default();
     let [_, supervisor, command, option, home] = words.as_slice() else {
         return None;
     };

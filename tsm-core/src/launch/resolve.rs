@@ -197,10 +197,10 @@ fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
                     name,
                 })
             }
-            Some(program) => Err(Error::bad_value(
-                "--interpreter",
-                format!("no program '{program}' on PATH"),
-            )),
+            Some(program) => refuse(
+                typed.target,
+                format!("--interpreter: no program '{program}' on PATH"),
+            ),
         };
     }
     let executable = meta.permissions().mode() & 0o111 != 0;

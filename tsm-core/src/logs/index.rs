@@ -121,7 +121,7 @@ fn notes_of(log: &Path) -> io::Result<Vec<(u64, u64)>> {
 /// When the first byte of a log that is noted came.
 pub(crate) fn first_note(log: &Path) -> Option<u64> {
     let mut head = [0; LONGEST_LINE + 1];
-    let file = File::open(index_path(log)).ok()?;
+    let file = crate::sys::open_without_waiting(&index_path(log)).ok()?;
     let n = read_full_at(&file, &mut head, 0).ok()?;
     let line = head[..n].split(|byte| *byte == b'\n').next()?;
     parse(line).map(|(_, ms)| ms)
@@ -176,7 +176,7 @@ impl Index {
             ..Self::default()
         };
         // Nor is it an error that it cannot be read: the lines then have no time.
-        if let Ok(file) = File::open(path)
+        if let Ok(file) = crate::sys::open_without_waiting(path)
             && let Ok(metadata) = file.metadata()
             && metadata.is_file()
         {

@@ -22,6 +22,10 @@ fn full() -> Meta {
         run: Some(3),
         boot: Some("0b2c-11".into()),
         ticks: Some(12_345),
+        last_pid: Some(6),
+        last_ticks: Some(7),
+        last_end: Some(8),
+        lowered: Some("core 0".into()),
         started_ms: Some(1),
         restarts: Some(2),
         failures: Some(0),
@@ -60,7 +64,7 @@ fn the_documented_line_stays_as_it_is() {
 #[test]
 fn writes_own_fields_in_their_order() {
     let line = full().to_line();
-    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 followed=1 cgroup=/sys/fs/cgroup/a out_file='/var/log/x y' err_file=same ready=0 health=starting status='warming up' node_env=dev z=''
+    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 last_pid=6 last_ticks=7 last_end=8 lowered='core 0' started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 followed=1 cgroup=/sys/fs/cgroup/a out_file='/var/log/x y' err_file=same ready=0 health=starting status='warming up' node_env=dev z=''
 ";
     assert_eq!(
         line.escape_ascii().to_string(),
@@ -255,7 +259,7 @@ prop_compose! {
         Meta {
             script, pid, port, start_time, kind, kind_text, id, cwd,
             state: text(0), desired: text(1), namespace: text(2), args, run: numbers[0],
-            boot: text(3), ticks: numbers[1], started_ms: numbers[2], restarts: numbers[3],
+            boot: text(3), ticks: numbers[1], last_pid: None, last_ticks: None, last_end: None, lowered: None, started_ms: numbers[2], restarts: numbers[3],
             failures, exit: text(4), exit_ms: numbers[4], reason, next_ms: numbers[5], slow,
             request: text(5), out_pipe: numbers[6], err_pipe: numbers[7], cgroup: None, followed: None, out_file: None, err_file: None,
             ready, health: text(6), status,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
 use crate::meta::Meta;
 use crate::name::ProcessName;
@@ -43,7 +44,7 @@ impl PortHolder {
         let pids = listening::holders(&inodes);
         // What cannot be read belongs to nobody for this purpose.
         let records = store.records().map(|(read, _)| read).unwrap_or_default();
-        let cookie_prefix = format!("{}:", store.home().root().display());
+        let cookies = Cookies::of(store.home());
         // Of several that share a port, one whose process can be told is named.
         taken.sort_by_key(|socket| (socket.port, !pids.contains_key(&socket.inode)));
         taken.dedup_by_key(|socket| socket.port);
@@ -53,7 +54,7 @@ impl PortHolder {
                 port: socket.port,
                 process: pid.map(|pid| (pid, command_of(pid))),
                 user: account::name_of(socket.uid),
-                known_as: pid.and_then(|pid| owner(pid, &records, &cookie_prefix)),
+                known_as: pid.and_then(|pid| owner(pid, &records, &cookies)),
             }
         };
         Ok(taken.into_iter().map(holder).collect())
@@ -91,12 +92,15 @@ pub(super) fn belongs(pid: u32, leader: crate::sys::Identity, cookie: &str) -> b
         at = process.parent;
     }
     procfs::environment_variable(pid, "TSM_COOKIE")
+        .ok()
+        .flatten()
         .is_some_and(|value| value.starts_with(cookie.as_bytes()))
 }
 
 fn command_of(pid: u32) -> String {
     const LONGEST: usize = 60;
-    let words = procfs::command_line(pid);
+    // It is only shown.
+    let words = procfs::command_line(pid).unwrap_or_default();
     let line: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let line = line.join(" ");
     if line.is_empty() {
@@ -116,7 +120,7 @@ fn command_of(pid: u32) -> String {
 fn owner(
     pid: u32,
     records: &[(ProcessName, Meta)],
-    cookie_prefix: &str,
+    cookies: &Cookies,
 ) -> Option<(u32, ProcessName)> {
     let mut pid = pid;
     for _ in 0..ANCESTORS {
@@ -128,10 +132,7 @@ fn owner(
             .iter()
             .find(|(_, meta)| meta.pid == Some(pid) && meta.ticks == Some(process.identity.start));
         let by_cookie = || {
-            let cookie =
-                String::from_utf8(procfs::environment_variable(pid, "TSM_COOKIE")?).ok()?;
-            let (id, _) = cookie.strip_prefix(cookie_prefix)?.split_once(':')?;
-            let id: u32 = id.parse().ok()?;
+            let (id, _) = cookies.of_process(pid).ok()??;
             records.iter().find(|(_, meta)| meta.id == id)
         };
         if let Some((name, meta)) = by_record.or_else(by_cookie) {

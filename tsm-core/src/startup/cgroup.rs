@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
+use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
 use crate::store::ProcessStore;
 use crate::sys::Identity;
@@ -96,13 +97,7 @@ fn move_below(store: &ProcessStore, group: &Path, owner: Option<&Account>) -> Re
 /// All processes that belong to one of these services: they descend from its leader, or bear its cookie.
 fn members(store: &ProcessStore, leaders: &HashMap<Identity, u32>) -> Result<Vec<(Identity, u32)>> {
     let table = ProcessTable::read().doing("look at the processes")?;
-    let prefix = format!("{}:", store.home().root().display());
-    let of_cookie = |pid: u32| {
-        let cookie = procfs::environment_variable(pid, "TSM_COOKIE")?;
-        let cookie = String::from_utf8(cookie).ok()?;
-        let id = cookie.strip_prefix(&prefix)?.split(':').next()?;
-        id.parse::<u32>().ok()
-    };
+    let cookies = Cookies::of(store.home());
     let known: HashMap<u32, u32> = leaders
         .iter()
         .filter(|(identity, _)| table.is_alive(**identity))
@@ -121,7 +116,10 @@ fn members(store: &ProcessStore, leaders: &HashMap<Identity, u32>) -> Result<Vec
             }
             at = table.get(process.parent);
         }
-        let owner = owner.or_else(|| of_cookie(process.identity.pid));
+        if owner.is_none() {
+            let cookie = cookies.of_process(process.identity.pid);
+            owner = cookie.doing("look at the processes")?.map(|(id, _)| id);
+        }
         found.extend(owner.map(|id| (process.identity, id)));
     }
     Ok(found)

@@ -17,7 +17,7 @@ use super::sampling::Watched;
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::doctor::mend::meta_from_spec;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
 use crate::meta::Meta;
@@ -34,18 +34,25 @@ impl Supervisor {
     pub(super) fn adopt_all(&mut self, mut inherited: HashMap<String, OwnedFd>) -> Result<()> {
         let (records, damaged) = self.writer.store().records()?;
         let mut rebooted = 0;
+        let left = self.records_to_leave(&records);
         for (name, meta) in records {
-            if self.services.contains_key(&meta.id) {
-                self.log.say(format_args!(
-                    "two records bear ID {}; '{name}' is left alone, give it another tsm_id",
-                    meta.id
-                ));
+            if left.contains(&name) {
+                let notice = format!(
+                    "two records bear ID {}; '{name}' is left alone, give it another tsm_id in {}",
+                    meta.id,
+                    self.writer.home().meta(&name).display()
+                );
+                self.log.say(&notice);
+                self.notices.push(notice);
                 continue;
             }
-            rebooted += u32::from(self.adopt(name, meta, &mut inherited));
+            rebooted += u32::from(self.adopt(name, meta, &mut inherited)?);
         }
         for damage in damaged {
-            self.rebuild(&damage.name, &damage.error, &mut inherited);
+            if is_not_known(&damage.error) {
+                return Err(damage.error);
+            }
+            self.rebuild(&damage.name, &damage.error, &mut inherited)?;
         }
         self.go_on_all();
         // What belongs to no record any more is kept by nobody.
@@ -67,22 +74,45 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Why what runs could not be taken over, with the remedy where it is known.
+    pub(super) fn cannot_take_over(&mut self, error: Error) -> Error {
+        if !is_not_known(&error) {
+            return error;
+        }
+        // What it holds is let go of: there may be no descriptor left to count with.
+        self.services.clear();
+        let running = self.writer.store().records().map_or(0, |(records, _)| {
+            records
+                .iter()
+                .filter(|(_, meta)| meta.pid.is_some())
+                .count()
+        });
+        Error::Unreachable {
+            home: self.writer.home().root().to_owned(),
+            reason: format!(
+                "cannot take over what runs ({error}); it runs on, unsupervised. It may have {} open files, and {} would do for {running} processes: raise the hard limit ('ulimit -Hn') of what starts it",
+                sys::limits::open_files_in(&self.own_limits),
+                running * 3 + 64,
+            ),
+        }
+    }
+
     /// A record whose `.meta` is lost is made anew from the spec, which is intent and was synced.
-    fn rebuild(
+    pub(super) fn rebuild(
         &mut self,
         name: &ProcessName,
         error: &Error,
         inherited: &mut HashMap<String, OwnedFd>,
-    ) {
+    ) -> Result<()> {
         self.log.say(error);
         match self.writer.store().spec(name) {
             Ok(Some(saved)) if !self.services.contains_key(&saved.id) => {
-                let meta = meta_from_spec(self.writer.store(), &saved);
+                let meta = meta_from_spec(self.writer.store(), &saved)?;
                 self.log.say(format_args!(
                     "the record of '{name}' is rebuilt from its spec"
                 ));
                 let id = meta.id;
-                self.adopt(name.clone(), meta, inherited);
+                self.adopt(name.clone(), meta, inherited)?;
                 if let Some(service) = self.services.get_mut(&id) {
                     service.dirty = true;
                     self.save(id);
@@ -93,20 +123,24 @@ impl Supervisor {
             )),
             Err(error) => self.log.say(error),
         }
+        Ok(())
     }
 
     fn bears_cookie(&self, pid: u32, id: u32, run: u64) -> bool {
-        let cookie = sys::procfs::environment_variable(pid, "TSM_COOKIE");
-        cookie.is_some_and(|cookie| cookie == self.cookie(id, run).as_bytes())
+        // For the history only.
+        self.cookies.of_process(pid).ok().flatten() == Some((id, run))
     }
 
     /// Takes over one record. Returns whether it ran before a reboot and does not now.
+    ///
+    /// # Errors
+    /// Where it cannot be told whether it runs: what is not known to be dead is not dead, and is not started again.
     pub(super) fn adopt(
         &mut self,
         name: ProcessName,
         mut meta: Meta,
         inherited: &mut HashMap<String, OwnedFd>,
-    ) -> bool {
+    ) -> Result<bool> {
         let id = meta.id;
         let now = clock::monotonic();
         let (mut needs, mut task) = (Vec::new(), false);
@@ -126,6 +160,7 @@ impl Supervisor {
                 )
             }
             Ok(None) => (original_policy(), Signal::TERM, None),
+            Err(error) if is_not_known(&error) => return Err(error),
             Err(error) => {
                 self.log.say(error);
                 (original_policy(), Signal::TERM, None)
@@ -159,9 +194,10 @@ impl Supervisor {
             .carried
             .as_mut()
             .and_then(|carried| carried.service(id, run));
-        let leader = match &carried {
-            Some(carried) => carried.leader(stored),
-            None => identity.and_then(|identity| self.find_leader(identity, stored)),
+        let leader = match (&carried, identity) {
+            (Some(carried), _) => carried.leader(stored),
+            (None, Some(identity)) => find_leader(identity, stored)?,
+            (None, None) => None,
         };
         let found_dead = identity.is_some() && leader.is_none() && carried.is_none();
         if rebooted {
@@ -258,7 +294,7 @@ impl Supervisor {
         if let Some(carried) = carried {
             self.go_on_as_carried(id, &carried);
             self.go_on_without_hook(id);
-            return false;
+            return Ok(false);
         }
         // One that still waits, or is about to execute, has the environment of a supervisor.
         let executed = pid.filter(|&pid| state != "starting" || self.bears_cookie(pid, id, run));
@@ -268,38 +304,11 @@ impl Supervisor {
             self.note(id, EventKind::Adopted { run, pid });
         }
         self.adopted.push((id, state, desired, found_dead));
-        if claimed {
-            self.save_as_changed(id);
-        }
-        rebooted
-    }
-
-    fn save_as_changed(&mut self, id: u32) {
-        if let Some(service) = self.services.get_mut(&id) {
+        if claimed && let Some(service) = self.services.get_mut(&id) {
             service.dirty = true;
             self.save(id);
         }
-    }
-
-    /// The process of a record, if it is still there, or its handle is, which still tells how it ended.
-    fn find_leader(&mut self, identity: Identity, stored: Option<Pidfd>) -> Option<Leader> {
-        let handle = match stored {
-            Some(handle) => Some(handle),
-            None => Pidfd::open(identity).unwrap_or_else(|error| {
-                self.log.say(format_args!(
-                    "cannot open a handle on process {}: {error}",
-                    identity.pid
-                ));
-                None
-            }),
-        };
-        handle.map(|handle| Leader {
-            identity,
-            handle,
-            child: false,
-            ended: None,
-            ended_ticks: 0,
-        })
+        Ok(rebooted)
     }
 
     fn adopt_log(
@@ -320,6 +329,22 @@ impl Supervisor {
         };
         let number = if stream == Stream::Out { "1" } else { "2" };
         let key = format!("{letter}{id}.{run}");
+        // A run that was being made when the supervisor died may not have taken over the pipe of the run before, whose last
+        // bytes are still in it.
+        let of_another = |kept: &&String| {
+            kept.strip_prefix(letter)
+                .and_then(|rest| rest.split_once('.'))
+                .is_some_and(|(of, _)| of == id.to_string())
+        };
+        let key = if inherited.contains_key(&key) {
+            key
+        } else {
+            inherited.keys().find(of_another).cloned().unwrap_or(key)
+        };
+        let run = key
+            .split_once('.')
+            .and_then(|(_, of)| of.parse().ok())
+            .unwrap_or(run);
         let reader = inherited.remove(&key).or_else(|| {
             // Supervisor and keeper are both gone: the service itself still holds the pipe.
             let reader = sys::fd::reopen_pipe(pid?, number, inode?)?;
@@ -418,6 +443,10 @@ impl Supervisor {
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
         meta.pid = None;
         meta.ticks = None;
+        // When it ended nobody knows: only who was started in its first moment is its for certain.
+        meta.last_pid = Some(identity.pid);
+        meta.last_ticks = Some(identity.start);
+        meta.last_end = Some(identity.start);
         meta.exit = Some(status.to_string());
         meta.exit_ms = Some(now_ms);
         meta.reason = Some(status.in_words().into_bytes());
@@ -439,6 +468,29 @@ impl Supervisor {
             }
         }
     }
+}
+
+/// The process of a record, if it is still there, or its handle is, which still tells how it ended.
+fn find_leader(identity: Identity, stored: Option<Pidfd>) -> Result<Option<Leader>> {
+    let handle = match stored {
+        Some(handle) => Some(handle),
+        None => Pidfd::open(identity).doing("open a handle on a process")?,
+    };
+    Ok(handle.map(|handle| Leader {
+        identity,
+        handle,
+        child: false,
+        ended: None,
+        ended_ticks: 0,
+    }))
+}
+
+/// Whether an error says nothing about what was asked: the kernel had no descriptor or no memory to answer.
+fn is_not_known(error: &Error) -> bool {
+    let (Error::Io { source, .. } | Error::System { source, .. }) = error else {
+        return false;
+    };
+    sys::is_out_of_resources(source)
 }
 
 /// Since when a process has been up, by the clock that time-outs are measured with.

@@ -198,9 +198,9 @@ impl Supervisor {
     }
 
     pub(super) fn name_of(&self, id: u32) -> String {
-        self.services
-            .get(&id)
-            .map_or_else(|| id.to_string(), |service| service.name.to_string())
+        let service = self.services.get(&id).map(|service| &service.name);
+        let name = service.or_else(|| self.removed_names.get(&id));
+        name.map_or_else(|| id.to_string(), ToString::to_string)
     }
 
     pub(super) fn overtaken(&self, id: u32, event: &'static str) -> ReportedError {
@@ -240,6 +240,15 @@ impl Supervisor {
             .map(|service| service.name.clone())
             .or_else(|| self.removed_names.get(&id).cloned());
         let Some(name) = name else { return };
+        if let (Some(suspects), Some(connection)) =
+            (self.suspects.get(&id), self.connections.get_mut(&number))
+        {
+            for suspect in suspects {
+                if !connection.notices.contains(suspect) {
+                    connection.notices.push(suspect.clone());
+                }
+            }
+        }
         let pid = self.services.get(&id).and_then(Service::live_pid);
         self.resurrected(number, id, error.as_ref());
         let outcome = Outcome {

@@ -289,7 +289,7 @@ impl Supervisor {
         let Some(leader) = service.leader.as_ref().map(|leader| leader.identity) else {
             return;
         };
-        let cookie = format!("{}:{id}:", self.writer.home().root().display());
+        let cookie = self.cookies.prefix(id);
         let listener = ListenerOf {
             leader,
             cookie,

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::fdstore::Keeper;
@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const READ_AT_ONCE: usize = 256 << 10;
 /// How many connections are accepted before other events get their turn.
 const ACCEPTED_AT_ONCE: usize = 32;
-/// How often the log says that connections are refused.
-const REFUSALS_TOLD_EVERY: Duration = Duration::from_secs(10);
+/// When it is tried again to accept connections, where that failed.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// How many connections may be open at once.
 const MOST_CONNECTIONS: usize = 1024;
 /// How many bytes of a request may wait for the rest of it before it is looked at what all of them have here together …
@@ -30,6 +30,8 @@ const MUCH: usize = 1 << 20;
 const MOST_WAITING: usize = 128 << 20;
 /// How many bytes of answers may wait for a client to take them: more than any command is ever told.
 const MOST_UNHEARD: usize = 8 << 20;
+/// So many descriptors are left to the work itself by connections: `/proc`, records, logs, restarts.
+const KEPT_FOR_WORK: u64 = 16;
 
 pub(super) struct Connection {
     socket: File,
@@ -38,6 +40,8 @@ pub(super) struct Connection {
     peer_uid: Option<u32>,
     incoming: FrameBuffer,
     outgoing: Vec<u8>,
+    /// What only this command is told when it is done.
+    pub(super) notices: Vec<String>,
     /// Outcomes that are still to come.
     pub(super) pending: u32,
     /// Since when it keeps us waiting: for its request, or for taking what we say.
@@ -56,21 +60,47 @@ impl Supervisor {
     pub(super) fn accept_all(&mut self) {
         // A few at a time: whoever connects in a flood takes turns with everything else.
         for _ in 0..ACCEPTED_AT_ONCE {
-            let Ok(Some(socket)) = sys::socket::accept(&self.listener) else {
-                return;
+            let socket = match sys::socket::accept(&self.listener) {
+                Ok(Some(socket)) => socket,
+                Ok(None) => return,
+                Err(error) => return self.accept_later(&error),
             };
             if let Err(error) = self.accept(socket) {
                 self.refused += 1;
                 // One line in a while tells as much as a thousand.
-                let now = clock::monotonic();
-                if now >= self.refusal_told + REFUSALS_TOLD_EVERY {
-                    self.refusal_told = now;
-                    self.log.say(format_args!(
-                        "refused a connection, the {}th: {error}",
-                        self.refused
-                    ));
-                }
+                self.log.say_seldom(
+                    "refused",
+                    format_args!("refused a connection, the {}th: {error}", self.refused),
+                );
             }
+        }
+    }
+
+    /// Who connects waits; asking again at once would be answered the same.
+    fn accept_later(&mut self, error: &io::Error) {
+        self.log.say_seldom(
+            "accept",
+            format_args!("cannot accept connections: {error}; trying again"),
+        );
+        // They may be what is in the way.
+        self.logs = super::mover::OpenLogs::default();
+        self.accept_at = Some(clock::monotonic() + ACCEPT_AGAIN);
+        self.listen_for(Interest::None);
+    }
+
+    /// Accepts connections again, when it is time to.
+    pub(super) fn accept_again(&mut self) {
+        if self.accept_at.is_some_and(|at| at <= clock::monotonic()) {
+            self.accept_at = None;
+            self.listen_for(Interest::Read);
+        }
+    }
+
+    fn listen_for(&mut self, interest: Interest) {
+        let token = token(Kind::Listener, 0);
+        if let Err(error) = self.poll.modify(&self.listener, token, interest) {
+            self.log
+                .say(format_args!("cannot watch the control socket: {error}"));
         }
     }
 
@@ -83,7 +113,8 @@ impl Supervisor {
                 format!("from user {uid}"),
             ));
         }
-        if self.connections.len() >= MOST_CONNECTIONS {
+        // The last descriptors are for the work itself: `/proc`, records, logs.
+        if self.connections.len() >= MOST_CONNECTIONS || self.is_short_of_descriptors(&socket) {
             return Err(io::Error::other("too many at once"));
         }
         let mut number = self.next_connection;
@@ -99,12 +130,24 @@ impl Supervisor {
             peer_uid: (uid != own).then_some(uid),
             incoming: FrameBuffer::default(),
             outgoing: Vec::new(),
+            notices: Vec::new(),
             pending: 0,
             waiting_since: Some(clock::monotonic()),
             done: false,
         };
         self.connections.insert(number, connection);
         Ok(())
+    }
+
+    /// Whether few descriptors are left, to go by one that was just made: the kernel gives the lowest number that is free.
+    fn is_short_of_descriptors(&self, newest: &impl AsRawFd) -> bool {
+        self.descriptors_left(newest) < KEPT_FOR_WORK
+    }
+
+    /// How many more descriptors this process may have, to go by one that was just made.
+    pub(super) fn descriptors_left(&self, newest: &impl AsRawFd) -> u64 {
+        let limit = sys::limits::open_files_in(&self.own_limits);
+        limit.saturating_sub(newest.as_raw_fd() as u64 + 1)
     }
 
     pub(super) fn on_connection(&mut self, number: u32, event: Ready) {
@@ -299,7 +342,10 @@ impl Supervisor {
     }
 
     pub(super) fn done(&mut self, number: u32) {
-        let notices = std::mem::take(&mut self.notices);
+        let mut notices = std::mem::take(&mut self.notices);
+        if let Some(connection) = self.connections.get_mut(&number) {
+            notices.append(&mut connection.notices);
+        }
         self.say(number, &Reply::Done { notices });
         self.finish_connection(number);
     }

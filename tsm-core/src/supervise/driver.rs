@@ -163,12 +163,18 @@ impl Supervisor {
     /// Looks what of ended runs is left. Where that takes a look at all processes, ends that come together share one.
     pub(super) fn sweep_if_due(&mut self) {
         if self.sweeps.is_empty() || self.sweep_without_reading() {
-            self.sweep_at = None;
+            (self.sweep_at, self.no_sweep_before) = (None, None);
             return;
         }
+        let now = clock::monotonic();
+        if self.no_sweep_before.is_some_and(|at| at > now) {
+            // The look before failed; looking again at once would fail as well.
+            return;
+        }
+        self.no_sweep_before = None;
         let ending = |service: &&Service| matches!(service.machine.phase, Phase::Ending { .. });
         let all_are_here = || self.services.values().filter(ending).count() <= self.sweeps.len();
-        if self.sweep_at.is_some_and(|at| at <= clock::monotonic()) || all_are_here() {
+        if self.sweep_at.is_some_and(|at| at <= now) || all_are_here() {
             self.sweep_at = None;
             self.sweep_all();
         }

@@ -9,11 +9,26 @@ use std::time::Duration;
 
 use super::fdstore::Keeper;
 use super::machine::{Event, Force};
-use super::service::Member;
+use super::service::{Member, Service};
 use super::supervisor::{Kind, Supervisor, token};
+use crate::cookie::Cookies;
 use crate::sys::poll::Interest;
 use crate::sys::procfs::{self, Process, ProcessTable};
-use crate::sys::{Identity, Pidfd, Signal, pidfd};
+use crate::sys::{Identity, Pidfd, Signal, clock, pidfd};
+
+/// When the last run of a service began, in clock ticks since boot; `None` where it never ran in this boot.
+fn began_at(service: &Service) -> Option<u64> {
+    let leader = service.leader.as_ref().map(|leader| leader.identity.start);
+    leader.or(service.meta.last_ticks).or_else(|| {
+        // Nothing of it was left when that was last looked at; the clock on the wall tells about when it began.
+        let ago = clock::unix_ms().checked_sub(service.meta.started_ms?)?;
+        let ticks = (ago / 1000 + 1) * clock::ticks_per_second();
+        clock::boot_ticks().checked_sub(ticks)
+    })
+}
+
+/// When it is tried again to look at all processes, where that failed.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Who belongs to which service, found out from one look at all processes.
 struct Kinship<'a> {
@@ -22,18 +37,33 @@ struct Kinship<'a> {
     /// Sessions and groups that are a run's for certain.
     sessions: HashMap<u32, Claim>,
     known: HashMap<Identity, u32>,
-    cookie_prefix: String,
+    cookies: Cookies,
     own: [u32; 2],
     /// When the oldest of the runs in question began: who is older belongs to none of them.
     oldest: u64,
     found: HashMap<u32, Option<u32>>,
+    /// A question that the kernel did not answer: then nothing of this is known.
+    unanswered: Option<std::io::Error>,
 }
 
+/// A session or group number that was a run's, from the start of its leader on.
+///
+/// A process can come into a session only by being forked in it. So who is in the session of this number and was started
+/// while that was the leader's pid is the run's. As long as one of these lives, the kernel gives the number to nobody
+/// else, and then all that are in the session are the run's.
 #[derive(Clone, Copy)]
 struct Claim {
     id: u32,
-    /// Only processes that started before this (in ticks) are meant: the number may have been given to others since.
+    /// When the leader started, in ticks.
+    from: u64,
+    /// Only processes that started up to this (in ticks) are meant: the number may have been given to others since.
     before: u64,
+}
+
+impl Claim {
+    fn holds(self, process: &Process) -> bool {
+        (self.from..=self.before).contains(&process.identity.start)
+    }
 }
 
 impl Kinship<'_> {
@@ -45,7 +75,7 @@ impl Kinship<'_> {
         // A circle cannot be, but the table is not of one moment: what is being looked at counts as nobody's.
         self.found.insert(pid, None);
         let process = *self.table.get(pid)?;
-        let owner = self.owner_of(&process).filter(|_| !is_supervisor(pid));
+        let owner = self.owner_of(&process).filter(|_| !self.is_supervisor(pid));
         self.found.insert(pid, owner);
         owner
     }
@@ -67,7 +97,7 @@ impl Kinship<'_> {
         }
         for number in [process.session, process.group] {
             if let Some(claim) = self.sessions.get(&number)
-                && process.identity.start <= claim.before
+                && claim.holds(process)
             {
                 return Some(claim.id);
             }
@@ -78,23 +108,30 @@ impl Kinship<'_> {
         self.by_cookie(pid)
     }
 
-    fn by_cookie(&self, pid: u32) -> Option<u32> {
-        let cookie = String::from_utf8(procfs::environment_variable(pid, "TSM_COOKIE")?).ok()?;
-        cookie
-            .strip_prefix(&self.cookie_prefix)?
-            .split(':')
-            .next()?
-            .parse()
-            .ok()
+    fn by_cookie(&mut self, pid: u32) -> Option<u32> {
+        let answer = self.cookies.of_process(pid);
+        self.answered(answer)?.map(|(id, _)| id)
+    }
+
+    fn is_supervisor(&mut self, pid: u32) -> bool {
+        let answer = is_supervisor(pid);
+        self.answered(answer).unwrap_or(false)
+    }
+
+    fn answered<T>(&mut self, answer: std::io::Result<T>) -> Option<T> {
+        answer.map_err(|error| self.unanswered = Some(error)).ok()
     }
 }
 
 /// Whether a process is a supervisor or guardian, of whatever home.
-pub(super) fn is_supervisor(pid: u32) -> bool {
-    let words = procfs::command_line(pid);
-    words.get(1).is_some_and(|word| word == "supervisor")
+///
+/// # Errors
+/// Where that cannot be told.
+pub(super) fn is_supervisor(pid: u32) -> std::io::Result<bool> {
+    let words = procfs::command_line(pid)?;
+    Ok(words.get(1).is_some_and(|word| word == "supervisor")
         && procfs::executable(pid)
-            .is_some_and(|exe| std::env::current_exe().is_ok_and(|own| own == exe))
+            .is_some_and(|exe| std::env::current_exe().is_ok_and(|own| own == exe)))
 }
 
 impl Supervisor {
@@ -125,9 +162,19 @@ impl Supervisor {
         }
         for id in std::mem::take(&mut self.sweeps) {
             self.drop_members(id);
+            self.nothing_is_left(id);
             self.step(id, Event::Swept { group: 0, rest: 0 });
         }
         true
+    }
+
+    /// Nobody is left by whom the session of the last run could be known.
+    fn nothing_is_left(&mut self, id: u32) {
+        if let Some(service) = self.services.get_mut(&id) {
+            let meta = &mut service.meta;
+            service.dirty |= meta.last_pid.is_some();
+            (meta.last_pid, meta.last_ticks, meta.last_end) = (None, None, None);
+        }
     }
 
     /// Looks at all processes, once for all services that wait for it.
@@ -142,7 +189,8 @@ impl Supervisor {
         let Some(found) = self.look(&ids) else {
             // Without a look nothing is known to be gone: it is tried again.
             self.sweeps = ids;
-            self.sweep_at = Some(crate::sys::clock::monotonic() + Duration::from_millis(100));
+            let at = clock::monotonic() + LOOK_AGAIN;
+            (self.sweep_at, self.no_sweep_before) = (Some(at), Some(at));
             return;
         };
         for id in ids {
@@ -152,6 +200,9 @@ impl Supervisor {
                 .map(|(_, p)| *p)
                 .collect();
             let (group, rest) = self.watch_members(id, &members);
+            if group + rest == 0 {
+                self.nothing_is_left(id);
+            }
             self.step(id, Event::Swept { group, rest });
         }
     }
@@ -161,7 +212,7 @@ impl Supervisor {
         let table = match ProcessTable::read() {
             Ok(table) => table,
             Err(error) => {
-                self.log.say(format_args!("cannot read /proc: {error}"));
+                self.blind(&error);
                 return None;
             }
         };
@@ -170,13 +221,14 @@ impl Supervisor {
             leaders: HashMap::new(),
             sessions: HashMap::new(),
             known: HashMap::new(),
-            cookie_prefix: format!("{}:", self.writer.home().root().display()),
+            cookies: self.cookies.clone(),
             own: [
                 std::process::id(),
                 self.guardian.unwrap_or(std::process::id()),
             ],
             oldest: self.began(ids),
             found: HashMap::with_capacity(256),
+            unanswered: None,
         };
         for (&id, service) in &self.services {
             if let Some(leader) = &service.leader {
@@ -188,9 +240,26 @@ impl Supervisor {
                 } else {
                     leader.ended_ticks
                 };
+                let from = leader.identity.start;
                 kinship
                     .sessions
-                    .insert(leader.identity.pid, Claim { id, before });
+                    .insert(leader.identity.pid, Claim { id, from, before });
+            } else if let Some((number, claim)) = self.claim_of_last_run(id, service) {
+                kinship.sessions.entry(number).or_insert(claim);
+            }
+        }
+        // Numbers that a process of the run keeps taken.
+        let mut kept = Vec::new();
+        for process in table.iter() {
+            if let Some(claim) = kinship.sessions.get(&process.session)
+                && claim.holds(process)
+            {
+                kept.push(process.session);
+            }
+        }
+        for number in kept {
+            if let Some(claim) = kinship.sessions.get_mut(&number) {
+                claim.before = u64::MAX;
             }
         }
         for id in ids {
@@ -211,6 +280,7 @@ impl Supervisor {
                         if led {
                             kinship.sessions.entry(number).or_insert(Claim {
                                 id: *id,
+                                from: 0,
                                 before: u64::MAX,
                             });
                         }
@@ -233,26 +303,56 @@ impl Supervisor {
         let orphans: Vec<Identity> = orphans.map(|process| process.identity).collect();
         let strangers = orphans
             .into_iter()
-            .filter(|o| kinship.owner(o.pid).is_none() && !is_supervisor(o.pid))
+            .filter(|o| kinship.owner(o.pid).is_none() && !kinship.is_supervisor(o.pid))
             // One that is gone meanwhile could not be asked for its cookie.
             .filter(|o| procfs::start_time(o.pid) == Some(o.start));
         let strangers: Vec<Identity> = strangers.collect();
-        self.tell_of(strangers);
+        if let Some(error) = kinship.unanswered {
+            self.blind(&error);
+            return None;
+        }
+        self.tell_of(ids, &strangers);
         Some(found)
     }
 
-    /// Names orphans that came from some service and bear nothing that tells from which, once each: the next command
-    /// that ends says so.
-    fn tell_of(&mut self, strangers: Vec<Identity>) {
+    /// Says, once in a while, that the processes of the machine cannot be looked at.
+    fn blind(&mut self, error: &std::io::Error) {
+        self.log.say_seldom(
+            "/proc",
+            format_args!("cannot look at the processes in /proc: {error}; trying again"),
+        );
+    }
+
+    /// The session of the last run, whose leader is gone, as far as its record proves it.
+    fn claim_of_last_run(&self, id: u32, service: &Service) -> Option<(u32, Claim)> {
+        let meta = &service.meta;
+        if meta.boot.as_deref() != Some(self.boot.as_str()) {
+            return None;
+        }
+        let (from, before) = (meta.last_ticks?, meta.last_end?);
+        Some((meta.last_pid?, Claim { id, from, before }))
+    }
+
+    /// Notes orphans that came from some service and bear nothing that tells from which: the log names each once, and each
+    /// command that ends one of the services that it may have come from.
+    fn tell_of(&mut self, ids: &[u32], strangers: &[Identity]) {
+        for id in ids {
+            self.suspects.remove(id);
+        }
         for stranger in strangers {
-            if self.unattributed.insert(stranger) {
-                let name = procfs::name(stranger.pid);
-                let notice = format!(
-                    "process {} ({name}) is unattributed: some service left it behind, and it bears nothing that tells which; it runs on",
-                    stranger.pid
-                );
+            let notice = format!(
+                "process {} ({}) is unattributed: some service left it behind, and it bears nothing that tells which; it runs on",
+                stranger.pid,
+                procfs::name(stranger.pid)
+            );
+            if self.unattributed.insert(*stranger) {
                 self.log.say(&notice);
-                self.notices.push(notice);
+            }
+            for id in ids {
+                let begun = self.services.get(id).and_then(began_at);
+                if begun.is_some_and(|begun| begun <= stranger.start) {
+                    self.suspects.entry(*id).or_default().push(notice.clone());
+                }
             }
         }
     }
@@ -260,11 +360,8 @@ impl Supervisor {
     /// When the oldest of these runs began, in clock ticks; 0 where that is not known of one.
     fn began(&self, ids: &[u32]) -> u64 {
         let start = |id| {
-            self.services
-                .get(id)?
-                .leader
-                .as_ref()
-                .map(|leader| leader.identity.start)
+            let leader = self.services.get(id)?.leader.as_ref();
+            leader.map(|leader| leader.identity.start)
         };
         ids.iter()
             .map(|id| start(id).unwrap_or(0))
@@ -312,7 +409,7 @@ impl Supervisor {
             return (0, 0);
         };
         let leader = service.leader.as_ref().map(|leader| leader.identity);
-        let group = leader.map(|leader| leader.pid);
+        let group = service.group();
         let leftovers = service.leftovers.get_or_insert_default();
         let mut before = std::mem::take(&mut leftovers.left);
         let (mut in_group, mut elsewhere) = (0, 0);
@@ -426,20 +523,17 @@ impl Supervisor {
             Force::Ask => vec![service.stop_signal, Signal::CONT],
             Force::Kill => vec![Signal::KILL],
         };
-        let Some(leader) = &service.leader else {
-            return;
-        };
-        let pinned = if leader.child {
-            true
-        } else {
-            leader.ended.is_none() && !leader.handle.has_ended()
-        };
+        let pinned = service.leader.as_ref().filter(|leader| {
+            leader.child || (leader.ended.is_none() && !leader.handle.has_ended())
+        });
         // One that named itself as the main process leads no group, perhaps.
-        let leads = leader.child
-            || procfs::process(leader.identity.pid)
-                .is_none_or(|process| process.group == leader.identity.pid);
+        let leads_no_group = service.leader.as_ref().filter(|leader| {
+            !leader.child
+                && procfs::process(leader.identity.pid)
+                    .is_some_and(|process| process.group != leader.identity.pid)
+        });
         for signal in signals {
-            if !leads {
+            if let Some(leader) = leads_no_group {
                 if let Err(error) = leader.handle.signal(signal) {
                     self.log.say(format_args!(
                         "cannot send {signal} to '{}': {error}",
@@ -448,7 +542,7 @@ impl Supervisor {
                 }
                 continue;
             }
-            if pinned {
+            if let Some(leader) = pinned {
                 // The leader is ours or alive, so its number is still the number of its group.
                 // One that put itself into the background may lead no group.
                 let sent = pidfd::signal_group(leader.identity.pid, signal).and_then(|reached| {
@@ -485,7 +579,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        let no_group = service.leader.is_none();
+        let no_group = service.group().is_none();
         let Some(leftovers) = &mut service.leftovers else {
             return;
         };
@@ -526,7 +620,10 @@ impl Supervisor {
         let words: Vec<String> = leader
             .into_iter()
             .chain(members)
-            .map(|pid| format!("{pid} ({})", procfs::name(pid)))
+            .map(|pid| match procfs::why_it_resists(pid) {
+                Some(why) => format!("{pid} ({}: {why})", procfs::name(pid)),
+                None => format!("{pid} ({})", procfs::name(pid)),
+            })
             .collect();
         words.join(", ")
     }

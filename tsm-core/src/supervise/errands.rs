@@ -105,8 +105,8 @@ impl Supervisor {
         let (run, name) = (service.run(), service.name.clone());
         // Who tells of an event is not of the run: it may tell of its end.
         let cookie = match order.purpose {
-            Purpose::Notice(_) => self.cookie(0, 0),
-            _ => self.cookie(id, run),
+            Purpose::Notice(_) => self.cookies.write(0, 0),
+            _ => self.cookies.write(id, run),
         };
         let variables = RunVariables {
             cookie: &cookie,

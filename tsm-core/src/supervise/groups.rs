@@ -218,15 +218,24 @@ impl Supervisor {
         let inside: HashMap<u32, Process> = alive
             .map(|process| (process.identity.pid, process))
             .collect();
-        // A supervisor that was started from within the service, and what it has started, are none of it.
+        // A supervisor that was started from within the service, and what it has started, are none of it. Where that
+        // cannot be told, the group tells nothing.
         let is_another_s = |process: &Process| {
             let above = |process: &&Process| inside.get(&process.parent);
-            std::iter::successors(Some(process), above)
-                .take(inside.len())
-                .any(|process| super::ending::is_supervisor(process.identity.pid))
+            let mut line = std::iter::successors(Some(process), above).take(inside.len());
+            line.try_fold(false, |found, process| {
+                Ok::<_, std::io::Error>(
+                    found || super::ending::is_supervisor(process.identity.pid)?,
+                )
+            })
         };
-        let members = inside.values().filter(|process| !is_another_s(process));
-        Some(members.copied().collect())
+        let mut members = Vec::new();
+        for process in inside.values() {
+            if !is_another_s(process).ok()? {
+                members.push(*process);
+            }
+        }
+        Some(members)
     }
 
     /// Looks what of a run is left, where its group knows. `false` where it has none.
@@ -245,8 +254,12 @@ impl Supervisor {
         let Some(group) = self.group_of(id) else {
             return false;
         };
-        let all_its_own = cgroup::members(group)
-            .is_ok_and(|pids| !pids.into_iter().any(super::ending::is_supervisor));
+        let all_its_own = cgroup::members(group).is_ok_and(|pids| {
+            let answers = pids.into_iter().map(super::ending::is_supervisor);
+            answers
+                .into_iter()
+                .all(|answer| matches!(answer, Ok(false)))
+        });
         all_its_own && cgroup::kill(group).is_ok()
     }
 

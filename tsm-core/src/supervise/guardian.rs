@@ -82,6 +82,8 @@ struct Guardian {
     started: Duration,
     quick: u32,
     pause: Duration,
+    /// A supervisor was once at work.
+    was_ready: bool,
     restart_at: Option<Duration>,
     ending: bool,
     /// How often the supervisor was stopped since then.
@@ -152,6 +154,7 @@ pub fn guard(
         started: clock::monotonic(),
         quick: 0,
         pause: FIRST_PAUSE,
+        was_ready: false,
         restart_at: None,
         ending: false,
         stops: (0, Duration::ZERO),
@@ -278,6 +281,8 @@ impl Guardian {
                     return Some(EXIT_OTHER_SUPERVISOR);
                 }
                 _ if self.ending => return Some(0),
+                // What keeps the very first one from starting was told to the command that wants it.
+                WaitStatus::Code(code) if !self.was_ready => return Some(code as u8),
                 _ => self.plan_restart(status),
             }
         }
@@ -383,6 +388,7 @@ impl Guardian {
                 self.upgrade(&program);
             }
         } else if field(b"READY=").is_some() {
+            self.was_ready = true;
             self.flush_exits();
         }
     }

@@ -23,12 +23,16 @@ use crate::launch::{self, RunVariables};
 use crate::logs::Stream;
 use crate::spec::{LogTarget, ProcessSpec, ReadyCheck};
 use crate::sys::fd::LogPipe;
+use crate::sys::limits::Limit;
 use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, WaitStatus, clock, procfs};
 
 /// How long whoever reaps an adopted process may take. An init reaps at once; a status that is not known counts as a
 /// failure, so that a slow one is worth waiting for.
 const REAPER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// So many descriptors stay free when something new is started: for connections, `/proc`, records, logs, restarts.
+const KEPT_FOR_WORK: u64 = 32;
 
 impl Supervisor {
     /// Makes a new run of a process: all four steps. The outcome comes over the report pipe.
@@ -113,6 +117,10 @@ impl Supervisor {
         service.begun_here = true;
         service.meta.pid = None;
         service.meta.ticks = None;
+        // Nothing of the last run is left, or this one would not begin.
+        service.meta.last_pid = None;
+        service.meta.last_ticks = None;
+        service.meta.last_end = None;
         service.meta.boot = Some(self.boot.clone());
         service.launch_error = None;
         service.meta.followed = None;
@@ -127,7 +135,7 @@ impl Supervisor {
         fail::point("start-1-recorded");
 
         // Step 2: a child that waits.
-        let cookie = self.cookie(id, run);
+        let cookie = self.cookies.write(id, run);
         let variables = RunVariables {
             cookie: &cookie,
             id,
@@ -137,6 +145,9 @@ impl Supervisor {
         let mut prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
             .map_err(|r| failed(r, &name))?;
         prepared.group = self.make_group(id, &name, &spec.limits);
+        // What a person asks for now and cannot have is refused; what once was granted is not insisted on.
+        let insisted = fresh && spec.limits.nofile.is_some();
+        self.fit_limits(id, &mut prepared.limits, insisted);
         let system = |what: &'static str| {
             move |source: std::io::Error| Error::System {
                 action: what,
@@ -150,10 +161,16 @@ impl Supervisor {
             [Stream::Out, Stream::Err].map(|stream| self.direct_file(id, stream));
         let out_file = out_file.map_err(system("open a log"))?;
         let err_file = err_file.map_err(system("open a log"))?;
-        let out = pipe_for(spec.logs.out.as_ref(), out_file.is_some());
+        let service = &self.services[&id];
+        let out = pipe_for(spec.logs.out.as_ref(), out_file.is_some(), &service.out);
         let out = out.map_err(system("make a log pipe"))?;
-        let err = pipe_for(spec.logs.err.as_ref(), err_file.is_some());
+        let err = pipe_for(spec.logs.err.as_ref(), err_file.is_some(), &service.err);
         let err = err.map_err(system("make a log pipe"))?;
+        if let Some(pipe) = err.as_ref().or(out.as_ref()).filter(|_| fresh)
+            && self.descriptors_left(&pipe.writer) < KEPT_FOR_WORK
+        {
+            return Err(failed(self.too_many_for_limit(), &name));
+        }
         if let Some(user) = &spec.user {
             for pipe in out.iter().chain(&err) {
                 sys::fd::give_to(&pipe.writer, user.uid, user.gid)
@@ -239,6 +256,68 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Lowers limits that this supervisor may not set, and says so: it may have been started by something with lower ones
+    /// than the shell that a service was started from, and a service with lower limits is better than none.
+    fn fit_limits(&mut self, id: u32, limits: &mut [Limit], insists_on_files: bool) {
+        let may = |own: &[Limit], limits: &[Limit]| {
+            limits.iter().all(|limit| {
+                own.iter()
+                    .find(|o| o.resource == limit.resource)
+                    .is_none_or(|o| limit.hard <= o.hard)
+            })
+        };
+        let kept = limits.iter().position(sys::limits::is_open_files);
+        let kept = kept.filter(|_| insists_on_files).map(|at| (at, limits[at]));
+        let mut lowered = if may(&self.own_limits, limits) || sys::limits::may_raise_hard() {
+            Vec::new()
+        } else {
+            sys::limits::fit(limits, &self.own_limits)
+        };
+        if let Some((at, asked)) = kept {
+            limits[at] = asked;
+            lowered.retain(|limit| *limit != asked);
+        }
+        let words: Vec<String> = lowered
+            .iter()
+            .map(|asked| {
+                let given = limits.iter().find(|l| l.resource == asked.resource);
+                format!(
+                    "{} {} instead of {}",
+                    sys::limits::name(asked.resource),
+                    given.map_or_else(String::new, |given| limit_in_words(given.hard)),
+                    limit_in_words(asked.hard)
+                )
+            })
+            .collect();
+        let words = words.join(", ");
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let before = service.meta.lowered.take().unwrap_or_default();
+        if words.is_empty() {
+            return;
+        }
+        service.meta.lowered = Some(words.clone());
+        if before == words {
+            return;
+        }
+        let notice = format!(
+            "'{}' runs with lower limits than it should ({words}): its supervisor was started with these hard limits; 'tsm supervisor stop', then 'tsm restart {}' from a shell with higher ones",
+            service.name, service.name
+        );
+        self.log.say(&notice);
+        self.notices.push(notice);
+        self.note(id, EventKind::LimitsLowered { limits: words });
+    }
+
+    /// Why nothing new is started where it would leave no descriptor to work with.
+    fn too_many_for_limit(&self) -> String {
+        format!(
+            "the supervisor may have {} open files at most and each process takes three; raise the hard limit ('ulimit -Hn') and say 'tsm supervisor stop': the next command starts one with the new limit",
+            sys::limits::open_files_in(&self.own_limits)
+        )
+    }
+
     pub(super) fn read_for_launch(&self, id: u32) -> Result<(ProcessSpec, Environment)> {
         let Some(service) = self.services.get(&id) else {
             return Err(Error::bad_value("launch", "the process is gone"));
@@ -267,16 +346,27 @@ impl Supervisor {
             Stream::Out => service.meta.out_pipe = Some(pipe.inode),
             Stream::Err => service.meta.err_pipe = Some(pipe.inode),
         }
-        // What is being done for the log goes on.
-        let before = std::mem::take(service.log_end(stream));
-        *service.log_end(stream) = LogEnd {
-            reader: Some(pipe.reader),
-            run,
-            packing: before.packing,
-            pack_by: before.pack_by,
-            dropped: before.dropped,
-            ..LogEnd::default()
-        };
+        let end = service.log_end(stream);
+        match end.reader.take() {
+            // The same pipe, with the last bytes of the run before in it.
+            Some(reader) => {
+                let _ = self.poll.remove(&reader);
+                self.store.forget(&format!("{letter}{id}.{}", end.run));
+                end.paused = false;
+            }
+            // What is being done for the log goes on.
+            None => {
+                let before = std::mem::take(end);
+                *end = LogEnd {
+                    packing: before.packing,
+                    pack_by: before.pack_by,
+                    dropped: before.dropped,
+                    ..LogEnd::default()
+                };
+            }
+        }
+        end.reader = Some(pipe.reader);
+        end.run = run;
     }
 
     /// The report pipe of a launch has something: its end means that the program was executed.
@@ -443,7 +533,9 @@ impl Supervisor {
         };
         leader.ended = Some(status);
         leader.ended_ticks = clock::boot_ticks();
-        let pid = leader.identity.pid;
+        let identity = leader.identity;
+        let pid = identity.pid;
+        let ended_ticks = leader.ended_ticks;
         let _ = self.poll.remove(&leader.handle);
         if status.is_success() && self.follow(id) {
             return;
@@ -464,6 +556,10 @@ impl Supervisor {
         let was_provisional = std::mem::take(&mut service.provisional);
         meta.pid = None;
         meta.ticks = None;
+        // What it leaves in its session is found by this when its handle is gone, by a successor too.
+        meta.last_pid = Some(pid);
+        meta.last_ticks = Some(identity.start);
+        meta.last_end = Some(ended_ticks);
         if !never {
             // 127 is also how a child ends whose supervisor was not there to hear that it could not execute.
             let may_have_failed = was_provisional && status == WaitStatus::Code(127);
@@ -524,6 +620,14 @@ impl Supervisor {
         {
             return;
         }
+        if let Some(leader) = service.leader.as_ref().filter(|leader| leader.child) {
+            // A zombie of ours has kept its number until now. Who was started up to this tick is the run's; another of
+            // this number cannot come before the next one, since pids are given out in a circle.
+            if service.meta.last_end.is_some() {
+                service.meta.last_end = Some(clock::boot_ticks().max(leader.ended_ticks));
+                service.dirty |= !matches!(service.machine.phase, Phase::Launching { .. });
+            }
+        }
         // How it ended is on record before its handle, which could tell it to a successor, is given up.
         self.save(id);
         let Some(service) = self.services.get_mut(&id) else {
@@ -542,6 +646,13 @@ impl Supervisor {
     }
 }
 
+fn limit_in_words(value: u64) -> String {
+    match value {
+        u64::MAX => "unlimited".to_owned(),
+        value => value.to_string(),
+    }
+}
+
 /// The kind of token and the letter in the store for a stream.
 pub(super) fn stream_kind(stream: Stream) -> (Kind, char) {
     match stream {
@@ -550,12 +661,21 @@ pub(super) fn stream_kind(stream: Stream) -> (Kind, char) {
     }
 }
 
-/// A log pipe for a stream, where its target needs one.
-fn pipe_for(target: Option<&LogTarget>, has_file: bool) -> std::io::Result<Option<LogPipe>> {
-    match target {
+/// A log pipe for a stream, where its target needs one: the one of the run before, where that holds bytes which could not
+/// be written yet. So nothing of them is lost, they keep their order, and a full disk costs one pipe however often
+/// something is restarted.
+fn pipe_for(
+    target: Option<&LogTarget>,
+    has_file: bool,
+    before: &LogEnd,
+) -> std::io::Result<Option<LogPipe>> {
+    match (target, &before.reader) {
         _ if has_file => Ok(None),
-        None | Some(LogTarget::File(_)) => sys::fd::log_pipe().map(Some),
-        Some(LogTarget::Same | LogTarget::Null) => Ok(None),
+        (None | Some(LogTarget::File(_)), Some(reader)) => {
+            sys::fd::log_pipe_again(reader).map(Some)
+        }
+        (None | Some(LogTarget::File(_)), None) => sys::fd::log_pipe().map(Some),
+        (Some(LogTarget::Same | LogTarget::Null), _) => Ok(None),
     }
 }
 

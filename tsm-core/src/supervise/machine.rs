@@ -436,6 +436,12 @@ impl Machine {
                 self.phase = Phase::Running { since };
                 vec![Action::Report(Report::Started)]
             }
+            // What resisted may end by now, and who asks is told in any case.
+            Phase::Ending {
+                stage: Stage::Resisting,
+                leader,
+                ..
+            } => self.kill(leader, next, now),
             Phase::Ending { stage, leader, .. } => {
                 self.phase = Phase::Ending {
                     stage,
@@ -466,7 +472,7 @@ impl Machine {
                 self.phase = Phase::Lingering { since, next };
                 Vec::new()
             }
-            Phase::Ending { stage, leader, .. } if !force => {
+            Phase::Ending { stage, leader, .. } if !force && stage != Stage::Resisting => {
                 self.phase = Phase::Ending {
                     stage,
                     leader,

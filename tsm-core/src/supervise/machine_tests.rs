@@ -554,5 +554,49 @@ proptest! {
     }
 }
 
+#[test]
+fn whoever_asks_for_what_resists_is_told_that_it_does() {
+    let requests = [
+        Event::Start,
+        Event::Restart,
+        Event::Stop { force: false },
+        Event::Stop { force: true },
+        Event::Delete,
+        Event::ShutDown { force: false },
+    ];
+    for request in requests {
+        for leader in [true, false] {
+            let mut machine = machine(
+                RestartPolicy::No,
+                Phase::Ending {
+                    stage: Stage::Resisting,
+                    leader,
+                    next: Next::Rest(Rest::Stopped),
+                },
+            );
+            machine.desired = Desired::Down;
+            let actions = step(&mut machine, request, 100 * SECOND);
+            assert!(
+                actions.contains(&Action::SignalGroup(Force::Kill)),
+                "{request:?}: {actions:?}"
+            );
+            let due = machine.deadline().expect("an answer comes in time");
+            step(
+                &mut machine,
+                Event::Swept { group: 1, rest: 0 },
+                100 * SECOND,
+            );
+            let actions = step(&mut machine, Event::Deadline, due);
+            assert_eq!(actions, [Action::Report(Report::Resists)], "{request:?}");
+            assert!(matches!(
+                machine.phase,
+                Phase::Ending {
+                    stage: Stage::Resisting,
+                    ..
+                }
+            ));
+        }
+    }
+}
 #[path = "machine_model.rs"]
 mod model;

@@ -19,9 +19,9 @@ impl Supervisor {
         let known = |name: &ProcessName| by_name.get(name).map(|meta| (*meta).clone());
         let done = mend::all(&self.writer, &known)?;
         let (records, _) = self.writer.store().records()?;
-        for (name, meta) in records {
-            if !self.services.contains_key(&meta.id) {
-                self.adopt(name, meta, &mut HashMap::new());
+        for (name, _) in records {
+            if let Err(error) = self.adopt_appeared(&name) {
+                self.log.say(error);
             }
         }
         for what in &done {

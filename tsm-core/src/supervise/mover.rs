@@ -8,7 +8,7 @@ use std::path::Path;
 use super::cutting::{self, Next};
 use super::launching::stream_kind;
 use super::log_rules::LogPlace;
-use super::service::LogEnd;
+use super::service::{LogEnd, Service};
 use super::supervisor::{Supervisor, token};
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::{Event, EventKind};
@@ -102,6 +102,11 @@ enum Moved {
 impl Supervisor {
     /// A log pipe has something, or its last writer is gone.
     pub(super) fn on_log(&mut self, id: u32, stream: Stream, hangup: bool) {
+        let paused = |service: &mut Service| service.log_end(stream).paused;
+        if self.services.get_mut(&id).is_some_and(paused) {
+            // The end of its writer is told although nothing is watched for.
+            return;
+        }
         match self.move_some(id, stream) {
             Ok(Moved::Ended) => self.close_log(id, stream),
             // An empty pipe that hangs up has ended as well; epoll would say so again and again.
@@ -175,10 +180,13 @@ impl Supervisor {
                 let bound = index_bound(&rules);
                 if let Err(error) = logs::index::append_note(&path, offset, now_ms, bound) {
                     // Lines without a time are still lines.
-                    self.log.say(format_args!(
-                        "cannot write {}: {error}",
-                        logs::index::index_path(&path).display()
-                    ));
+                    self.log.say_seldom(
+                        "index",
+                        format_args!(
+                            "cannot write {}: {error}",
+                            logs::index::index_path(&path).display()
+                        ),
+                    );
                 }
             }
             match fd::splice(pipe, file, offset, most) {
@@ -266,8 +274,12 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        if let Some(pipe) = &service.log_end(stream).reader {
+        let end = service.log_end(stream);
+        if let Some(pipe) = &end.reader
+            && !end.paused
+        {
             let _ = self.poll.modify(pipe, token(kind, id), Interest::None);
+            end.paused = true;
         }
         self.retry_later();
     }
@@ -280,6 +292,7 @@ impl Supervisor {
                 let (kind, _) = stream_kind(stream);
                 let end = service.log_end(stream);
                 if let Some(pipe) = end.reader.as_ref().filter(|_| end.blocked) {
+                    end.paused = false;
                     let _ = self.poll.modify(pipe, token(kind, id), Interest::Read);
                 }
             }
@@ -312,7 +325,8 @@ impl Supervisor {
         }
     }
 
-    /// Closes a log pipe after its last bytes were moved, and lets the keeper forget it.
+    /// Closes a log pipe after its last bytes were moved, and lets the keeper forget it. While they cannot be written, it
+    /// stays: the next run writes into it as well, behind them.
     pub(super) fn close_log(&mut self, id: u32, stream: Stream) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
@@ -320,7 +334,18 @@ impl Supervisor {
         if service.log_end(stream).reader.is_none() {
             return;
         }
-        while let Ok(Moved::More) = self.move_some(id, stream) {}
+        loop {
+            match self.move_some(id, stream) {
+                Ok(Moved::More) => {}
+                Ok(Moved::Empty | Moved::Ended) => break,
+                Err(error) => return self.block_log(id, stream, &error),
+            }
+        }
+        self.drop_log(id, stream);
+    }
+
+    /// Closes a log pipe with what is in it, and lets the keeper forget it.
+    pub(super) fn drop_log(&mut self, id: u32, stream: Stream) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -336,6 +361,22 @@ impl Supervisor {
         }
         let (_, letter) = stream_kind(stream);
         self.store.forget(&format!("{letter}{id}.{run}"));
+    }
+
+    /// Says which bytes end with this supervisor and its keeper: those of runs that have ended, which nobody else holds and
+    /// no disk took.
+    pub(super) fn tell_of_lost_bytes(&mut self) {
+        for service in self.services.values() {
+            for end in [&service.out, &service.err] {
+                let waiting = end.reader.as_ref().map_or(0, fd::bytes_waiting);
+                if waiting > 0 && service.live_pid().is_none() {
+                    self.log.say(format_args!(
+                        "the last {waiting} bytes that '{}' printed could not be written and are lost",
+                        service.name
+                    ));
+                }
+            }
+        }
     }
 
     /// The log files of a process are removed or renamed: they are not written any further.

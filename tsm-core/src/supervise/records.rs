@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::machine::Report;
-use super::supervisor::Supervisor;
+use super::supervisor::{Ending, Supervisor};
 use crate::events::EventKind;
 use crate::fail;
 use crate::sys::{self, clock};
@@ -126,6 +126,13 @@ impl Supervisor {
     }
 
     pub(super) fn write_status(&mut self) {
+        // Nothing is written into a home that became another's, even where the kernel could not be asked to say so.
+        if self.ending == Ending::No {
+            self.look_at_home();
+            if self.ending == Ending::HandedOver {
+                return;
+            }
+        }
         let path = self.writer.home().status();
         let views = self
             .services

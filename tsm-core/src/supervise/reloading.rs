@@ -93,8 +93,10 @@ impl Supervisor {
                 ));
                 continue;
             }
-            new += 1;
-            self.adopt(name, meta, &mut HashMap::new());
+            match self.adopt(name, meta, &mut HashMap::new()) {
+                Ok(_) => new += 1,
+                Err(error) => self.log.say(error),
+            }
         }
         self.go_on_all();
         self.log

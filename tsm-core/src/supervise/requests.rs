@@ -48,7 +48,7 @@ impl Supervisor {
             return Ok(());
         }
         let id = match &start.name {
-            Some(name) => match self.id_of_name(name) {
+            Some(name) => match self.adopt_appeared(name)? {
                 Some(id) => return Err(self.already_there(id)),
                 None => None,
             },
@@ -288,7 +288,10 @@ impl Supervisor {
         let state = service
             .live_pid()
             .map_or(state.clone(), |pid| format!("{state}, PID: {pid}"));
-        let remedy = if service.live_pid().is_some() {
+        let resting = matches!(service.machine.phase, Phase::Resting(_));
+        let remedy = if service.live_pid().is_none() && !resting {
+            "'tsm list' tells what becomes of it, another --name starts a second one".to_owned()
+        } else if service.live_pid().is_some() {
             format!("'tsm restart {name}' starts it anew, another --name starts a second one")
         } else {
             format!("'tsm start {name}' starts it again, 'tsm delete {name}' makes room")
@@ -319,7 +322,13 @@ impl Supervisor {
         let mut seen = HashSet::new();
         for text in &act.selectors {
             let selector: Selector = text.parse()?;
-            let selected = self.select(&selector);
+            let mut selected = self.select(&selector);
+            if let Selector::Name(name) = &selector
+                && selected.is_empty()
+                && let Ok(name) = name.parse()
+            {
+                selected.extend(self.adopt_appeared(&name)?);
+            }
             if selected.is_empty() && !selector.may_be_empty() {
                 // A supervisor that died had found it, and the next one has gone on with deleting it.
                 if act.verb == Verb::Delete && asked.resumed {
@@ -381,6 +390,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
+        self.suspects.remove(&id);
         let by = asked.by.clone();
         let resting = matches!(service.machine.phase, Phase::Resting(_));
         let service_failed = service.machine.phase == Phase::Resting(Rest::Failed);
@@ -450,7 +460,8 @@ impl Supervisor {
                 (Event::Restart, EventKind::RestartRequested { by }, None)
             }
             Verb::Stop if service.machine.phase == Phase::Resting(Rest::Stopped) => {
-                if service.machine.desired == Desired::Down {
+                // What may be its own is looked for again.
+                if service.machine.desired == Desired::Down && self.unattributed.is_empty() {
                     // Where a supervisor that died had accepted it, this is what became of it.
                     let note = (!asked.resumed).then_some("was not running");
                     return self.settle(number, id, note, None);
@@ -527,6 +538,7 @@ impl Supervisor {
     pub(super) fn remove(&mut self, id: u32) {
         for stream in [Stream::Out, Stream::Err] {
             self.close_log(id, stream);
+            self.drop_log(id, stream);
         }
         self.close_log_files(id);
         self.forget_upkeep(id);
@@ -538,6 +550,7 @@ impl Supervisor {
         self.unsaved.remove(&id);
         self.unwritten.forget(&service.name);
         self.awaited.remove(&id);
+        self.suspects.remove(&id);
         if let Some(armed) = service.armed.take() {
             self.deadlines.remove(&(armed, id));
         }

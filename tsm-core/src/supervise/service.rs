@@ -48,6 +48,8 @@ pub(super) struct LogEnd {
     pub(super) noted_ms: u64,
     /// The disk had no room; the bytes wait in the pipe.
     pub(super) blocked: bool,
+    /// Blocked, and not watched until it is tried again.
+    pub(super) paused: bool,
     /// It is to be rotated at the end of the line that is in it.
     pub(super) rotate: bool,
     /// One of its segments is being compressed.
@@ -177,6 +179,12 @@ impl Service {
             Stream::Out => &mut self.out,
             Stream::Err => &mut self.err,
         }
+    }
+
+    /// The number of the process group of the run, or of the last one.
+    pub(super) fn group(&self) -> Option<u32> {
+        let leader = self.leader.as_ref().map(|leader| leader.identity.pid);
+        leader.or(self.meta.last_pid)
     }
 
     /// The pid, while the main process runs.

@@ -18,6 +18,7 @@ use super::helper::Helper;
 use super::machine::{Event, Phase, Stage};
 use super::mover::OpenLogs;
 use super::notices::Delivery;
+use super::place::{self, Place};
 use super::resurrecting::{Given, NOBODY, Resurrection};
 use super::saying::Ears;
 use super::service::Service;
@@ -25,6 +26,7 @@ use super::upgrading::{OwnProgram, Upgrade, UpgradeWords};
 use super::worklog::WorkLog;
 use super::{EXIT_OTHER_SUPERVISOR, READY};
 use crate::control::{Asked, Request, ResurrectRequest};
+use crate::cookie::Cookies;
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::logs::Stream;
@@ -82,6 +84,7 @@ pub(super) enum Kind {
     ErrandErr = 16,
     ReadyPipe = 17,
     Notify = 18,
+    Home = 19,
     DirectLogs = 30,
 }
 
@@ -107,6 +110,7 @@ pub(super) struct Supervisor {
     pub(super) options: Options,
     pub(super) poll: Poll,
     pub(super) listener: OwnedFd,
+    pub(super) place: Place,
     pub(super) store: FdStore,
     pub(super) guardian: Option<u32>,
     pub(super) log: WorkLog,
@@ -128,6 +132,10 @@ pub(super) struct Supervisor {
     pub(super) launches: VecDeque<u32>,
     pub(super) sweeps: Vec<u32>,
     pub(super) sweep_at: Option<Duration>,
+    /// A look at all processes failed: until when there is none.
+    pub(super) no_sweep_before: Option<Duration>,
+    /// Connections could not be accepted: when that is tried again.
+    pub(super) accept_at: Option<Duration>,
     pub(super) connections: HashMap<u32, Connection>,
     pub(super) next_connection: u32,
     pub(super) waiters: HashMap<u32, Vec<Waiter>>,
@@ -185,15 +193,17 @@ pub(super) struct Supervisor {
     pub(super) removed_names: HashMap<u32, crate::name::ProcessName>,
     /// What of deleted processes could not be removed, until their commands were told.
     pub(super) removal_errors: HashMap<u32, crate::control::ReportedError>,
+    pub(super) cookies: Cookies,
     /// Who belongs to which service, as long as one round of the loop lasts.
     pub(super) remembered: Option<HashMap<u32, Vec<sys::Identity>>>,
     signals: SignalSource,
-    /// Connections that were refused, and when the log last said so.
+    /// Connections that were refused.
     pub(super) refused: u64,
-    pub(super) refusal_told: Duration,
     keeper_interest: Interest,
-    /// Orphans that were named as nobody's.
+    /// Orphans that were named as nobody's in the log.
     pub(super) unattributed: BTreeSet<sys::Identity>,
+    /// What was seen last of orphans that one of these processes may have left behind.
+    pub(super) suspects: HashMap<u32, Vec<String>>,
     /// The part of the tree of cgroups that was given to this supervisor.
     pub(super) groups: Option<Groups>,
     /// When main processes are looked for that are on their way into the background.
@@ -298,13 +308,19 @@ impl Supervisor {
             }
             None => return Ok(None),
         };
-        writer.remove_temporary_files()?;
-        writer.keep_foreign_status()?;
+        let kept = writer.keep_foreign_status().err();
+        for error in writer.remove_temporary_files().into_iter().chain(kept) {
+            log.say(error);
+        }
         let kept = inherited.remove("socket").filter(|_| continues);
+        let kept = match kept {
+            // Without its file nobody finds it, nor where another's has its place.
+            Some(listener) => place::found(&options.home, listener),
+            None => None,
+        };
         let listener = match kept {
-            // Without its file nobody finds it.
-            Some(listener) if options.home.socket().exists() => listener,
-            _ => listen(&options.home)?,
+            Some(listener) => listener,
+            None => place::listen(&options.home)?,
         };
         let signals = SignalSource::open(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])
             .doing("take signals")?;
@@ -328,6 +344,7 @@ impl Supervisor {
             inherited.remove("notify"),
             inherited.remove("notify-hidden"),
         );
+        let place = Place::watch(writer.home(), &poll);
         if carried.is_none() {
             for (name, fd) in ears.named() {
                 store.put(name, fd.as_fd());
@@ -343,9 +360,11 @@ impl Supervisor {
         let groups = Groups::find(guardian, &mut log);
         let mut supervisor = Self {
             boot: sys::procfs::boot_id().doing("read the boot id")?,
+            cookies: Cookies::of(writer.home()),
             writer,
             poll,
             listener,
+            place,
             store,
             guardian,
             log,
@@ -362,6 +381,8 @@ impl Supervisor {
             launches: VecDeque::new(),
             sweeps: Vec::new(),
             sweep_at: None,
+            no_sweep_before: None,
+            accept_at: None,
             connections: HashMap::new(),
             next_connection: 0,
             waiters: HashMap::new(),
@@ -401,9 +422,9 @@ impl Supervisor {
             remembered: None,
             signals,
             refused: 0,
-            refusal_told: Duration::ZERO,
             keeper_interest: Interest::Read,
             unattributed: BTreeSet::new(),
+            suspects: HashMap::new(),
             groups,
             follow_at: None,
             sample_at: None,
@@ -419,7 +440,9 @@ impl Supervisor {
             supervisor.go_on_after_upgrade(carried);
         }
         supervisor.read_defaults();
-        supervisor.adopt_all(inherited)?;
+        if let Err(error) = supervisor.adopt_all(inherited) {
+            return Err(supervisor.cannot_take_over(error));
+        }
         supervisor.carried = None;
         Ok(Some(supervisor))
     }
@@ -461,6 +484,8 @@ impl Supervisor {
                 self.on_ready(*event)?;
             }
             self.fire_deadlines();
+            self.accept_again();
+            self.look_at_home_if_due();
             self.keep_up_logs();
             self.fire_timers();
             self.give_up_slow_handover();
@@ -492,6 +517,8 @@ impl Supervisor {
             self.deadlines.first().map(|(at, _)| *at),
             self.timers.first().map(|(at, _)| *at),
             self.sweep_at,
+            self.accept_at,
+            self.place.deadline(),
             self.status_at,
             self.sample_at,
             self.follow_at,
@@ -532,6 +559,7 @@ impl Supervisor {
             k if k == Kind::ReadyPipe as u8 => self.on_ready_pipe(number),
             k if k == Kind::Notify as u8 => self.hear_services(),
             k if k == Kind::DirectLogs as u8 => self.on_direct(),
+            k if k == Kind::Home as u8 => self.on_home(),
             _ => {
                 while let Some(signal) = self.signals.next().doing("read a signal")? {
                     self.on_signal(signal);
@@ -587,16 +615,28 @@ impl Supervisor {
         if self.store.keeper() == Keeper::Guardian {
             return;
         }
+        // A leader's status is taken through its handle, and it stays until its run is over.
+        let is_ours = |pid: u32| {
+            let leads = |s: &Service| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid);
+            self.forgotten.contains_key(&pid)
+                || self.services.values().any(leads)
+                || self.errands.values().any(|errand| errand.pid == pid)
+        };
         while let Some(pid) = sys::pidfd::any_ended_child() {
-            let known = self
-                .services
-                .values()
-                .any(|s| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid))
-                || self.errands.values().any(|errand| errand.pid == pid);
-            if known || sys::pidfd::reap_child(pid).is_none() {
-                // A leader's status is taken through its handle; looking further would find the same one again.
-                return;
+            if !is_ours(pid) {
+                if sys::pidfd::reap_child(pid).is_none() {
+                    return;
+                }
+                continue;
             }
+            // The kernel would name this one again and again: those behind it are looked for one by one.
+            let children = sys::procfs::children_of_main_thread(std::process::id());
+            for child in children.unwrap_or_default() {
+                if !is_ours(child) {
+                    sys::pidfd::reap_child(child);
+                }
+            }
+            return;
         }
     }
 
@@ -678,6 +718,7 @@ impl Supervisor {
             }
             self.write_waiting_events();
             self.write_status();
+            self.tell_of_lost_bytes();
         }
         self.flush_connections();
         self.kill_all_errands();
@@ -702,10 +743,6 @@ impl Supervisor {
         self.log.say("supervisor ended");
     }
 
-    pub(super) fn cookie(&self, id: u32, run: u64) -> String {
-        format!("{}:{id}:{run}", self.writer.home().root().display())
-    }
-
     /// The processes that one selector means, in the order of ids.
     pub(super) fn select(&self, selector: &crate::selector::Selector) -> Vec<u32> {
         let selected = self
@@ -727,17 +764,4 @@ impl Supervisor {
 /// Whether a descriptor of the store is a service's: a letter for what it is, and the id.
 pub(super) fn is_of_a_service(name: &str) -> bool {
     name.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
-}
-
-/// Makes the control socket; what a dead supervisor left behind is replaced in one step.
-fn listen(home: &Home) -> Result<OwnedFd> {
-    let path = home.socket();
-    let temporary = path.with_extension("sock.tmp");
-    // It may be left from an attempt that was interrupted.
-    let _ = std::fs::remove_file(&temporary);
-    let listener = sys::socket::listen(&temporary).at("listen at", &path)?;
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&temporary, private).at("set the mode of", &path)?;
-    std::fs::rename(&temporary, &path).at("listen at", &path)?;
-    Ok(listener)
 }

@@ -39,6 +39,22 @@ pub fn log_pipe() -> io::Result<LogPipe> {
     })
 }
 
+/// Both ends of a log pipe once more, from its reading end: for a further writer.
+pub fn log_pipe_again(reader: &OwnedFd) -> io::Result<LogPipe> {
+    let again = |flags: OFlags| {
+        rustix::fs::open(
+            format!("/proc/self/fd/{}", reader.as_raw_fd()),
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+    };
+    Ok(LogPipe {
+        reader: again(OFlags::RDONLY | OFlags::NONBLOCK)?,
+        writer: again(OFlags::RDWR)?,
+        inode: inode(reader)?,
+    })
+}
+
 /// Makes a plain pipe, both ends close-on-exec; the reading end non-blocking where asked.
 pub fn pipe(nonblocking_reader: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;

@@ -114,6 +114,43 @@ pub fn open_files(number: u64) -> Limit {
     }
 }
 
+/// Whether it is the one of open files.
+pub fn is_open_files(limit: &Limit) -> bool {
+    limit.resource == libc::RLIMIT_NOFILE
+}
+
+/// The soft limit of open files among these limits; without one, there is none.
+pub fn open_files_in(limits: &[Limit]) -> u64 {
+    let files = limits.iter().find(|limit| is_open_files(limit));
+    files.map_or(u64::MAX, |limit| limit.soft)
+}
+
+/// Whether this process may raise hard limits (`CAP_SYS_RESOURCE`, `capabilities(7)`).
+pub fn may_raise_hard() -> bool {
+    const SYS_RESOURCE: u32 = 24;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 << SYS_RESOURCE != 0)
+}
+
+/// Lowers `limits` to what a process with the limits `own` may set without privileges: none above its own hard one.
+/// Returns those that were too high, as they were asked for.
+pub fn fit(limits: &mut [Limit], own: &[Limit]) -> Vec<Limit> {
+    let mut lowered = Vec::new();
+    for limit in limits {
+        let most = own.iter().find(|o| o.resource == limit.resource);
+        if let Some(most) = most.filter(|most| limit.hard > most.hard) {
+            lowered.push(*limit);
+            limit.hard = most.hard;
+            limit.soft = limit.soft.min(most.hard);
+        }
+    }
+    lowered
+}
+
 /// Raises the soft limit of open files to the hard one. Returns the limit as it is then.
 pub fn raise_open_files() -> io::Result<u64> {
     let limit = get(libc::RLIMIT_NOFILE).ok_or_else(io::Error::last_os_error)?;
@@ -131,6 +168,29 @@ pub fn raise_open_files() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_fit_below_the_hard_ones_of_the_process_that_sets_them() {
+        let limit = |resource, soft, hard| Limit {
+            resource,
+            soft,
+            hard,
+        };
+        let own = [limit(4, 0, 0), limit(7, 1024, 4096)];
+        let mut limits = [
+            limit(4, u64::MAX, u64::MAX),
+            limit(7, 100, 4096),
+            limit(3, 5, 6),
+        ];
+        assert_eq!(fit(&mut limits, &own), [limit(4, u64::MAX, u64::MAX)]);
+        assert_eq!(
+            limits,
+            [limit(4, 0, 0), limit(7, 100, 4096), limit(3, 5, 6)]
+        );
+        let mut limits = [limit(7, 100, 8192), limit(4, 0, 0)];
+        assert_eq!(fit(&mut limits, &own), [limit(7, 100, 8192)]);
+        assert_eq!(limits[0], limit(7, 100, 4096));
+    }
 
     #[test]
     fn the_limits_of_process_1_are_read_by_their_names() {

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
@@ -60,16 +61,46 @@ pub fn is_held(path: &Path) -> bool {
     }
 }
 
-/// Waits until this process alone holds `directory` for starting a supervisor (`flock(2)` on the directory itself).
+/// Waits until this process alone holds `directory` for starting a supervisor (`flock(2)` on the directory itself), but
+/// not longer than `patience`.
 ///
 /// The lock is given back when the returned file is closed.
-pub fn wait_for_turn(directory: &Path) -> io::Result<File> {
-    let file = File::open(directory)?;
-    loop {
-        match rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive) {
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] where somebody else holds it all the time.
+pub fn wait_for_turn(directory: &Path, patience: Duration) -> io::Result<File> {
+    use rustix::fs::FlockOperation;
+    let take = |file: File, operation: FlockOperation| loop {
+        match rustix::fs::flock(&file, operation) {
             Ok(()) => return Ok(file),
             Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(io::Error::from(errno)),
         }
+    };
+    let file = File::open(directory)?;
+    match take(file.try_clone()?, FlockOperation::NonBlockingLockExclusive) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        taken => return taken,
+    }
+    // The kernel waits for it without a limit: so that is done by a thread, which is left behind where it takes too long,
+    // and gives the lock back when it gets it too late.
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(take(file, FlockOperation::LockExclusive)));
+    told.recv_timeout(patience)
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_does_not_come_is_not_waited_for_without_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let turn = wait_for_turn(directory.path(), Duration::ZERO).unwrap();
+        let error = wait_for_turn(directory.path(), Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(turn);
+        wait_for_turn(directory.path(), Duration::from_mins(1)).unwrap();
     }
 }

@@ -89,7 +89,8 @@ impl Pidfd {
             Err(errno) => return Err(errno.into()),
         };
         // The handle is on whoever has the pid now; if the start time agrees *after* opening, it is the right one.
-        Ok((procfs::start_time(identity.pid) == Some(identity.start)).then_some(handle))
+        let is_it = procfs::look(identity.pid)?.is_some_and(|p| p.identity == identity);
+        Ok(is_it.then_some(handle))
     }
 
     /// A handle that came back from the store, if the descriptor is one.

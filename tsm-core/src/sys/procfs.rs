@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
@@ -31,13 +31,13 @@ pub struct Process {
 }
 
 /// The id that the kernel drew at this boot (`/proc/sys/kernel/random/boot_id`).
-pub fn boot_id() -> std::io::Result<String> {
+pub fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
         .trim()
         .to_owned())
 }
 
-/// When a process started, in clock ticks since boot; `None` where there is none of this pid.
+/// When a process started, in clock ticks since boot; `None` where there is none of this pid, or that cannot be told.
 pub fn start_time(pid: u32) -> Option<u64> {
     process(pid).map(|process| process.identity.start)
 }
@@ -48,15 +48,46 @@ pub fn owner(pid: u32) -> Option<u32> {
     Some(std::os::unix::fs::MetadataExt::uid(&meta))
 }
 
-/// Looks at one process.
+/// Looks at one process; `None` where there is none of this pid, or that cannot be told. For what only shows.
 pub fn process(pid: u32) -> Option<Process> {
+    look(pid).ok().flatten()
+}
+
+/// Looks at one process; `None` where there is none of this pid.
+///
+/// A question that the kernel did not answer is not the answer no: whoever lets something hang on it asks this.
+///
+/// # Errors
+/// Where that cannot be told: too many open files, no memory.
+pub fn look(pid: u32) -> io::Result<Option<Process>> {
     read_stat(&format!("/proc/{pid}/stat"), &mut [0; 1024])
 }
 
-fn read_stat(path: &str, buffer: &mut [u8; 1024]) -> Option<Process> {
-    let mut file = File::open(path).ok()?;
-    let length = file.read(buffer).ok()?;
-    parse_stat(&buffer[..length])
+fn read_stat(path: &str, buffer: &mut [u8; 1024]) -> io::Result<Option<Process>> {
+    let length = File::open(path).and_then(|mut file| file.read(buffer));
+    let Some(length) = unless_gone(length)? else {
+        return Ok(None);
+    };
+    match parse_stat(&buffer[..length]) {
+        Some(process) => Ok(Some(process)),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// `None` for what a process that is gone, or is not ours to look at, answers.
+fn unless_gone<T>(answer: io::Result<T>) -> io::Result<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) || error.raw_os_error() == Some(libc::ESRCH) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Parses `/proc/PID/stat`. The second field is the program's name in parentheses and may itself hold any byte, so
@@ -104,7 +135,10 @@ pub struct ProcessTable {
 
 impl ProcessTable {
     /// Reads it.
-    pub fn read() -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// Where not all of it can be read: who is missing in it is gone.
+    pub fn read() -> io::Result<Self> {
         let mut all = HashMap::with_capacity(256);
         let mut buffer = [0; 1024];
         let mut path = String::with_capacity(32);
@@ -117,7 +151,7 @@ impl ProcessTable {
             path.push_str("/proc/");
             path.push_str(pid);
             path.push_str("/stat");
-            if let Some(process) = read_stat(&path, &mut buffer) {
+            if let Some(process) = read_stat(&path, &mut buffer)? {
                 all.insert(process.identity.pid, process);
             }
         }
@@ -155,31 +189,42 @@ pub fn children_of_main_thread(pid: u32) -> Option<Vec<u32>> {
 
 /// The value of one variable in the environment that a process was executed with; `None` where it has none, may not be
 /// read, or was overwritten by the process.
-pub fn environment_variable(pid: u32, name: &str) -> Option<Vec<u8>> {
-    let mut file = File::open(format!("/proc/{pid}/environ")).ok()?;
+///
+/// # Errors
+/// Where that cannot be told: too many open files, no memory.
+pub fn environment_variable(pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
     // The file says of no size; most environments are read by two calls this way.
     let mut environ = Vec::with_capacity(16 << 10);
-    file.read_to_end(&mut environ).ok()?;
-    environ.split(|&b| b == 0).find_map(|entry| {
+    let read = File::open(format!("/proc/{pid}/environ"))
+        .and_then(|mut file| file.read_to_end(&mut environ));
+    if unless_gone(read)?.is_none() {
+        return Ok(None);
+    }
+    let value = environ.split(|&b| b == 0).find_map(|entry| {
         entry
             .strip_prefix(name.as_bytes())
             .and_then(|rest| rest.strip_prefix(b"="))
             .map(<[u8]>::to_vec)
-    })
+    });
+    Ok(value)
 }
 
-/// The words that a process was executed with.
-pub fn command_line(pid: u32) -> Vec<OsString> {
-    let Ok(mut bytes) = std::fs::read(format!("/proc/{pid}/cmdline")) else {
-        return Vec::new();
+/// The words that a process was executed with; none where it is gone or may not be read.
+///
+/// # Errors
+/// Where that cannot be told: too many open files, no memory.
+pub fn command_line(pid: u32) -> io::Result<Vec<OsString>> {
+    let read = std::fs::read(format!("/proc/{pid}/cmdline"));
+    let Some(mut bytes) = unless_gone(read)? else {
+        return Ok(Vec::new());
     };
     if bytes.last() == Some(&0) {
         bytes.pop();
     }
-    bytes
+    Ok(bytes
         .split(|&b| b == 0)
         .map(|word| OsString::from_vec(word.to_vec()))
-        .collect()
+        .collect())
 }
 
 /// The file that a process executes.
@@ -214,6 +259,31 @@ pub fn working_directory(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
+/// Why SIGKILL does not end a process, where that can be seen: it is another user's (`kill(2)`), or waits in the kernel.
+pub fn why_it_resists(pid: u32) -> Option<String> {
+    why_in_status(
+        &std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
+        super::account::effective_uid(),
+    )
+}
+
+fn why_in_status(status: &str, own: u32) -> Option<String> {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    // Real, effective, saved, of the file system; the effective one says nothing here.
+    let uids: Vec<u32> = field("Uid:")?
+        .split_ascii_whitespace()
+        .filter_map(|uid| uid.parse().ok())
+        .collect();
+    if own != 0 && uids.first() != Some(&own) && uids.get(2) != Some(&own) {
+        let user = super::account::name_of(*uids.first()?);
+        return Some(format!("it became user {user}, who alone may end it"));
+    }
+    field("State:")?
+        .trim_start()
+        .starts_with('D')
+        .then(|| "it waits in the kernel, for a disk or the like".to_owned())
+}
+
 /// The short name of a process, for messages.
 pub fn name(pid: u32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/comm"))
@@ -241,6 +311,25 @@ mod tests {
         );
         assert_eq!((process.cpu_ticks, process.rss_pages), (56, 99));
         assert!(!process.ended);
+    }
+
+    #[test]
+    fn what_resists_is_told_with_its_reason() {
+        let status =
+            |state: &str, uids: &str| format!("Name:\tx\nState:\t{state}\nPid:\t7\nUid:\t{uids}\n");
+        let why = |state, uids, own| why_in_status(&status(state, uids), own);
+        assert_eq!(why("S (sleeping)", "7\t0\t7\t0", 7), None);
+        assert!(
+            why("S (sleeping)", "0\t0\t0\t0", 7)
+                .unwrap()
+                .contains("root")
+        );
+        assert_eq!(why("S (sleeping)", "7\t7\t7\t7", 0), None);
+        assert!(
+            why("D (disk sleep)", "7\t7\t7\t7", 7)
+                .unwrap()
+                .contains("kernel")
+        );
     }
 
     #[test]

@@ -142,6 +142,26 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// Whether who connects to `path` comes to `listener`. It is tried, so that the listener sees a connection that ends at
+/// once; one whose backlog is full counts as found.
+pub fn is_found_at(listener: impl AsFd, path: &Path) -> io::Result<bool> {
+    let (_directory, address) = address(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, &address) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::AGAIN) => return Ok(true),
+        Err(
+            rustix::io::Errno::NOENT
+            | rustix::io::Errno::CONNREFUSED
+            | rustix::io::Errno::NOTSOCK
+            | rustix::io::Errno::PROTOTYPE,
+        ) => return Ok(false),
+        Err(errno) => return Err(errno.into()),
+    }
+    Ok(rustix::net::getpeername(&socket)? == Some(rustix::net::getsockname(listener)?))
+}
+
 /// Two connected sockets that keep the borders of messages and tell when the other is closed.
 pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

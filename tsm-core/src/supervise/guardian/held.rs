@@ -82,6 +82,7 @@ impl Guardian {
                 .add(channel, CHANNEL, Interest::Read)
                 .doing("watch the supervisor")?;
         }
+        self.was_ready = true;
         if held.supervisor.is_some() {
             self.started = held.started;
             self.quick = held.quick;
@@ -93,8 +94,8 @@ impl Guardian {
 
     /// Executes the program in the place of this one. Where that fails, this one goes on.
     pub(super) fn upgrade(&mut self, program: &OwnedFd) {
-        let words: Vec<OsString> = sys::procfs::command_line(std::process::id());
-        let error = self.execute(program, &words);
+        let words = sys::procfs::command_line(std::process::id());
+        let error = words.map_or_else(|error| error, |words| self.execute(program, &words));
         self.log.say(format_args!(
             "the guardian cannot go on as the new program, and stays as it is: {error}"
         ));

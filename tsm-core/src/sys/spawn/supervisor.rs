@@ -63,22 +63,18 @@ impl SupervisorImage {
         );
         environment.push(ptr::null());
         let arguments = pointers(&self.arguments);
+        let mut passing = Passing::new(moved)?;
 
         // SAFETY: the child makes async-signal-safe calls on memory prepared above, and executes or ends.
         unsafe {
             match libc::fork() {
                 -1 => Err(io::Error::last_os_error()),
                 0 => {
-                    let first_free = 3 + moved.len() as RawFd;
-                    for slot in &mut moved {
-                        if *slot < first_free {
-                            *slot = libc::fcntl(*slot, libc::F_DUPFD_CLOEXEC, first_free);
-                        }
+                    if !passing.pass() {
+                        const SAID: &[u8] = b"cannot give a supervisor its descriptors\n";
+                        libc::write(2, SAID.as_ptr().cast(), SAID.len());
+                        libc::_exit(126)
                     }
-                    for (index, source) in moved.iter().enumerate() {
-                        libc::dup2(*source, 3 + index as RawFd);
-                    }
-                    fd::close_range(first_free, RawFd::MAX);
                     let mut pid = libc::getpid() as u32;
                     for digit in listen_pid[11..21].iter_mut().rev() {
                         *digit = b'0' + (pid % 10) as u8;
@@ -98,6 +94,93 @@ impl SupervisorImage {
             }
         }
     }
+}
+
+/// Descriptors on their way to the numbers 3, 4 …, in place: it takes not one more than there are, so that it succeeds
+/// however near to its limit of open files the process is.
+struct Passing {
+    /// The number that each descriptor has now, in the order in which they are to be.
+    at: Vec<RawFd>,
+    /// For each number, which of them has it.
+    holds: Vec<Option<u32>>,
+}
+
+impl Passing {
+    const FIRST: RawFd = 3;
+
+    /// Prepares the way of `at`, each of which is above standard error and stands in it once.
+    fn new(at: Vec<RawFd>) -> io::Result<Self> {
+        let highest = at.iter().copied().max().unwrap_or(0).max(0) as usize;
+        let numbers = highest.max(at.len() + Self::FIRST as usize) + 1;
+        let mut holds = Vec::new();
+        holds.try_reserve_exact(numbers)?;
+        holds.resize(numbers, None);
+        for (index, fd) in at.iter().enumerate() {
+            holds[*fd as usize] = Some(index as u32);
+        }
+        Ok(Self { at, holds })
+    }
+
+    /// Moves them, and closes all others from 3 on. False where the kernel refused. Everything here is a system call or
+    /// works on memory that is there: it runs between `fork` and `execve`.
+    fn pass(&mut self) -> bool {
+        let first = Self::FIRST as usize;
+        // What is not passed makes room: at least one number below the highest is free from here on, or all is in place.
+        for number in first..self.holds.len() {
+            if self.holds[number].is_none() {
+                close(number as RawFd);
+            }
+        }
+        fd::close_range(self.holds.len() as RawFd, RawFd::MAX);
+        for index in 0..self.at.len() {
+            let target = first + index;
+            let source = self.at[index];
+            if source as usize == target {
+                continue;
+            }
+            // Whoever has the number now gets the lowest that is free, which is above all that are in place already.
+            if let Some(other) = self.holds[target] {
+                let Some(aside) = duplicate(target as RawFd) else {
+                    return false;
+                };
+                if let Some(slot) = self.holds.get_mut(aside as usize) {
+                    *slot = Some(other);
+                }
+                self.at[other as usize] = aside;
+            }
+            if !duplicate_to(source, target as RawFd) {
+                return false;
+            }
+            close(source);
+            if let Some(slot) = self.holds.get_mut(source as usize) {
+                *slot = None;
+            }
+            self.holds[target] = Some(index as u32);
+        }
+        // Duplicates are not close-on-exec; what was in place may be.
+        (0..self.at.len()).all(|index| keep_over_exec((first + index) as RawFd))
+    }
+}
+
+fn close(fd: RawFd) {
+    // SAFETY: only a child between `fork` and `execve` comes here; nothing in it owns the number.
+    unsafe { libc::close(fd) };
+}
+
+fn duplicate(fd: RawFd) -> Option<RawFd> {
+    // SAFETY: fcntl takes two numbers.
+    let new = unsafe { libc::fcntl(fd, libc::F_DUPFD, Passing::FIRST) };
+    (new >= 0).then_some(new)
+}
+
+fn duplicate_to(fd: RawFd, target: RawFd) -> bool {
+    // SAFETY: as for `close`: what has the number `target` is owned by nothing in this child.
+    unsafe { libc::dup2(fd, target) == target }
+}
+
+fn keep_over_exec(fd: RawFd) -> bool {
+    // SAFETY: fcntl takes numbers.
+    unsafe { libc::fcntl(fd, libc::F_SETFD, 0) >= 0 }
 }
 
 /// Starts a program in a session of its own that holds nothing of this process: standard input and error as given,
@@ -160,4 +243,57 @@ pub fn take_listen_fds(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String
             Some((name, fd::adopt(number)?))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt as _;
+
+    /// The permutation is tried in a child of its own, whose limit of open files is as low as it can be.
+    #[test]
+    fn descriptors_come_to_their_places_with_no_number_to_spare() {
+        let directory = tempfile::tempdir().unwrap();
+        let files: Vec<std::fs::File> = (0..40)
+            .map(|n| std::fs::File::create(directory.path().join(n.to_string())).unwrap())
+            .collect();
+        let inode = |fd: RawFd| {
+            // SAFETY: a stat of zeroes is a valid one.
+            let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+            // SAFETY: fstat writes one stat.
+            (unsafe { libc::fstat(fd, &raw mut stat) } == 0).then_some(stat.st_ino)
+        };
+        let orders: [fn(usize) -> usize; 4] =
+            [|n| n, |n| 39 - n, |n| (n * 7 + 3) % 40, |n| (n + 1) % 40];
+        for (number, order) in orders.iter().enumerate() {
+            let wanted: Vec<u64> = (0..40)
+                .map(|n| files[order(n)].metadata().unwrap().ino())
+                .collect();
+            let fds: Vec<RawFd> = (0..40).map(|n| files[order(n)].as_raw_fd()).collect();
+            let mut found: Vec<Option<u64>> = vec![None; 42];
+            let mut passing = Passing::new(fds).unwrap();
+            let highest = passing.holds.len() as u64;
+            // SAFETY: the child works on memory that is there, and ends.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                let limit = libc::rlimit {
+                    rlim_cur: highest,
+                    rlim_max: highest,
+                };
+                // SAFETY: setrlimit reads one rlimit.
+                unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+                let mut good = passing.pass();
+                for (n, slot) in found.iter_mut().enumerate() {
+                    *slot = inode(3 + n as RawFd);
+                }
+                good &= (0..40).all(|n| found[n] == Some(wanted[n])) && found[40..] == [None, None];
+                // SAFETY: it ends this child.
+                unsafe { libc::_exit(i32::from(!good)) };
+            }
+            let mut status = 0;
+            // SAFETY: waitpid writes one status.
+            unsafe { libc::waitpid(pid, &raw mut status, 0) };
+            assert_eq!(status, 0, "order {number}");
+        }
+    }
 }
