@@ -39,6 +39,7 @@ mod hook_env;
 mod hook_shells;
 mod import;
 mod init_system;
+mod instances;
 mod isolation;
 mod leftovers;
 mod limits;

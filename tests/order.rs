@@ -6,8 +6,9 @@ use crate::bed::Bed;
 use crate::wait::wait_until;
 
 /// A service that says in `order` when it begins and when it is asked to end, which takes it a moment.
-const SERVICE: &str = "#!/bin/sh\necho \"$TSM_NAME up\" >> order\n\
-     trap 'sleep 0.1; echo \"$TSM_NAME down\" >> order; kill $!; exit 0' TERM\nsleep 100000 & wait\n";
+const SERVICE: &str = "#!/bin/sh\n\
+     trap 'sleep 0.1; echo \"$TSM_NAME down\" >> order; kill $! 2>/dev/null; exit 0' TERM\n\
+     echo \"$TSM_NAME up\" >> order\nsleep 100000 & wait\n";
 
 /// A database that others need, a task between them, and two services, in a file that turns them round.
 fn stack(bed: &Bed, task: &str) {

@@ -202,6 +202,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Stop(args) => commands::act::stop(&context("stop")?, args.select, args.force),
         Command::Kill(args) => commands::act::stop(&context("kill")?, args, true),
         Command::Restart(args) => commands::act::restart(&context("restart")?, args),
+        Command::Scale(args) => commands::scale::run(&context("scale")?, &args),
         Command::Delete(args) => commands::act::delete(&context("delete")?, args),
         Command::Signal(args) => commands::act::signal(&context("signal")?, &args),
         Command::Reload(args) => commands::act::reload(&context("reload")?, args),

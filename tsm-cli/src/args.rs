@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tsm_core::config::Count;
 use tsm_core::name::ProcessName;
 use tsm_core::spec::{CpuShare, RestartPolicy, ServiceLimits, parse_duration, parse_size};
 use tsm_core::sys::Signal;
@@ -76,6 +77,8 @@ pub(crate) enum Command {
     Kill(SelectArgs),
     /// Stop and start again in the same environment, or with --update-env in that of this shell
     Restart(RestartArgs),
+    /// So many instances of a process: 4, max, +2 or -1
+    Scale(ScaleArgs),
     /// Stop and remove all files; asks on a terminal where a glob or `all` is meant
     #[command(visible_alias = "rm", alias = "del")]
     Delete(DeleteArgs),
@@ -209,6 +212,10 @@ pub(crate) struct StartArgs {
     /// The user that it runs as; only root may say so
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
+    /// So many of it, as NAME@0, NAME@1 …, or `max`: as many as there are cores. With --port, each has a port of its own,
+    /// from that one on
+    #[arg(long, short = 'i', value_name = "N")]
+    pub(crate) instances: Option<Count>,
     #[command(flatten)]
     pub(crate) file: ApplyArgs,
     #[command(flatten)]
@@ -248,6 +255,7 @@ impl StartArgs {
             ("--oom-score-adj", self.limits.oom_score_adj.is_some()),
             ("--namespace", self.namespace.is_some()),
             ("--user", self.user.is_some()),
+            ("--instances", self.instances.is_some()),
         ];
         given
             .into_iter()
@@ -362,6 +370,19 @@ pub(crate) struct RestartArgs {
     pub(crate) variables: VariableArgs,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScaleArgs {
+    /// Which process, without the number of an instance
+    #[arg(value_name = "NAME")]
+    pub(crate) name: ProcessName,
+    /// How many
+    #[arg(value_name = "N", allow_hyphen_values = true)]
+    pub(crate) count: Count,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod persist;
 pub(crate) mod repl;
+pub(crate) mod scale;
 pub(crate) mod start;
 pub(crate) mod startup;
 pub(crate) mod supervisor;

@@ -7,6 +7,7 @@ mod known;
 mod node;
 mod order;
 mod plan;
+mod scale;
 mod schema;
 mod want;
 
@@ -15,4 +16,5 @@ pub use home::HomeDefaults;
 pub use keys::{Fate, Key, Kind, PROCESS, TOP};
 pub use node::{Entry, Language, Node, Place, Unreadable, Value};
 pub use plan::{Change, Known, Options, Planned, Standing, Step, Wanted, plan};
+pub use scale::{Count, MOST_INSTANCES, cores, instance, number_of, scale};
 pub use schema::schema;

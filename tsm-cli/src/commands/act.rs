@@ -13,12 +13,14 @@ use tsm_core::sys::Signal;
 
 use crate::app::{Context, Failure, Outcome};
 use crate::args::{DeleteArgs, RestartArgs, SelectArgs, SignalArgs};
-use crate::commands::{variables, waiting};
+use crate::commands::{scale, variables, waiting};
 use crate::output::{self, complain};
 use crate::words;
 
 /// After this long a terminal is shown what is waited for.
 const PROGRESS_AFTER: Duration = Duration::from_millis(700);
+/// How long a restart of one instance may take until it is ready, where nothing else is said.
+const ROLLING_PATIENCE_MS: u64 = 60_000;
 
 pub(crate) fn stop(context: &Context, select: SelectArgs, force: bool) -> Outcome {
     let json = select.json;
@@ -51,17 +53,42 @@ pub(crate) fn restart(context: &Context, args: RestartArgs) -> Outcome {
     let update = variables::update(&args.variables)?;
     let shell = args.update_env.then(|| variables::this_shell(context));
     let update = (!update.is_empty() || shell.is_some()).then_some((update, shell));
-    act_with(
-        context,
-        Verb::Restart,
-        &args.select.into_selectors(),
-        ActOptions {
-            wait_ms: args.wait.ms(),
-            ..ActOptions::default()
-        },
-        update,
-        json,
-    )
+    let selectors = args.select.into_selectors();
+    let options = ActOptions {
+        wait_ms: args.wait.ms(),
+        ..ActOptions::default()
+    };
+    let Some(rounds) = scale::one_by_one(context, &selectors)? else {
+        return act_with(context, Verb::Restart, &selectors, options, update, json);
+    };
+    let mut all = Vec::new();
+    let last = rounds.len() - 1;
+    // The next one goes down only when this one does its work.
+    let rolling = ActOptions {
+        wait_ms: options.wait_ms.or(Some(ROLLING_PATIENCE_MS)),
+        ..options
+    };
+    for (number, round) in rounds.iter().enumerate() {
+        let (outcomes, notices) = ask(context, Verb::Restart, round, rolling, update.clone())?;
+        let failed = outcomes.iter().find(|outcome| outcome.error.is_some());
+        let failed = failed.map(|outcome| outcome.name.clone());
+        if json {
+            all.extend(outcomes);
+            if number == last || failed.is_some() {
+                return tell_all(context, Verb::Restart, rolling, &all, notices, true);
+            }
+            continue;
+        }
+        let told = tell_all(context, Verb::Restart, rolling, &outcomes, notices, false);
+        if let Some(name) = failed.filter(|_| number < last) {
+            context.output.remark(format_args!(
+                "'{name}' did not come up, so that the rest goes on as it is: {}",
+                rounds[number + 1..].concat().join(", ")
+            ));
+        }
+        told?;
+    }
+    Ok(())
 }
 
 /// `rotate`, `flush` and `reopen`.
@@ -162,6 +189,18 @@ pub(crate) fn act_with(
     update: Option<(EnvUpdate, Option<Snapshot>)>,
     json: bool,
 ) -> Outcome {
+    let (outcomes, notices) = ask(context, verb, selectors, options, update)?;
+    tell_all(context, verb, options, &outcomes, notices, json)
+}
+
+/// Asks the supervisor, and shows what is waited for.
+fn ask(
+    context: &Context,
+    verb: Verb,
+    selectors: &[String],
+    options: ActOptions,
+    update: Option<(EnvUpdate, Option<Snapshot>)>,
+) -> Result<(Vec<control::Outcome>, Vec<String>), Failure> {
     for text in selectors {
         text.parse::<Selector>()?;
     }
@@ -190,13 +229,24 @@ pub(crate) fn act_with(
     if let Some(progress) = progress {
         progress.end();
     }
-    let (outcomes, notices) = acted.map_err(|error| waiting::in_vain(context, error))?;
+    Ok(acted.map_err(|error| waiting::in_vain(context, error))?)
+}
+
+/// Prints what became of each process.
+fn tell_all(
+    context: &Context,
+    verb: Verb,
+    options: ActOptions,
+    outcomes: &[control::Outcome],
+    notices: Vec<String>,
+    json: bool,
+) -> Outcome {
     let signal = options.signal;
     if json {
         output::json(&outcomes)?;
     }
     let mut worst = None;
-    for outcome in &outcomes {
+    for outcome in outcomes {
         if let Some(error) = &outcome.error {
             complain(&error.message);
             if options.wait_ms.is_some() {

@@ -111,14 +111,23 @@ fn take(
             },
         })
         .collect();
-    let client = context.client()?;
+    if items.is_empty() && !steps.is_empty() {
+        // What is as declared is to be looked after, too.
+        context.client()?.ensure_supervisor()?;
+    }
+    ask(context, items, shell)
+}
+
+/// Asks the supervisor, and shows what is waited for.
+pub(crate) fn ask(
+    context: &Context,
+    items: Vec<ApplyItem>,
+    shell: &Snapshot,
+) -> Result<Vec<control::Outcome>, Failure> {
     if items.is_empty() {
-        if !steps.is_empty() {
-            // What is as declared is to be looked after, too.
-            client.ensure_supervisor()?;
-        }
         return Ok(Vec::new());
     }
+    let client = context.client()?;
     let progress = Progress::begin_for(context);
     let applied = client.apply(items, shell, |reply| {
         if let Some(progress) = &progress {

@@ -12,7 +12,7 @@ use tsm_core::spec::{Daemon, ProcessSpec};
 use tsm_core::sys::account;
 use tsm_core::text::Text;
 
-use super::{act, apply, variables, waiting};
+use super::{act, apply, scale, variables, waiting};
 use crate::app::{Context, Outcome};
 use crate::args::{StartArgs, StartKind};
 use crate::output;
@@ -54,6 +54,9 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         .map_err(wrong)?;
     request.spec.origins = origins;
     check_port(args, &snapshot.environment)?;
+    if let Some(count) = args.instances {
+        return scale::start(context, &request, count, &update, &before, args.json);
+    }
     request.wait_ms = args.wait.ms();
     let (outcome, notices) = context
         .client()?

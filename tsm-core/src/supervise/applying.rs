@@ -169,13 +169,13 @@ impl Supervisor {
         };
         refuse_taken_port(&item.name, spec.port, None, taken)?;
         let wrong = |error: EnvError| Error::bad_value("environment", error.to_string());
-        let (snapshot, origins) = if item.update.exact {
-            (shell.clone(), spec.origins.clone())
+        // A whole snapshot is not of the shell alone.
+        let origins = if item.update.exact {
+            spec.origins.clone()
         } else {
-            item.update
-                .apply(shell, &Origins::default(), None)
-                .map_err(wrong)?
+            Origins::default()
         };
+        let (snapshot, origins) = item.update.apply(shell, &origins, None).map_err(wrong)?;
         spec.origins = origins;
         let id = self.create(item.name, &spec, &snapshot)?;
         self.add_waiter(number, id, Verb::Start, None);
@@ -210,7 +210,11 @@ fn act_of(then: ApplyThen, taken: &[TakenPort]) -> Option<ActRequest> {
     Some(ActRequest {
         verb,
         selectors: Vec::new(),
-        options: ActOptions::default(),
+        options: ActOptions {
+            // An instance that is one too many leaves behind what it said.
+            keep_logs: verb == Verb::Delete,
+            ..ActOptions::default()
+        },
         update: None,
         taken_ports: taken.to_vec(),
         damaged_shells: Vec::new(),

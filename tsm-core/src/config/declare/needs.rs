@@ -3,12 +3,10 @@
 use super::{Declared, Reader};
 use crate::config::node::{Entry, Node, Value};
 use crate::config::order;
+use crate::config::scale::{MOST_INSTANCES, cores};
 use crate::name::ProcessName;
 use crate::selector::suggestion;
 use crate::spec::{Condition, Dependency};
-
-/// The most instances of one process.
-pub(super) const MOST_INSTANCES: u32 = 1024;
 
 impl Declared {
     /// One for each instance; one that has none stays as it is.
@@ -38,8 +36,7 @@ impl Reader<'_> {
     /// How many instances: a number, or `max` for as many as there are cores.
     pub(super) fn instances(&mut self, node: &Node) -> Option<u32> {
         if matches!(&node.value, Value::Text(text) if text == "max") {
-            let cores = std::thread::available_parallelism();
-            return Some(cores.map_or(1, |cores| cores.get() as u32));
+            return Some(cores());
         }
         let number = self.number(node, 1, i64::from(MOST_INSTANCES))?;
         Some(number as u32)
