@@ -27,13 +27,13 @@ fn each_mistake_is_told_with_file_line_and_column() {
     let bed = Bed::new();
     bed.file(
         "tsm.toml",
-        "[[processes]]\nname = \"api\"\nscript = \"x\"\nprot = 1\nwatch = true\n",
+        "[[processes]]\nname = \"api\"\nscript = \"x\"\nprot = 1\nwaitReady = true\n",
     );
     let told = bed.tsm(["config", "check", "tsm.toml"]).exits(2);
     for words in [
         "tsm.toml:4:1: unknown key 'prot'; did you mean 'port'?",
         "    4 | prot = 1",
-        "tsm.toml:5:1: 'watch' is refused",
+        "tsm.toml:5:1: 'waitReady' is refused",
     ] {
         assert!(told.stderr.contains(words), "{}", told.stderr);
     }
@@ -49,4 +49,48 @@ fn the_schema_is_json_and_knows_the_keys() {
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
     let process = &schema["properties"]["processes"]["items"]["properties"];
     assert!(process["script"].is_object());
+}
+
+#[test]
+fn an_ecosystem_and_a_procfile_become_config_files_that_are_good() {
+    let bed = Bed::new();
+    bed.file("Procfile", "web: ./web.sh $PORT\nworker: sleep 1000\n");
+    let told = bed
+        .tsm(["config", "import", "Procfile", "-o", "tspm.yaml"])
+        .ok();
+    assert!(told.stdout.contains("--dry-run"), "{}", told.stdout);
+    let good = bed.tsm(["config", "check"]).ok().stdout;
+    assert_eq!(good, "tspm.yaml: good; it declares web, worker\n");
+    let again = bed
+        .tsm(["config", "import", "Procfile", "-o", "tspm.yaml"])
+        .exits(1);
+    assert!(again.stderr.contains("exists"), "{}", again.stderr);
+    if !crate::programs::has("node") {
+        return;
+    }
+    for (name, text) in [
+        (
+            "a.config.js",
+            "console.log('hi'); module.exports = { apps: [{ name: 'n' + 1, script: 'x.js' }] };",
+        ),
+        (
+            "b.config.mjs",
+            "export default { apps: [{ name: 'n1', script: 'x.js', cb() {} }] };",
+        ),
+    ] {
+        bed.file(name, text);
+        let told = bed.tsm(["config", "import", name]).ok();
+        assert!(
+            told.stdout.contains("- name: n1\n    script: ./x.js\n"),
+            "{}",
+            told.stdout
+        );
+    }
+    bed.file("bad.js", "module.exports = {");
+    let told = bed.tsm(["config", "import", "bad.js"]).exits(1);
+    assert!(
+        told.stderr.contains("node cannot read it: SyntaxError"),
+        "{}",
+        told.stderr
+    );
 }

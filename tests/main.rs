@@ -62,6 +62,7 @@ mod run_hooks;
 mod security;
 mod selectors;
 mod signal;
+mod stack;
 mod start_rules;
 mod startup;
 mod stop;

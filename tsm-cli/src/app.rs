@@ -222,6 +222,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Config(ConfigCommand::Check(args)) => {
             commands::config::check(&context("config check")?, &args)
         }
+        Command::Config(ConfigCommand::Import(args)) => {
+            commands::import::run(&context("config import")?, &args)
+        }
         Command::Config(ConfigCommand::Schema) => commands::config::print_schema(),
         Command::Init { shell } => commands::hook::init(shell),
         Command::Completions { shell } => commands::hook::completions(shell),

@@ -632,6 +632,18 @@ pub(crate) enum ConfigCommand {
     Check(ConfigFileArgs),
     /// A JSON Schema of config files, for editors
     Schema,
+    /// What another tool starts, as a config file: a PM2 ecosystem (.json, .js, .cjs, .mjs) or a Procfile
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file [default: ecosystem.config.js, .cjs, .mjs, .json or Procfile of this directory]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Write it to this file, which must not be there [default: print it]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

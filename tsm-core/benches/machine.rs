@@ -56,6 +56,7 @@ fn live(events: &[Event]) -> Machine {
         max_restarts: Some(100),
         stop_timeout: Duration::from_secs(10),
         hooks: HookSet::default(),
+        backoff: tsm_core::supervise::machine::Backoff::default(),
     };
     let mut machine = Machine::new(policy, Desired::Down, Phase::Resting(Rest::Stopped));
     let mut now = Duration::from_secs(1);

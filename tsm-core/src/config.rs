@@ -2,6 +2,7 @@
 
 mod declare;
 mod home;
+pub mod import;
 mod keys;
 mod known;
 mod node;
@@ -11,7 +12,7 @@ mod scale;
 mod schema;
 mod want;
 
-pub use declare::{Config, DEFAULT_FILES, Declared, Mistake};
+pub use declare::{Care, Config, DEFAULT_FILES, Declared, Mistake};
 pub use home::HomeDefaults;
 pub use keys::{Fate, Key, Kind, PROCESS, TOP};
 pub use node::{Entry, Language, Node, Place, Unreadable, Value};

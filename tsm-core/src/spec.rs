@@ -29,7 +29,7 @@ pub use care::{
     CommandLine, HealthAction, HealthCheck, HealthSpec, Hook, Hooks, HttpCheck, Notice,
     NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, Zone,
 };
-pub use declared::{Condition, Dependency, INSTANCE_VARIABLE, Instance};
+pub use declared::{BackoffSpec, Condition, Dependency, INSTANCE_VARIABLE, Instance};
 pub use limits::{CpuShare, Daemon, ServiceLimits, parse_size};
 
 /// The namespace of a process that was given none.
@@ -164,6 +164,9 @@ pub struct ProcessSpec {
     /// Who is told of what happens to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<Notice>,
+    /// How long restarts wait, where not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Box<BackoffSpec>>,
     /// The config file that declares it, where one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Text>,
@@ -215,6 +218,7 @@ impl ProcessSpec {
             watch: None,
             schedule: None,
             notify: Vec::new(),
+            backoff: None,
             config: None,
             task: false,
             depends_on: Vec::new(),

@@ -1,11 +1,14 @@
 //! From the tree of a config file to declared processes: defaults, `extends`, profiles and variables put together, every
 //! key and value checked, and every mistake told with its place.
 
+mod care;
 mod needs;
 mod values;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+pub use care::Care;
 
 use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
 use super::node::{Entry, Language, Node, Place, Value};
@@ -25,7 +28,7 @@ pub const DEFAULT_FILES: [&str; 5] = [
 ];
 
 /// What `type` may say.
-const TYPES: [&str; 2] = ["service", "task"];
+const TYPES: [&str; 3] = ["service", "task", "daemon"];
 
 /// One mistake in a config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +87,10 @@ pub struct Declared {
     pub task: bool,
     /// What has to be true of others before it is started.
     pub depends_on: Vec<Dependency>,
+    /// What else is said of it.
+    pub care: Care,
+    /// The directory of its logs, where these are not in the home.
+    pub log_dir: Option<PathBuf>,
     /// Which instance it is, where it is one of several.
     pub instance: Option<Instance>,
     /// The directory of the file, where its script is looked for first.
@@ -175,6 +182,8 @@ impl Reader<'_> {
         let defaults = defaults.unwrap_or_default();
         let profile = self.chosen_profile(get("profiles"));
         let namespace = get("namespace").and_then(|entry| self.text(&entry.node));
+        let log_dir = get("logDir").and_then(|entry| self.text(&entry.node));
+        let webhooks = get("webhooks").map_or_else(Vec::new, |entry| self.notices(&entry.node));
         let Value::List(items) = &processes.node.value else {
             return Vec::new();
         };
@@ -188,9 +197,13 @@ impl Reader<'_> {
             let mut merged = defaults.clone();
             self.inherit(&own, index, &mut Vec::new(), &mut merged);
             merge(&mut merged, &profile);
-            let Some(process) = self.declare(*at, &merged, namespace.as_deref()) else {
+            let Some(mut process) = self.declare(*at, &merged, namespace.as_deref()) else {
                 continue;
             };
+            process.care.notify.extend(webhooks.iter().cloned());
+            process.log_dir = log_dir
+                .as_ref()
+                .map(|log_dir| plain(&self.directory.join(log_dir)));
             if let Some(first) = declared.iter().find(|known| known.name == process.name) {
                 let message = format!(
                     "'{}' is declared twice; the first stands in line {}",
@@ -381,7 +394,8 @@ impl Reader<'_> {
         {
             self.mistake(*at, format!("'{kind}' is none of {}", TYPES.join(", ")));
         }
-        let task = kind.is_some_and(|(_, kind)| kind == "task");
+        let is_kind = |word: &str| kind.as_ref().is_some_and(|(_, kind)| kind == word);
+        let (task, daemon) = (is_kind("task"), is_kind("daemon"));
         let restart = match restart {
             Some((at, policy)) => self.parsed(at, policy.parse::<RestartPolicy>()),
             None => None,
@@ -404,6 +418,7 @@ impl Reader<'_> {
             get("maxRestarts").and_then(|entry| self.number(&entry.node, 0, i64::from(u32::MAX)));
         let stop_timeout = get("killTimeout").and_then(|entry| self.duration(&entry.node));
         let args = get("args").map(|entry| self.words(&entry.node));
+        let care = self.care(keys, port.map(|(port, _)| port), daemon);
         let depends_on = get("dependsOn").map(|entry| self.dependencies(&entry.node));
         let env = get("env").map(|entry| self.variables(&entry.node));
         let env_files = get("envFile").map(|entry| self.texts(&entry.node));
@@ -441,6 +456,8 @@ impl Reader<'_> {
             stop_timeout,
             user: user.map(|(_, text)| text),
             task,
+            care,
+            log_dir: None,
             depends_on: depends_on.unwrap_or_default(),
             // Its number says how many there are to be, until there is one for each.
             instance: instances.map(|number| Instance {

@@ -1,6 +1,10 @@
 //! Every key that a config file may hold: what it takes, what it means, and what becomes of it. Checking a file, the JSON
 //! Schema and the messages are all made from these tables.
 
+mod care;
+
+pub(super) use care::{HEALTH, HOOK, HTTP, LIMITS, LOGS, NOTIFY, READY, SCHEDULE, WATCH};
+
 use super::node::Value;
 
 /// One key.
@@ -52,6 +56,14 @@ pub enum Kind {
     CountOr(&'static [&'static str]),
     /// Names, each alone or with a condition.
     Needs,
+    /// A whole map with these keys, or something shorter.
+    OrMap(&'static Self, &'static [Key]),
+    /// A text, or a list of words: a command.
+    Command,
+    /// `true`, `false`, or a list of texts.
+    BoolOrTexts,
+    /// A number or a text.
+    Number,
     /// One of these texts.
     OneOf(&'static [&'static str]),
     /// Variables: a map of texts, numbers and booleans.
@@ -83,6 +95,10 @@ impl Kind {
             Self::Variables => "a map of variables".to_owned(),
             Self::Map(_) => "a map".to_owned(),
             Self::Maps(_) => "a list of maps".to_owned(),
+            Self::OrMap(short, _) => format!("{}, or a map", short.in_words()),
+            Self::Command => "a command line, or a list of words".to_owned(),
+            Self::BoolOrTexts => "true, false, or a list of texts".to_owned(),
+            Self::Number => "a number".to_owned(),
             Self::Anything => "anything".to_owned(),
         }
     }
@@ -96,10 +112,15 @@ impl Kind {
             )
         };
         match (self, value) {
+            (Self::OrMap(short, _), value) => matches!(value, Value::Map(_)) || short.takes(value),
+            (Self::Command, value) => Self::Texts.takes(value),
+            (Self::BoolOrTexts, value) => Self::Bool.takes(value) || Self::Texts.takes(value),
+            (Self::Number, value) => Self::Duration.takes(value),
             (Self::Anything, _)
             | (Self::Text | Self::Texts | Self::Words | Self::OneOf(_), Value::Text(_))
             | (Self::Text | Self::Texts | Self::Words, Value::Integer(_) | Value::Float(_))
             | (Self::OneOf(_) | Self::Bool, Value::Bool(_))
+            | (Self::CountOr(_), Value::Bool(true))
             | (Self::Count | Self::CountOr(_) | Self::Nice | Self::Port, Value::Integer(_))
             | (Self::Duration | Self::Size, Value::Integer(_) | Value::Float(_) | Value::Text(_))
             | (Self::Map(_), Value::Map(_))
@@ -148,8 +169,6 @@ impl Key {
     }
 }
 
-/// Said of what is to come.
-const NOT_YET: &str = "this version of tsm does not do that yet; leave it out";
 const CONTAINERS: &str = "tsm runs programs and no containers; declare `docker run …` or `docker compose up` as the script";
 const BALANCER: &str =
     "tsm balances no load; put nginx or haproxy in front of the instances' ports";
@@ -172,12 +191,17 @@ pub const TOP: &[Key] = &[
         Kind::Anything,
         "Named sets of process keys, chosen by --profile",
     ),
-    refused(
+    key(
+        "webhooks",
+        Kind::Maps(NOTIFY),
+        "Addresses that are told of what happens to every process",
+    ),
+    key(
         "logDir",
-        "logs are in the home: `tsm logs --where` prints where; `tsm --home DIR` or TSM_HOME moves it",
+        Kind::Text,
+        "Where the logs are, as NAME.out and NAME.err [in the home]",
     ),
     refused("pidDir", "pid files are in the home, as pids/NAME.pid"),
-    refused("webhooks", NOT_YET),
     refused(
         "structuredLogging",
         "`tsm logs --json` prints any log as JSON",
@@ -226,8 +250,8 @@ pub const PROCESS: &[Key] = &[
     key("namespace", Kind::Text, "A label to select it by, as @NAME"),
     key(
         "type",
-        Kind::OneOf(&["service", "task"]),
-        "service: kept up; task: runs once, and has to end with exit status 0",
+        Kind::OneOf(&["service", "task", "daemon"]),
+        "service: kept up; task: runs once, and has to end with exit status 0; daemon: puts itself into the background",
     ),
     key(
         "restart",
@@ -277,6 +301,118 @@ pub const PROCESS: &[Key] = &[
         Kind::Text,
         "The variable that tells an instance its number [NODE_APP_INSTANCE]",
     ),
+    key(
+        "ready",
+        Kind::OrMap(&Kind::Text, READY),
+        "When it counts as ready: port, http, log, command, notify or fd, within a timeout",
+    ),
+    key(
+        "healthCheck",
+        Kind::OrMap(&Kind::Text, HEALTH),
+        "Whether it is healthy: http, https, tcp, command or watchdog, and how often that is looked at",
+    )
+    .also(&["health"]),
+    key(
+        "limits",
+        Kind::Map(LIMITS),
+        "What it may use: memory, cpu, tasks, nofile, nice, oomScoreAdj",
+    ),
+    key("maxMemory", Kind::Size, "As limits: {memory}"),
+    key("maxCpu", Kind::Number, "As limits: {cpu}"),
+    key("nice", Kind::Nice, "As limits: {nice}"),
+    key(
+        "preStart",
+        Kind::OrMap(&Kind::Command, HOOK),
+        "Before each start; where it fails, the start has failed",
+    ),
+    key("postStart", Kind::OrMap(&Kind::Command, HOOK), "When it runs"),
+    key(
+        "preStop",
+        Kind::OrMap(&Kind::Command, HOOK),
+        "Before it is asked to end",
+    ),
+    key(
+        "postStop",
+        Kind::OrMap(&Kind::Command, HOOK),
+        "When nothing of a run is left",
+    ),
+    key(
+        "watch",
+        Kind::OrMap(&Kind::BoolOrTexts, WATCH),
+        "Files whose changes restart it; true: all below its working directory",
+    ),
+    key("ignoreWatch", Kind::Texts, "As watch: {ignore}"),
+    key("watchDelay", Kind::Duration, "As watch: {debounce}"),
+    key(
+        "schedule",
+        Kind::OrMap(&Kind::Text, SCHEDULE),
+        "When a task runs, or a service is restarted; as crontab has it",
+    )
+    .also(&["cron", "cronRestart"]),
+    key(
+        "notify",
+        Kind::OrMap(&Kind::Anything, NOTIFY),
+        "Who is told of what happens to it",
+    ),
+    key(
+        "logs",
+        Kind::Map(LOGS),
+        "How its logs are kept: maxSize, keep, maxAge, compress, mode, onFull, out, err",
+    ),
+    key("outFile", Kind::Text, "As logs: {out}").also(&["stdout"]),
+    key("errFile", Kind::Text, "As logs: {err}").also(&["stderr", "errorFile"]),
+    key(
+        "combineLogs",
+        Kind::Bool,
+        "true: standard error goes into the log of standard output",
+    ),
+    key(
+        "reloadSignal",
+        Kind::Text,
+        "The signal that `tsm reload` sends [HUP]",
+    ),
+    key(
+        "pidFile",
+        Kind::Text,
+        "Where a `type: daemon` writes its pid",
+    ),
+    key(
+        "restartDelay",
+        Kind::Duration,
+        "How long each restart waits",
+    ),
+    key(
+        "minRestartDelay",
+        Kind::Duration,
+        "How long the second restart in a row waits [250ms]",
+    ),
+    key(
+        "maxRestartDelay",
+        Kind::Duration,
+        "How long a restart waits at most [60s]",
+    ),
+    key(
+        "restartBackoff",
+        Kind::Count,
+        "By so much longer each restart in a row waits [2]",
+    ),
+    key(
+        "minUptime",
+        Kind::Duration,
+        "After so long up, restarts are counted anew [60s]",
+    ),
+    refused(
+        "watchOptions",
+        "write `watch: {paths: […], ignore: […], debounce: 500ms, signal: HUP}`",
+    ),
+    refused(
+        "listenTimeout",
+        "write `ready: {port: 3000, timeout: 8s}`",
+    ),
+    refused(
+        "waitReady",
+        "write by what it is told: `ready: {port: 3000}`, `{http: /health}`, `{log: \"listening\"}` or `{notify: true}`",
+    ),
     refused("instanceId", "the number of an instance is given by tsm"),
     refused("instanceWeight", BALANCER),
     refused("lbStrategy", BALANCER),
@@ -285,40 +421,12 @@ pub const PROCESS: &[Key] = &[
         "execMode",
         "every process runs as it is (`fork`); for a cluster of node use node's own cluster module, or instances",
     ),
-    refused("watch", NOT_YET),
-    refused("ignoreWatch", NOT_YET),
-    refused("watchDelay", NOT_YET),
-    refused("watchOptions", NOT_YET),
-    refused("restartDelay", NOT_YET),
-    refused("minRestartDelay", NOT_YET),
-    refused("maxRestartDelay", NOT_YET),
-    refused("restartBackoff", NOT_YET),
-    refused("minUptime", NOT_YET),
-    refused("listenTimeout", NOT_YET),
-    refused("waitReady", NOT_YET),
-    refused("ready", NOT_YET),
-    refused("healthCheck", NOT_YET),
-    refused("limits", NOT_YET),
-    refused("maxMemory", NOT_YET),
-    refused("maxCpu", NOT_YET),
-    refused("nice", NOT_YET),
     refused("group", "a process runs with all groups of its `user`"),
-    refused("schedule", NOT_YET),
-    refused("cron", NOT_YET),
-    refused("preStart", NOT_YET),
-    refused("postStart", NOT_YET),
-    refused("preStop", NOT_YET),
-    refused("postStop", NOT_YET),
     refused(
         "install",
         "run it before `tsm start -c`, in your deployment",
     ),
     refused("build", "run it before `tsm start -c`, in your deployment"),
-    refused("logs", NOT_YET),
-    refused("stdout", NOT_YET),
-    refused("stderr", NOT_YET),
-    refused("outFile", NOT_YET),
-    refused("errFile", NOT_YET),
     refused(
         "log",
         "both streams have a log of their own; `tsm logs NAME` merges them by time",
@@ -332,8 +440,6 @@ pub const PROCESS: &[Key] = &[
         "mergeLogs",
         "`tsm logs 'NAME@*'` merges the logs of instances by time",
     ),
-    refused("combineLogs", "`tsm logs NAME` merges both streams by time"),
-    refused("pidFile", "the pid is in the home, as pids/NAME.pid"),
     refused("labels", "use `namespace`"),
     refused("annotations", "write a comment"),
     refused("docker", CONTAINERS),

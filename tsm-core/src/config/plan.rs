@@ -200,7 +200,7 @@ fn settled(wanted: &Wanted, known: &Known) -> ProcessSpec {
 }
 
 /// What is no key of a config file, or is derived from others.
-const NO_KEYS: [&str; 6] = ["program", "umask", "rlimits", "nice", "origins", "config"];
+const NO_KEYS: [&str; 6] = ["program", "umask", "limits", "nice", "origins", "config"];
 
 /// Where two specs differ, key by key as they are serialized: so that what a spec learns tomorrow is compared, too.
 fn spec_changes(before: &ProcessSpec, after: &ProcessSpec) -> Vec<Change> {
@@ -216,13 +216,37 @@ fn spec_changes(before: &ProcessSpec, after: &ProcessSpec) -> Vec<Change> {
     let differing = names
         .into_iter()
         .filter(|name| !NO_KEYS.contains(&name.as_str()) && before.get(*name) != after.get(*name));
-    differing
-        .map(|name| Change {
-            key: config_key(name),
-            before: before.get(name).map(in_words),
-            after: after.get(name).map(in_words),
-        })
-        .collect()
+    let mut changes = Vec::new();
+    for name in differing {
+        let key = config_key(name);
+        match (before.get(name), after.get(name)) {
+            // Of a map, what differs in it is told.
+            (Some(Value::Object(before)), Some(Value::Object(after))) => {
+                let mut inner: Vec<&String> = before.keys().chain(after.keys()).collect();
+                inner.sort_unstable();
+                inner.dedup();
+                let differing = inner
+                    .into_iter()
+                    .filter(|k| before.get(*k) != after.get(*k));
+                changes.extend(differing.map(|inner| Change {
+                    key: format!("{key}.{}", super::keys::camel_case(plain_key(inner))),
+                    before: before.get(inner).map(in_words),
+                    after: after.get(inner).map(in_words),
+                }));
+            }
+            (before, after) => changes.push(Change {
+                key,
+                before: before.map(in_words),
+                after: after.map(in_words),
+            }),
+        }
+    }
+    changes
+}
+
+/// A field's name without its unit.
+fn plain_key(field: &str) -> &str {
+    field.strip_suffix("_ms").unwrap_or(field)
 }
 
 /// The key of a config file that sets a field of a spec.
@@ -231,7 +255,9 @@ fn config_key(field: &str) -> String {
         "stop_timeout_ms" => "killTimeout".to_owned(),
         "task" => "type".to_owned(),
         "instance" => "instances".to_owned(),
-        _ => super::keys::camel_case(field.strip_suffix("_ms").unwrap_or(field)),
+        "service_limits" => "limits".to_owned(),
+        "health" => "healthCheck".to_owned(),
+        _ => super::keys::camel_case(plain_key(field)),
     }
 }
 

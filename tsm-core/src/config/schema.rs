@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Fate, Key, Kind, TOP};
+use super::keys::{Fate, Key, Kind, PROCESS, TOP};
 use crate::spec::Condition;
 
 /// The schema (JSON Schema, draft 2020-12).
@@ -76,6 +76,14 @@ fn of_kind(kind: Kind, required: bool) -> Value {
             "type": "object",
             "additionalProperties": { "type": ["string", "number", "boolean", "null"] },
         }),
+        Kind::OrMap(short, table) => {
+            json!({ "anyOf": [of_kind(*short, false), object(table, false)] })
+        }
+        Kind::Command => of_kind(Kind::Words, false),
+        Kind::BoolOrTexts => {
+            json!({ "anyOf": [{ "type": "boolean" }, of_kind(Kind::Texts, false)] })
+        }
+        Kind::Number => json!({ "type": ["number", "string"] }),
         Kind::Map(table) => object_of(table, false),
         Kind::Maps(table) => json!({ "type": "array", "items": object_of(table, required) }),
         Kind::Anything => json!({}),
@@ -85,6 +93,9 @@ fn of_kind(kind: Kind, required: bool) -> Value {
 /// The keys of a process, in a list where it needs a name and a script, or as defaults where it does not.
 fn object_of(table: &'static [Key], required: bool) -> Value {
     let mut value = object(table, false);
+    if table != PROCESS {
+        return value;
+    }
     if let Value::Object(value) = &mut value {
         value.insert(
             "patternProperties".to_owned(),

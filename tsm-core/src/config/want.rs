@@ -9,7 +9,7 @@ use super::plan::Wanted;
 use crate::env::{EnvError, Environment, Origin, Snapshot, dotenv, quote};
 use crate::error::{Error, Result};
 use crate::launch::{Resolved, Typed, resolve};
-use crate::spec::ProcessSpec;
+use crate::spec::{LogTarget, ProcessSpec};
 use crate::sys::account;
 use crate::text::Text;
 
@@ -93,6 +93,26 @@ impl Declared {
             spec.stop_timeout_ms = timeout.as_millis() as u64;
         }
         spec.user = self.user.as_deref().map(account::to_run_as).transpose()?;
+        let care = self.care.clone();
+        spec.reload_signal = care.reload_signal;
+        spec.limits = care.limits;
+        spec.daemon = care.daemon;
+        spec.ready = care.ready;
+        spec.health = care.health;
+        spec.hooks = care.hooks;
+        spec.watch = care.watch;
+        spec.schedule = care.schedule;
+        spec.notify = care.notify;
+        spec.logs = care.logs;
+        if let Some(directory) = &self.log_dir {
+            let file = |end: &str| {
+                let path = directory.join(format!("{}.{end}", self.name));
+                LogTarget::File(path.as_os_str().into())
+            };
+            spec.logs.out.get_or_insert_with(|| file("out"));
+            spec.logs.err.get_or_insert_with(|| file("err"));
+        }
+        spec.backoff = care.backoff;
         spec.config = Some(file.clone());
         spec.task = self.task;
         spec.depends_on.clone_from(&self.depends_on);

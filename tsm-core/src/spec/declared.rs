@@ -73,5 +73,26 @@ pub struct Instance {
     pub first_port: Option<u16>,
 }
 
+/// How long restarts wait, where a person says otherwise than TSM does: times in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackoffSpec {
+    /// So long before each restart, the first too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixed_ms: Option<u64>,
+    /// So long before the second restart in a row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_ms: Option<u64>,
+    /// No longer than this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub most_ms: Option<u64>,
+    /// By so much longer each time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor: Option<u32>,
+    /// After so long up, restarts are counted anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steady_ms: Option<u64>,
+}
+
 /// The variable that tells an instance its number, where nothing else is said.
 pub const INSTANCE_VARIABLE: &str = "NODE_APP_INSTANCE";

@@ -9,9 +9,7 @@ use super::care::Care;
 use super::following::Followed;
 use super::launching::stream_kind;
 use super::log_rules::OwnLogs;
-use super::machine::{
-    Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, Stage, longest_delay,
-};
+use super::machine::{Backoff, Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, Stage};
 use super::original;
 use super::sampling::Watched;
 use super::service::{Leader, LogEnd, Service, policy_of};
@@ -232,7 +230,7 @@ impl Supervisor {
             (None, "backoff") if this_boot && desired == Desired::Up => {
                 let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
                 // The clock on the wall may have been set: never longer than a delay after so many restarts can be.
-                let most = longest_delay(meta.failures.unwrap_or(0));
+                let most = policy.backoff.longest(meta.failures.unwrap_or(0));
                 let until = now + Duration::from_millis(left).min(most);
                 Phase::Waiting {
                     until,
@@ -506,5 +504,6 @@ fn original_policy() -> Policy {
         max_restarts: None,
         stop_timeout: DEFAULT_STOP_TIMEOUT,
         hooks: HookSet::default(),
+        backoff: Backoff::default(),
     }
 }

@@ -300,7 +300,7 @@ fn missing(history: &History, was: &str, meta: &Meta, machine: &Machine) -> Opti
 mod tests {
     use super::*;
     use crate::spec::RestartPolicy;
-    use crate::supervise::machine::{Desired, HookSet, Policy};
+    use crate::supervise::machine::{Backoff, Desired, HookSet, Policy};
     use std::time::Duration;
 
     fn machine(phase: Phase) -> Machine {
@@ -309,6 +309,7 @@ mod tests {
             max_restarts: Some(3),
             stop_timeout: Duration::ZERO,
             hooks: HookSet::default(),
+            backoff: Backoff::default(),
         };
         let mut machine = Machine::new(policy, Desired::Up, phase);
         machine.failures = 3;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::spec::RestartPolicy;
+use crate::spec::{BackoffSpec, RestartPolicy};
 
 /// Delay before the second restart in a row; the first is at once.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
@@ -37,6 +37,85 @@ pub struct Policy {
     pub stop_timeout: Duration,
     /// Which hooks there are.
     pub hooks: HookSet,
+    /// How long restarts wait.
+    pub backoff: Backoff,
+}
+
+/// How long restarts wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// Before the first restart in a row.
+    pub at_first: Duration,
+    /// Before the second one.
+    pub first: Duration,
+    /// By so much longer each time.
+    pub factor: u32,
+    /// No longer than this, before the slow lane.
+    pub most: Duration,
+    /// After so long up, restarts are counted anew.
+    pub steady: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            at_first: Duration::ZERO,
+            first: BACKOFF_FIRST,
+            factor: 2,
+            most: BACKOFF_MAX,
+            steady: STEADY,
+        }
+    }
+}
+
+impl Backoff {
+    /// What a spec asks for.
+    pub fn new(spec: Option<&BackoffSpec>) -> Self {
+        let usual = Self::default();
+        let Some(spec) = spec else {
+            return usual;
+        };
+        let ms = |time: Option<u64>| time.map(Duration::from_millis);
+        let steady = ms(spec.steady_ms).unwrap_or(usual.steady);
+        if let Some(fixed) = ms(spec.fixed_ms) {
+            return Self {
+                at_first: fixed,
+                first: fixed,
+                factor: 1,
+                most: fixed,
+                steady,
+            };
+        }
+        let first = ms(spec.first_ms).unwrap_or(usual.first);
+        Self {
+            at_first: usual.at_first,
+            first,
+            factor: spec.factor.unwrap_or(usual.factor).max(1),
+            most: ms(spec.most_ms).unwrap_or(usual.most).max(first),
+            steady,
+        }
+    }
+
+    /// The longest delay that there can be before the restart number `failures` in a row.
+    pub(super) fn longest(&self, failures: u32) -> Duration {
+        self.delay(failures, 1.0).0
+    }
+
+    /// The delay before the restart number `failures` in a row, and whether that is the slow lane.
+    fn delay(&self, failures: u32, jitter: f64) -> (Duration, bool) {
+        let spread = 1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0);
+        if failures > SLOW_AFTER {
+            return (SLOW.max(self.most).mul_f64(spread), true);
+        }
+        if failures <= 1 {
+            return (self.at_first, false);
+        }
+        let times = self.factor.saturating_pow(failures - 2);
+        let longer = self.first.saturating_mul(times).min(self.most);
+        // What a person fixed is as they fixed it.
+        let spread = if self.factor == 1 { 1.0 } else { spread };
+        (longer.mul_f64(spread), false)
+    }
 }
 
 /// Which hooks the machine has to have run.
@@ -664,7 +743,7 @@ impl Machine {
             let rest = if success { Rest::Exited } else { Rest::Failed };
             return (Next::Rest(rest), Report::Ended);
         }
-        if uptime >= STEADY {
+        if uptime >= self.policy.backoff.steady {
             self.failures = 0;
         }
         if self
@@ -675,7 +754,7 @@ impl Machine {
             return (Next::Rest(Rest::Failed), Report::GaveUp);
         }
         self.failures += 1;
-        let (delay, slow) = delay(self.failures, jitter);
+        let (delay, slow) = self.policy.backoff.delay(self.failures, jitter);
         let until = now + delay;
         (Next::Wait { until, slow }, Report::Backoff { delay, slow })
     }
@@ -821,26 +900,6 @@ impl Machine {
                 vec![Action::Report(Report::Resists)]
             }
             _ => Vec::new(),
-        }
-    }
-}
-
-/// The longest delay that there can be before the restart number `failures` in a row.
-pub(super) fn longest_delay(failures: u32) -> Duration {
-    delay(failures, 1.0).0
-}
-
-/// The delay before the restart number `failures` in a row, and whether that is the slow lane.
-fn delay(failures: u32, jitter: f64) -> (Duration, bool) {
-    let spread = 1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0);
-    if failures > SLOW_AFTER {
-        return (SLOW.mul_f64(spread), true);
-    }
-    match failures {
-        0 | 1 => (Duration::ZERO, false),
-        _ => {
-            let doubled = BACKOFF_FIRST.saturating_mul(1 << (failures - 2).min(16));
-            (doubled.min(BACKOFF_MAX).mul_f64(spread), false)
         }
     }
 }

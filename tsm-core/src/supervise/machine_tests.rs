@@ -9,6 +9,7 @@ fn machine(restart: RestartPolicy, phase: Phase) -> Machine {
         max_restarts: None,
         stop_timeout: 10 * SECOND,
         hooks: HookSet::default(),
+        backoff: Backoff::default(),
     };
     Machine::new(policy, Desired::Up, phase)
 }
@@ -372,6 +373,7 @@ impl World {
             max_restarts,
             stop_timeout: 10 * SECOND,
             hooks,
+            backoff: Backoff::default(),
         };
         Self {
             machine: Machine::new(policy, Desired::Down, Phase::Resting(Rest::Stopped)),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::super::machine::{Action, Desired, HookSet, Machine, Policy, Report};
+use super::super::machine::{Action, Backoff, Desired, HookSet, Machine, Policy, Report};
 use super::Need::{Met, Open, Stuck};
 use super::*;
 use crate::spec::RestartPolicy;
@@ -88,6 +88,7 @@ impl World {
                 max_restarts: None,
                 stop_timeout: 10 * SECOND,
                 hooks: HookSet::default(),
+                backoff: Backoff::default(),
             };
             Machine::new(policy, Desired::Down, Phase::Resting(Rest::Stopped))
         };

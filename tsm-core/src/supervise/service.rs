@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::care::Care;
 use super::following::Followed;
 use super::log_rules::OwnLogs;
-use super::machine::{Desired, HookSet, Machine, Next, Phase, Policy, Rest};
+use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use super::sampling::Watched;
 use crate::env::quote;
 use crate::logs::Stream;
@@ -252,6 +252,7 @@ pub(super) fn policy_of(spec: &ProcessSpec) -> Policy {
         restart: spec.restart,
         max_restarts: spec.max_restarts,
         stop_timeout: Duration::from_millis(spec.stop_timeout_ms),
+        backoff: Backoff::new(spec.backoff.as_deref()),
         hooks: HookSet {
             pre_stop: spec
                 .hooks

@@ -44,7 +44,8 @@ impl Reader<'_> {
 
     /// A port, and whether each instance has one of its own, from this one on: `4000+`.
     pub(super) fn port(&mut self, node: &Node, instances: Option<u32>) -> Option<(u16, bool)> {
-        if let Value::Text(text) = &node.value
+        if matches!(node.value, Value::Text(_))
+            && let text = self.text(node)?
             && let Some(first) = text.strip_suffix('+')
         {
             let last = instances.unwrap_or(1).saturating_sub(1);

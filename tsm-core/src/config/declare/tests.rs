@@ -82,15 +82,15 @@ fn a_profile_goes_over_everything_else() {
 
 #[test]
 fn mistakes_are_told_all_at_once_with_their_lines() {
-    let text = "processes:\n  - name: a b\n    script: x\n    prot: 1\n  - name: b\n    script: y\n    watch: true\n    port: 99999\n";
+    let text = "processes:\n  - name: a b\n    script: x\n    prot: 1\n  - name: b\n    script: y\n    waitReady: true\n    port: 99999\n";
     assert_eq!(
         told(text),
         "tspm.yaml:2:11: 'a b' cannot be the name of a process: only letters, digits, '.', '_', '-' and '@' may stand in it\n\
          \x20   2 |   - name: a b\n\
          tspm.yaml:4:5: unknown key 'prot'; did you mean 'port'?\n\
          \x20   4 |     prot: 1\n\
-         tspm.yaml:7:5: 'watch' is refused: this version of tsm does not do that yet; leave it out\n\
-         \x20   7 |     watch: true\n\
+         tspm.yaml:7:5: 'waitReady' is refused: write by what it is told: `ready: {port: 3000}`, `{http: /health}`, `{log: \"listening\"}` or `{notify: true}`\n\
+         \x20   7 |     waitReady: true\n\
          tspm.yaml:8:11: here stands a number from 1 to 65535\n\
          \x20   8 |     port: 99999"
     );
@@ -150,6 +150,74 @@ fn each_kind_of_mistake_has_its_words() {
             "is given twice",
         ),
         (
+            "processes: [{name: a, script: x, ready: {port: 1, log: x}}]",
+            "`ready` says one thing",
+        ),
+        (
+            "processes: [{name: a, script: x, ready: {http: /health}}]",
+            "here is no port to ask at",
+        ),
+        (
+            "processes: [{name: a, script: x, ready: {log: '('}}]",
+            "regular expression: '('",
+        ),
+        (
+            "processes: [{name: a, script: x, healthCheck: {protocol: tcp}}]",
+            "here is no port to connect to",
+        ),
+        (
+            "processes: [{name: a, script: x, healthCheck: {intervall: 1}}]",
+            "unknown key 'intervall'; did you mean 'interval'?",
+        ),
+        (
+            "processes: [{name: a, script: x, limits: {memory: lots}}]",
+            "'lots' is none; write 256K, 4M or 1G",
+        ),
+        (
+            "processes: [{name: a, script: x, preStart: {timeout: 1s}}]",
+            "a hook has a `command`",
+        ),
+        (
+            "processes: [{name: a, script: x, schedule: sometimes}]",
+            "'sometimes' is no schedule; write five fields",
+        ),
+        (
+            "processes: [{name: a, script: x, logs: {maxSize: 1}}]",
+            "1 bytes are too few",
+        ),
+        (
+            "processes: [{name: a, script: x, pidFile: a.pid}]",
+            "'pidFile' is for `type: daemon`",
+        ),
+        (
+            "processes: [{name: a, script: x, instances: 0}]",
+            "here stands a number from 1 to 1024",
+        ),
+        (
+            "processes: [{name: a, script: x, instances: 3, port: 65534+}]",
+            "the port of the last instance is at most 65535",
+        ),
+        (
+            "processes: [{name: a, script: x, dependsOn: b}, {name: bb, script: x}]",
+            "'a' depends on 'b', which is not declared here; did you mean 'bb'?",
+        ),
+        (
+            "processes: [{name: a, script: x, dependsOn: {name: b, condition: up}}]",
+            "'dependsOn' takes a name, or a list",
+        ),
+        (
+            "processes: [{name: a, script: x, dependsOn: [{name: b, condition: up}]}, {name: b, script: x}]",
+            "'up' is none of started, ready, completed, healthy",
+        ),
+        (
+            "processes: [{name: a, script: x, dependsOn: [{name: b, condition: completed}]}, {name: b, script: x}]",
+            "'b' has completed, but that is kept running; give it `type: task`",
+        ),
+        (
+            "webhooks: [{events: [x]}]\nprocesses: []",
+            "here stands either a `command` or a `url`",
+        ),
+        (
             "processes: [{name: a",
             "tspm.yaml:2:1: while parsing a flow mapping",
         ),
@@ -159,4 +227,59 @@ fn each_kind_of_mistake_has_its_words() {
     }
     let error = load("tspm.ini", "", None).unwrap_err().to_string();
     assert!(error.contains("none of .yaml"), "{error}");
+}
+
+#[test]
+fn what_stands_beside_running_it_reaches_the_spec() {
+    let processes = good(
+        "logDir: var\nwebhooks: [{url: 'http://x/', events: [process:exit], headers: {A: b}}]\nprocesses:\n\
+         - name: api\n  script: x\n  port: 80\n  ready: {http: /up, timeout: 5s}\n\
+         \x20 healthCheck: {path: health, interval: 2000, retries: 2, expectedStatus: [200, 204], action: report}\n\
+         \x20 limits: {memory: 512M, cpu: 1.5}\n  nice: 5\n  preStart: ./up.sh\n  postStop: {command: [a, b c], timeout: 1m}\n\
+         \x20 watch: [src]\n  ignoreWatch: '*.log'\n  watchDelay: 100\n  cron: '@daily'\n  minUptime: 500\n  restartDelay: 2s\n\
+         \x20 logs: {maxSize: 1M, keep: 2, compress: false, onFull: drop}\n  combineLogs: true\n  reloadSignal: USR1\n\
+         - {name: bg, script: x, type: daemon, pidFile: run/x.pid, healthCheck: {enabled: false}}\n",
+    );
+    let care = &processes[0].care;
+    let json = serde_json::json!({
+        "ready": care.ready, "health": care.health, "limits": care.limits, "hooks": care.hooks, "watch": care.watch,
+        "schedule": care.schedule, "backoff": care.backoff, "logs": care.logs, "notify": care.notify,
+    });
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "ready": {"check": {"http": {"url": "http://127.0.0.1:80/up"}}, "timeout_ms": 5000},
+            "health": {
+                "check": {"http": {"url": "http://127.0.0.1:80/health", "status": [200, 204]}},
+                "interval_ms": 2000, "timeout_ms": 5000, "retries": 2, "start_period_ms": 0, "action": "report",
+            },
+            "limits": {"memory": 512 << 20, "cpu": 1500, "nice": 5},
+            "hooks": {
+                "pre_start": {"command": "./up.sh", "timeout_ms": 30000},
+                "post_stop": {"command": ["a", "b c"], "timeout_ms": 60000},
+            },
+            "watch": {"paths": ["src"], "ignore": ["*.log"], "debounce_ms": 100},
+            "schedule": {"cron": "@daily", "zone": "local"},
+            "backoff": {"fixed_ms": 2000, "steady_ms": 500},
+            "logs": {"max_size": 1 << 20, "keep": 2, "compress": false, "on_full": "drop", "err": "same"},
+            "notify": [{"on": ["exited"], "to": {"webhook": {"url": "http://x/", "headers": [["A", "b"]]}}}],
+        })
+    );
+    assert_eq!(
+        care.reload_signal
+            .map(|signal| signal.to_string())
+            .as_deref(),
+        Some("SIGUSR1")
+    );
+    assert!(processes[0].log_dir.as_ref().unwrap().ends_with("var"));
+    let daemon = processes[1].care.daemon.as_ref().unwrap();
+    assert!(
+        daemon
+            .pid_file
+            .as_ref()
+            .unwrap()
+            .as_path()
+            .ends_with("run/x.pid")
+    );
+    assert!(processes[1].care.health.is_none());
 }

@@ -1,0 +1,564 @@
+//! What a file says of a process besides running it: limits, readiness, health, hooks, watching, schedules, notices, logs.
+
+use super::Reader;
+use crate::config::keys::{self, Key};
+use crate::config::node::{Entry, Node, Place, Value};
+use crate::error::Error;
+use crate::spec::{
+    BackoffSpec, CommandLine, CpuShare, Daemon, HealthAction, HealthCheck, HealthSpec, Hook, Hooks,
+    HttpCheck, LogSettings, LogTarget, Notice, NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec,
+    ServiceLimits, WatchSpec, Zone,
+};
+use crate::sys::Signal;
+
+/// All of that.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Care {
+    /// The signal that `reload` sends.
+    pub reload_signal: Option<Signal>,
+    /// What it may use.
+    pub limits: ServiceLimits,
+    /// How it is followed, where it puts itself into the background.
+    pub daemon: Option<Daemon>,
+    /// When it counts as ready.
+    pub ready: Option<Box<ReadySpec>>,
+    /// Whether it is healthy.
+    pub health: Option<Box<HealthSpec>>,
+    /// What is executed around it.
+    pub hooks: Option<Box<Hooks>>,
+    /// Files whose changes restart it.
+    pub watch: Option<Box<WatchSpec>>,
+    /// When it is started by the clock.
+    pub schedule: Option<Box<ScheduleSpec>>,
+    /// Who is told.
+    pub notify: Vec<Notice>,
+    /// How its logs are kept.
+    pub logs: LogSettings,
+    /// How long restarts wait.
+    pub backoff: Option<Box<BackoffSpec>>,
+}
+
+/// The entries of a map under the names of their keys.
+struct Map<'n>(Vec<(&'static Key, &'n Entry)>);
+
+impl<'n> Map<'n> {
+    fn get(&self, name: &str) -> Option<&'n Node> {
+        let found = self.0.iter().find(|(key, _)| key.name == name);
+        found.map(|(_, entry)| &entry.node)
+    }
+}
+
+impl Reader<'_> {
+    /// What the keys of a process say. `port` is its declared one, `daemon` whether it puts itself into the background.
+    pub(super) fn care(&mut self, keys: &[Entry], port: Option<u16>, daemon: bool) -> Care {
+        let get = |name: &str| {
+            let entry = keys.iter().find(|entry| entry.key == name)?;
+            Some(&entry.node)
+        };
+        let signal = get("reloadSignal").and_then(|node| self.signal(node));
+        let mut limits = get("limits").map_or_else(ServiceLimits::default, |n| self.limits(n));
+        if let Some(node) = get("maxMemory") {
+            limits.memory = self.size(node);
+        }
+        if let Some(node) = get("maxCpu") {
+            limits.cpu = self.cpu(node);
+        }
+        if let Some(node) = get("nice") {
+            limits.nice = self.number(node, -20, 19).map(|nice| nice as i32);
+        }
+        let pid_file = get("pidFile").and_then(|node| {
+            if !daemon {
+                self.mistake(
+                    node.at,
+                    "'pidFile' is for `type: daemon`; of all others the pid is in the home, as pids/NAME.pid",
+                );
+            }
+            self.path(node)
+        });
+        let hooks = Hooks {
+            pre_start: get("preStart").and_then(|node| self.hook(node)),
+            post_start: get("postStart").and_then(|node| self.hook(node)),
+            pre_stop: get("preStop").and_then(|node| self.hook(node)),
+            post_stop: get("postStop").and_then(|node| self.hook(node)),
+        };
+        Care {
+            reload_signal: signal,
+            limits,
+            daemon: daemon.then_some(Daemon { pid_file }),
+            ready: get("ready")
+                .and_then(|node| self.ready(node, port))
+                .map(Box::new),
+            health: get("healthCheck")
+                .and_then(|node| self.health(node, port))
+                .map(Box::new),
+            hooks: (!hooks.is_empty()).then(|| Box::new(hooks)),
+            watch: self.watch(&get),
+            schedule: get("schedule")
+                .and_then(|node| self.schedule(node))
+                .map(Box::new),
+            notify: get("notify").map_or_else(Vec::new, |node| self.notices(node)),
+            logs: self.log_settings(&get),
+            backoff: self.backoff(&get),
+        }
+    }
+
+    fn map<'n>(&mut self, node: &'n Node, table: &'static [Key]) -> Map<'n> {
+        Map(self.known(node, table, "map"))
+    }
+
+    fn signal(&mut self, node: &Node) -> Option<Signal> {
+        let text = self.text(node)?;
+        self.parsed(node.at, text.parse())
+    }
+
+    fn size(&mut self, node: &Node) -> Option<u64> {
+        let text = self.text(node)?;
+        self.parsed(node.at, crate::spec::parse_size(&text))
+    }
+
+    fn cpu(&mut self, node: &Node) -> Option<CpuShare> {
+        let text = self.text(node)?;
+        self.parsed(node.at, text.parse())
+    }
+
+    fn ms(&mut self, node: &Node) -> Option<u64> {
+        self.duration(node).map(|time| time.as_millis() as u64)
+    }
+
+    /// A path, from the directory of the file.
+    fn path(&mut self, node: &Node) -> Option<crate::text::Text> {
+        let text = self.text(node)?;
+        let path = super::plain(&self.directory.join(text));
+        Some(path.as_os_str().into())
+    }
+
+    fn limits(&mut self, node: &Node) -> ServiceLimits {
+        let map = self.map(node, keys::LIMITS);
+        ServiceLimits {
+            memory: map.get("memory").and_then(|node| self.size(node)),
+            cpu: map.get("cpu").and_then(|node| self.cpu(node)),
+            tasks: map
+                .get("tasks")
+                .and_then(|node| self.number(node, 1, i64::from(u32::MAX)))
+                .map(|tasks| tasks as u32),
+            nofile: map
+                .get("nofile")
+                .and_then(|node| self.number(node, 1, i64::MAX))
+                .map(|files| files as u64),
+            nice: map
+                .get("nice")
+                .and_then(|node| self.number(node, -20, 19))
+                .map(|nice| nice as i32),
+            oom_score_adj: map
+                .get("oomScoreAdj")
+                .and_then(|node| self.number(node, -1000, 1000))
+                .map(|score| score as i32),
+        }
+    }
+
+    fn command(&mut self, node: &Node) -> Option<CommandLine> {
+        if matches!(node.value, Value::List(_)) {
+            let words = self.texts(node);
+            if words.is_empty() {
+                self.mistake(node.at, "a command has at least one word");
+            }
+            return Some(CommandLine::Words(
+                words.into_iter().map(Into::into).collect(),
+            ));
+        }
+        let line = self.text(node)?;
+        if line.trim().is_empty() {
+            self.mistake(node.at, "a command is not empty");
+        }
+        Some(CommandLine::Line(line.into()))
+    }
+
+    fn hook(&mut self, node: &Node) -> Option<Hook> {
+        if !matches!(node.value, Value::Map(_)) {
+            return self.command(node).map(Hook::new);
+        }
+        let map = self.map(node, keys::HOOK);
+        let Some(command) = map.get("command") else {
+            self.mistake(node.at, "a hook has a `command`");
+            return None;
+        };
+        let mut hook = self.command(command).map(Hook::new)?;
+        if let Some(timeout) = map.get("timeout").and_then(|node| self.ms(node)) {
+            hook.timeout_ms = timeout;
+        }
+        Some(hook)
+    }
+
+    /// An address: a whole one, or a path on the process's own port.
+    fn http(&mut self, node: &Node, port: Option<u16>) -> Option<HttpCheck> {
+        if !matches!(node.value, Value::Map(_)) {
+            let text = self.text(node)?;
+            let url = self.url(node.at, &text, "http", "127.0.0.1", port)?;
+            return self.parsed(node.at, HttpCheck::new(url));
+        }
+        let map = self.map(node, keys::HTTP);
+        self.http_of(&map, node.at, "http", port)
+    }
+
+    fn http_of(
+        &mut self,
+        map: &Map<'_>,
+        at: Place,
+        scheme: &str,
+        port: Option<u16>,
+    ) -> Option<HttpCheck> {
+        let text = |reader: &mut Self, name: &str| map.get(name).and_then(|node| reader.text(node));
+        let host = text(self, "host").unwrap_or_else(|| "127.0.0.1".to_owned());
+        let own = map
+            .get("port")
+            .and_then(|node| self.number(node, 1, 65_535));
+        let port = own.map(|port| port as u16).or(port);
+        let path = text(self, "url").or_else(|| text(self, "path"));
+        let path = path.unwrap_or_else(|| "/".to_owned());
+        let url = self.url(at, &path, scheme, &host, port)?;
+        let mut check = self.parsed(at, HttpCheck::new(url))?;
+        check.method = text(self, "method");
+        check.body = text(self, "body");
+        if let Some(node) = map.get("status") {
+            let nodes = match &node.value {
+                Value::List(items) => items.as_slice(),
+                _ => std::slice::from_ref(node),
+            };
+            let statuses = nodes.iter().filter_map(|node| self.number(node, 100, 599));
+            check.status = statuses.map(|status| status as u16).collect();
+        }
+        check.insecure = map
+            .get("insecure")
+            .and_then(|node| self.boolean(node))
+            .unwrap_or(false);
+        Some(check)
+    }
+
+    fn url(
+        &mut self,
+        at: Place,
+        text: &str,
+        scheme: &str,
+        host: &str,
+        port: Option<u16>,
+    ) -> Option<String> {
+        if text.contains("://") {
+            return Some(text.to_owned());
+        }
+        let Some(port) = port else {
+            self.mistake(
+                at,
+                "here is no port to ask at: give the process a `port`, or write the whole address",
+            );
+            return None;
+        };
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let slash = if text.starts_with('/') { "" } else { "/" };
+        Some(format!("{scheme}://{host}:{port}{slash}{text}"))
+    }
+
+    fn ready(&mut self, node: &Node, port: Option<u16>) -> Option<ReadySpec> {
+        if !matches!(node.value, Value::Map(_)) {
+            let text = self.text(node)?;
+            return self.parsed(node.at, text.parse()).map(ReadySpec::new);
+        }
+        let map = self.map(node, keys::READY);
+        let mut checks: Vec<Option<ReadyCheck>> = Vec::new();
+        if let Some(node) = map.get("port") {
+            checks.push(match &node.value {
+                Value::Bool(true) => Some(ReadyCheck::Port(None)),
+                _ => self
+                    .number(node, 1, 65_535)
+                    .map(|port| ReadyCheck::Port(Some(port as u16))),
+            });
+        }
+        if let Some(node) = map.get("http") {
+            checks.push(self.http(node, port).map(ReadyCheck::Http));
+        }
+        if let Some(node) = map.get("log") {
+            let pattern = self.text(node).unwrap_or_default();
+            checks.push(self.parsed(node.at, ReadyCheck::log(&pattern)));
+        }
+        if let Some(node) = map.get("command") {
+            checks.push(self.command(node).map(ReadyCheck::Command));
+        }
+        if let Some(node) = map.get("notify")
+            && self.boolean(node) == Some(true)
+        {
+            checks.push(Some(ReadyCheck::Notify));
+        }
+        if let Some(node) = map.get("fd") {
+            let number = self.number(node, 0, i64::from(u16::MAX)).unwrap_or(0) as u16;
+            checks.push(self.parsed(node.at, ReadyCheck::fd(number)));
+        }
+        if checks.len() != 1 {
+            self.mistake(
+                node.at,
+                "`ready` says one thing: port, http, log, command, notify or fd",
+            );
+            return None;
+        }
+        let mut ready = ReadySpec::new(checks.remove(0)?);
+        if let Some(timeout) = map.get("timeout").and_then(|node| self.ms(node)) {
+            ready.timeout_ms = timeout;
+        }
+        Some(ready)
+    }
+
+    fn health(&mut self, node: &Node, port: Option<u16>) -> Option<HealthSpec> {
+        if !matches!(node.value, Value::Map(_)) {
+            let text = self.text(node)?;
+            return self.parsed(node.at, text.parse()).map(HealthSpec::new);
+        }
+        let map = self.map(node, keys::HEALTH);
+        let enabled = map.get("enabled").and_then(|node| self.boolean(node));
+        if enabled == Some(false) {
+            return None;
+        }
+        let protocol = map.get("protocol").and_then(|node| self.text(node));
+        let protocol = protocol.unwrap_or_else(|| {
+            let word = if map.get("command").is_some() {
+                "command"
+            } else {
+                "http"
+            };
+            word.to_owned()
+        });
+        let check = match protocol.as_str() {
+            "none" => None,
+            "tcp" => {
+                let host = map.get("host").and_then(|node| self.text(node));
+                let own = map
+                    .get("port")
+                    .and_then(|node| self.number(node, 1, 65_535));
+                let port = own.map(|port| port as u16).or(port);
+                if port.is_none() {
+                    self.mistake(node.at, "here is no port to connect to: write `port`");
+                }
+                port.map(|port| HealthCheck::Tcp {
+                    host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
+                    port,
+                })
+            }
+            "command" => {
+                let command = map.get("command");
+                if command.is_none() {
+                    self.mistake(node.at, "here is no `command` to check with");
+                }
+                command
+                    .and_then(|node| self.command(node))
+                    .map(HealthCheck::Command)
+            }
+            "watchdog" => Some(HealthCheck::Watchdog),
+            scheme => self
+                .http_of(&map, node.at, scheme, port)
+                .map(HealthCheck::Http),
+        };
+        let mut health = HealthSpec::new(check?);
+        for (name, time) in [
+            ("interval", &mut health.interval_ms),
+            ("timeout", &mut health.timeout_ms),
+            ("startPeriod", &mut health.start_period_ms),
+        ] {
+            if let Some(given) = map.get(name).and_then(|node| self.ms(node)) {
+                *time = given;
+            }
+        }
+        health.initial_delay_ms = map.get("initialDelay").and_then(|node| self.ms(node));
+        let retries = map
+            .get("retries")
+            .and_then(|node| self.number(node, 1, 1000));
+        if let Some(retries) = retries {
+            health.retries = retries as u32;
+        }
+        if let Some(node) = map.get("action") {
+            let text = self.text(node)?;
+            health.action = self.parsed(node.at, text.parse::<HealthAction>())?;
+        }
+        Some(health)
+    }
+
+    fn watch<'n>(&mut self, get: &dyn Fn(&str) -> Option<&'n Node>) -> Option<Box<WatchSpec>> {
+        let mut watch = WatchSpec {
+            debounce_ms: crate::spec::care::DEFAULT_DEBOUNCE_MS,
+            ..WatchSpec::default()
+        };
+        if let Some(node) = get("ignoreWatch") {
+            watch.ignore = self.texts(node);
+        }
+        if let Some(node) = get("watchDelay") {
+            watch.debounce_ms = self.ms(node)?;
+        }
+        let node = get("watch")?;
+        match &node.value {
+            Value::Bool(on) => return on.then(|| Box::new(watch)),
+            Value::Map(_) => {
+                let map = self.map(node, keys::WATCH);
+                if let Some(node) = map.get("paths") {
+                    watch.paths = self.texts(node);
+                }
+                if let Some(node) = map.get("ignore") {
+                    watch.ignore = self.texts(node);
+                }
+                if let Some(node) = map.get("debounce") {
+                    watch.debounce_ms = self.ms(node)?;
+                }
+                watch.signal = map.get("signal").and_then(|node| self.signal(node));
+            }
+            _ => watch.paths = self.texts(node),
+        }
+        Some(Box::new(watch))
+    }
+
+    fn schedule(&mut self, node: &Node) -> Option<ScheduleSpec> {
+        if !matches!(node.value, Value::Map(_)) {
+            let cron = self.text(node)?;
+            return self.checked_schedule(node.at, cron, Zone::Local);
+        }
+        let map = self.map(node, keys::SCHEDULE);
+        let zone = map.get("zone").and_then(|node| self.text(node));
+        let zone = match zone.as_deref() {
+            Some("utc") => Zone::Utc,
+            _ => Zone::Local,
+        };
+        let Some(cron) = map.get("cron") else {
+            self.mistake(node.at, "a schedule has a `cron`");
+            return None;
+        };
+        let text = self.text(cron)?;
+        self.checked_schedule(cron.at, text, zone)
+    }
+
+    fn checked_schedule(&mut self, at: Place, cron: String, zone: Zone) -> Option<ScheduleSpec> {
+        let fields = cron.split_whitespace().count();
+        if cron.trim().starts_with('@') || matches!(fields, 5 | 6) {
+            return Some(ScheduleSpec { cron, zone });
+        }
+        let message =
+            format!("'{cron}' is no schedule; write five fields such as \"0 3 * * *\", or @daily");
+        self.mistake(at, message);
+        None
+    }
+
+    /// Notices, one or a list.
+    pub(super) fn notices(&mut self, node: &Node) -> Vec<Notice> {
+        let nodes = match &node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        nodes
+            .iter()
+            .filter_map(|node| {
+                let map = self.map(node, keys::NOTIFY);
+                let enabled = map.get("enabled").and_then(|node| self.boolean(node));
+                let on = map.get("events").map(|node| self.texts(node));
+                let to = match (map.get("command"), map.get("url")) {
+                    (Some(command), None) => NoticeTarget::Command(self.command(command)?),
+                    (None, Some(url)) => NoticeTarget::Webhook {
+                        url: self.text(url)?,
+                        headers: map
+                            .get("headers")
+                            .map_or_else(Vec::new, |node| self.variables(node)),
+                    },
+                    _ => {
+                        self.mistake(node.at, "here stands either a `command` or a `url`");
+                        return None;
+                    }
+                };
+                (enabled != Some(false)).then(|| Notice {
+                    on: on
+                        .unwrap_or_default()
+                        .iter()
+                        .map(|event| event_name(event))
+                        .collect(),
+                    to,
+                })
+            })
+            .collect()
+    }
+
+    fn log_settings<'n>(&mut self, get: &dyn Fn(&str) -> Option<&'n Node>) -> LogSettings {
+        let mut logs = LogSettings::default();
+        if let Some(node) = get("logs") {
+            let map = self.map(node, keys::LOGS);
+            logs.max_size = map.get("maxSize").and_then(|node| self.size(node));
+            logs.keep = map
+                .get("keep")
+                .and_then(|node| self.number(node, 0, 10_000))
+                .map(|keep| keep as u32);
+            logs.max_age_ms = map.get("maxAge").and_then(|node| self.ms(node));
+            logs.compress = map.get("compress").and_then(|node| self.boolean(node));
+            logs.force = map.get("force").and_then(|node| self.boolean(node));
+            let mode = map.get("mode").and_then(|n| Some((n.at, self.text(n)?)));
+            logs.mode = mode.and_then(|(at, text)| self.parsed(at, text.parse()));
+            let full = map.get("onFull").and_then(|n| Some((n.at, self.text(n)?)));
+            logs.on_full = full.and_then(|(at, text)| self.parsed(at, text.parse()));
+            logs.out = map.get("out").and_then(|node| self.log_target(node));
+            logs.err = map.get("err").and_then(|node| self.log_target(node));
+        }
+        if let Some(node) = get("outFile") {
+            logs.out = self.log_target(node);
+        }
+        if let Some(node) = get("errFile") {
+            logs.err = self.log_target(node);
+        }
+        if let Some(node) = get("combineLogs")
+            && self.boolean(node) == Some(true)
+        {
+            logs.err = Some(LogTarget::Same);
+        }
+        if let Err(error) = logs.check() {
+            let at = get("logs").or_else(|| get("outFile")).map(|node| node.at);
+            let reason = match error {
+                Error::BadValue { what, reason } => format!("{what}: {reason}"),
+                other => other.to_string(),
+            };
+            self.mistake(at.unwrap_or_default(), reason);
+        }
+        logs
+    }
+
+    fn log_target(&mut self, node: &Node) -> Option<LogTarget> {
+        match self.text(node)?.as_str() {
+            "null" | "/dev/null" => Some(LogTarget::Null),
+            "same" => Some(LogTarget::Same),
+            _ => self.path(node).map(LogTarget::File),
+        }
+    }
+
+    fn backoff<'n>(&mut self, get: &dyn Fn(&str) -> Option<&'n Node>) -> Option<Box<BackoffSpec>> {
+        let mut time = |name: &str| get(name).and_then(|node| self.ms(node));
+        let backoff = BackoffSpec {
+            fixed_ms: time("restartDelay"),
+            first_ms: time("minRestartDelay"),
+            most_ms: time("maxRestartDelay"),
+            steady_ms: time("minUptime"),
+            factor: None,
+        };
+        let factor = get("restartBackoff").and_then(|node| self.number(node, 1, 100));
+        let backoff = BackoffSpec {
+            factor: factor.map(|factor| factor as u32),
+            ..backoff
+        };
+        (backoff != BackoffSpec::default()).then(|| Box::new(backoff))
+    }
+}
+
+/// The name of an event in the history, for one that TSPM calls otherwise.
+fn event_name(event: &str) -> String {
+    match event {
+        "process:start" => "started",
+        "process:stop" => "stopped",
+        "process:restart" => "backoff",
+        "process:exit" => "exited",
+        "process:error" => "launch-failed",
+        "process:ready" => "ready",
+        "instance:health-change" => "unhealthy",
+        other => other,
+    }
+    .to_owned()
+}
