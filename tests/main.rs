@@ -68,6 +68,7 @@ mod startup;
 mod stop;
 mod torn;
 mod transcript;
+mod triggers;
 mod upgrade;
 mod wait;
 mod why;

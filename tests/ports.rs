@@ -116,3 +116,121 @@ fn a_port_that_the_last_run_left_behind_is_not_somebody_elses() {
     bed.tsm(["stop", "a"]).ok();
     assert!(is_free(port));
 }
+
+#[test]
+fn a_port_is_picked_where_any_will_do() {
+    let bed = Bed::new();
+    let script = server(&bed, false);
+    bed.tsm([
+        "start",
+        &script,
+        "--name",
+        "a",
+        "--port",
+        "auto",
+        "--wait=60s",
+    ])
+    .ok();
+    let port = bed.view("a")["port"].as_u64().unwrap() as u16;
+    assert!((20_000..30_000).contains(&port) && !is_free(port));
+    // Another one is another one, even before it listens; and a restart keeps it.
+    bed.tsm([
+        "start", "--name", "b", "--port", "auto", "--", "sleep", "100000",
+    ])
+    .ok();
+    assert_ne!(bed.view("b")["port"], port);
+    bed.tsm(["restart", "a", "--wait=60s"]).ok();
+    assert_eq!(bed.view("a")["port"], port);
+    bed.tsm(["start", "x", "--port", "any"]).exits(2);
+}
+
+#[test]
+fn what_is_declared_is_joined_with_what_is_listened_on() {
+    let bed = Bed::new();
+    let (port, other, idle) = (free_port(), free_port(), free_port());
+    let script = format!(
+        "import os, socket, time\n\
+         t = socket.create_server(('127.0.0.1', {port})); u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+         u.bind(('127.0.0.1', {other})); x = socket.socket(socket.AF_UNIX); x.bind('s.sock'); x.listen()\n\
+         if os.fork() == 0: y = socket.create_server(('127.0.0.1', {other})); time.sleep(100000)\n\
+         time.sleep(100000)\n"
+    );
+    bed.file("many.py", script);
+    let number = port.to_string();
+    bed.tsm([
+        "start",
+        "many.py",
+        "--name",
+        "many",
+        "--port",
+        &number,
+        "--wait=60s",
+    ])
+    .ok();
+    let idle_number = idle.to_string();
+    bed.tsm([
+        "start",
+        "--name",
+        "idle",
+        "--port",
+        &idle_number,
+        "--",
+        "sleep",
+        "100000",
+    ])
+    .ok();
+    bed.start_idle("none");
+    let read = || -> serde_json::Value {
+        let told = bed.tsm(["ports", "--json"]).ok();
+        serde_json::from_str(&told.stdout).unwrap()
+    };
+    wait_until("all of it is listened on", || {
+        read()[0]["listening"].as_array().unwrap().len() == 4
+    });
+    let ports = read();
+    assert_eq!(ports.as_array().unwrap().len(), 2, "{ports}");
+    let many = &ports[0];
+    assert_eq!(
+        (many["name"].as_str(), many["declared"].as_u64()),
+        (Some("many"), Some(port.into()))
+    );
+    assert_eq!(many["listens_as_declared"], true);
+    let mut kinds: Vec<String> = many["listening"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| format!("{} {}", l["protocol"].as_str().unwrap(), l["port"]))
+        .collect();
+    kinds.sort();
+    let mut expected = vec![
+        format!("tcp {port}"),
+        format!("tcp {other}"),
+        format!("udp {other}"),
+        "unix null".to_owned(),
+    ];
+    expected.sort();
+    assert_eq!(kinds, expected);
+    assert_eq!(ports[1]["listens_as_declared"], false);
+    assert!(ports[1]["held_by"].is_null());
+    let text = bed.tsm(["ports"]).ok().stdout;
+    assert!(text.contains(&format!("tcp 127.0.0.1:{port}")), "{text}");
+    assert!(text.contains("unix s.sock"), "{text}");
+    let line = text.lines().find(|line| line.starts_with("idle")).unwrap();
+    assert!(
+        line.contains(&idle_number) && line.ends_with("nothing listens"),
+        "{text}"
+    );
+    // Somebody else takes it.
+    let _listener = TcpListener::bind((Ipv4Addr::LOCALHOST, idle)).unwrap();
+    let ports = read();
+    let holder = ports[1]["held_by"].as_str().unwrap();
+    assert!(
+        holder.contains(&format!("(PID: {}", std::process::id())),
+        "{holder}"
+    );
+    let text = bed.tsm(["ports", "idle"]).ok().stdout;
+    assert!(
+        text.contains("taken by another") && !text.contains("many"),
+        "{text}"
+    );
+}

@@ -208,6 +208,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Reload(args) => commands::act::reload(&context("reload")?, args),
         Command::List(args) => commands::list::run(&context("list")?, &args),
         Command::Info(args) => commands::info::run(&context("info")?, &args),
+        Command::Ports(args) => commands::ports::run(&context("ports")?, &args),
         Command::Logs(args) => commands::logs::run(&context("logs")?, &args),
         Command::Why(args) => commands::why::run(&context("why")?, &args),
         Command::History(args) => commands::history::run(&context("history")?, &args),

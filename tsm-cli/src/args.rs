@@ -15,7 +15,7 @@ use tsm_core::sys::Signal;
 
 mod logging;
 
-pub(crate) use care::{CareArgs, WaitArgs};
+pub(crate) use care::{CareArgs, PortChoice, WaitArgs};
 pub(crate) use logging::{LogOptions, LogsArgs};
 
 const STYLES: Styles = Styles::styled()
@@ -93,6 +93,8 @@ pub(crate) enum Command {
     /// One process in full
     #[command(visible_alias = "describe", aliases = ["desc", "show"])]
     Info(InfoArgs),
+    /// The ports that processes declare, those that they really listen on, and who else has one
+    Ports(PortsArgs),
     /// What processes printed
     Logs(LogsArgs),
     /// Why processes are as they are: a sentence, and the evidence
@@ -168,9 +170,9 @@ pub(crate) struct StartArgs {
     /// Its name [default: the file's stem, made unique]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) name: Option<ProcessName>,
-    /// The port that it listens on, handed to it as PORT
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: Option<u16>,
+    /// The port that it listens on, handed to it as PORT; auto: one that nobody has
+    #[arg(long, value_name = "PORT|auto")]
+    pub(crate) port: Option<PortChoice>,
     /// Where it runs [default: this directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
@@ -532,6 +534,16 @@ pub(crate) struct ListArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PortsArgs {
+    /// Only these
+    #[arg(value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+    /// Print a JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
     /// Which
     #[arg(value_name = "SELECTOR", required = true)]
@@ -633,11 +645,11 @@ pub(crate) enum ConfigCommand {
     /// A JSON Schema of config files, for editors
     Schema,
     /// What another tool starts, as a config file: a PM2 ecosystem (.json, .js, .cjs, .mjs) or a Procfile
-    Import(ImportArgs),
+    Import(ConfigImportArgs),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ImportArgs {
+pub(crate) struct ConfigImportArgs {
     /// The file [default: ecosystem.config.js, .cjs, .mjs, .json or Procfile of this directory]
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

@@ -13,6 +13,7 @@ pub(crate) mod info;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod persist;
+pub(crate) mod ports;
 pub(crate) mod repl;
 pub(crate) mod scale;
 pub(crate) mod start;

@@ -187,6 +187,16 @@ pub enum EventKind {
         /// What the last check found.
         reason: String,
     },
+    /// Files that it is watched for have changed.
+    FilesChanged {
+        /// The first of them, from its working directory where it is in that.
+        path: String,
+    },
+    /// It was due by the clock.
+    Scheduled {
+        /// Whether nothing was done, because the run before goes on still.
+        skipped: bool,
+    },
     /// A hook failed.
     HookFailed {
         /// Which: `preStart`, `postStart`, `preStop`, `postStop`.
@@ -277,6 +287,8 @@ impl EventKind {
         "not-ready",
         "healthy",
         "unhealthy",
+        "files-changed",
+        "scheduled",
         "hook-failed",
         "stopped",
         "resists",

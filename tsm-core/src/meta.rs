@@ -176,13 +176,15 @@ pub struct Meta {
     pub health: Option<String>,
     /// What it says of itself.
     pub status: Option<Vec<u8>>,
+    /// When it is due by the clock.
+    pub due_ms: Option<u64>,
     /// Fields that this version does not know, in their order. What cannot stand in a line is left
     /// out of it: keys that are no identifiers or those of other fields, values with a NUL byte.
     pub extra: Vec<(String, Vec<u8>)>,
 }
 
 /// Every key that is a field of [`Meta`].
-const KNOWN: [&str; 36] = [
+const KNOWN: [&str; 37] = [
     "script",
     "pid",
     "port",
@@ -219,6 +221,7 @@ const KNOWN: [&str; 36] = [
     "ready",
     "health",
     "status",
+    "due_ms",
 ];
 
 impl Meta {
@@ -286,6 +289,7 @@ impl Meta {
                 "ready" => meta.ready = switch("ready", &value)?,
                 "health" => meta.health = Some(text("health", value)?),
                 "status" => meta.status = Some(value.into_owned()),
+                "due_ms" => meta.due_ms = number("due_ms", &value)?,
                 _ => {
                     aliased |= matches!(key, "tpm_id" | "TSM_ID" | "PID" | "start_dir");
                     meta.extra.push((key.to_owned(), value.into_owned()));
@@ -369,6 +373,7 @@ impl Meta {
         append_number(&mut line, "ready", self.ready.map(u8::from));
         append_some(&mut line, "health", self.health.as_ref());
         append_some(&mut line, "status", self.status.as_ref());
+        append_number(&mut line, "due_ms", self.due_ms);
         for (key, value) in &self.extra {
             let is_free = is_identifier(key.as_bytes()) && !KNOWN.contains(&key.as_str());
             if is_free && !value.contains(&0) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use asking::ListenerOf;
 pub use asking::{ask_http, ask_tcp, post};
-pub use ports::PortHolder;
+pub use ports::{Listener, PortHolder, ProcessPorts};
 
 use crate::sys::procfs::{Process, ProcessTable};
 use crate::sys::{Identity, cgroup, clock};

@@ -50,9 +50,11 @@ mod service;
 mod shells;
 mod signalling;
 mod supervisor;
+mod triggers;
 mod updating;
 mod upgrading;
 pub mod vitals;
+mod watching;
 mod worklog;
 
 pub use guardian::guard;

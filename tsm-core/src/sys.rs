@@ -22,6 +22,7 @@ pub mod procfs;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod wall;
 
 pub use pidfd::{Identity, Pidfd, WaitStatus};
 pub use signal::Signal;

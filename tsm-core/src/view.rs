@@ -78,6 +78,8 @@ pub struct ProcessView {
     /// The directory of its cgroup, where it has one of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
+    /// When it is due by the clock, RFC 3339.
+    pub next_run_at: Option<String>,
     /// When it was last started, Unix seconds.
     #[serde(skip)]
     pub started_s: u64,
@@ -194,6 +196,7 @@ impl ProcessView {
             slow_lane: meta.slow.unwrap_or(false),
             ready: meta.ready.filter(|_| pid.is_some()),
             health: meta.health.clone().filter(|_| pid.is_some()),
+            next_run_at: meta.due_ms.map(rfc3339),
             status_text: meta
                 .status
                 .as_deref()

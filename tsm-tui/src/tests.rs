@@ -36,6 +36,7 @@ fn process(id: u32, name: &str, state: &str) -> ProcessView {
         health: None,
         status_text: None,
         cgroup: None,
+        next_run_at: None,
         started_s: 0,
         next_ms: None,
         sample: None,

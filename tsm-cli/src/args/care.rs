@@ -1,16 +1,46 @@
 //! What may be asked of a service besides running.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use tsm_core::error::Error;
 use tsm_core::spec::{
     CommandLine, HealthAction, HealthSpec, Hook, Hooks, Notice, NoticeTarget, ProcessSpec,
-    ReadyCheck, ReadySpec, parse_duration,
+    ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, care::DEFAULT_DEBOUNCE_MS, parse_duration,
 };
+use tsm_core::sys::Signal;
 
 /// How long a command waits, where it is told to and nothing else is said.
 const DEFAULT_WAIT: &str = "60s";
+
+/// A port, or any that is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PortChoice {
+    This(u16),
+    Any,
+}
+
+impl PortChoice {
+    pub(crate) fn number(self) -> Option<u16> {
+        match self {
+            Self::This(port) => Some(port),
+            Self::Any => None,
+        }
+    }
+}
+
+impl FromStr for PortChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Self::Any),
+            Ok(port) if port > 0 => Ok(Self::This(port)),
+            _ => Err(format!("{text} is not in 1..=65535, and not auto")),
+        }
+    }
+}
 
 /// Waiting until what is started is ready.
 #[derive(Debug, Default, Args)]
@@ -72,6 +102,33 @@ pub(crate) struct CareArgs {
     /// Run this when nothing of it is left, however it ended
     #[arg(long, value_name = "COMMAND", help_heading = "Hooks and notices")]
     post_stop: Option<String>,
+    /// Restart it when a file changes: this file, directory or glob; all below its directory without one. What .gitignore
+    /// names does not count; may be repeated
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = ".",
+        help_heading = "Restarts besides")]
+    watch: Vec<String>,
+    /// What does not count besides, in the language of .gitignore; may be repeated
+    #[arg(
+        long,
+        value_name = "PATTERN",
+        requires = "watch",
+        help_heading = "Restarts besides"
+    )]
+    watch_ignore: Vec<String>,
+    /// How long it has to be quiet after a change [default: 500ms]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "watch", help_heading = "Restarts besides")]
+    watch_delay: Option<Duration>,
+    /// Send this signal instead
+    #[arg(
+        long,
+        value_name = "SIGNAL",
+        requires = "watch",
+        help_heading = "Restarts besides"
+    )]
+    watch_signal: Option<Signal>,
+    /// Restart it by the clock: five fields of cron, or @daily and its like, in local time; 'UTC 0 3 * * *' in UTC
+    #[arg(long, value_name = "CRON", help_heading = "Restarts besides")]
+    schedule: Option<ScheduleSpec>,
     /// Tell this address (a POST of JSON), or this command (JSON on its standard input), what happens to it; may be
     /// repeated
     #[arg(long, value_name = "URL|COMMAND", help_heading = "Hooks and notices")]
@@ -97,6 +154,8 @@ impl CareArgs {
             ("--post-start", self.post_start.is_some()),
             ("--pre-stop", self.pre_stop.is_some()),
             ("--post-stop", self.post_stop.is_some()),
+            ("--watch", !self.watch.is_empty()),
+            ("--schedule", self.schedule.is_some()),
             ("--notify", !self.notify.is_empty()),
         ];
         let first = given.into_iter().find(|(_, given)| *given);
@@ -104,11 +163,11 @@ impl CareArgs {
     }
 
     /// Puts them into a spec.
-    pub(crate) fn apply(&self, spec: &mut ProcessSpec) -> Result<(), Error> {
+    pub(crate) fn apply(&self, spec: &mut ProcessSpec, any_port: bool) -> Result<(), Error> {
         let ms = |time: Duration| time.as_millis() as u64;
         if let Some(check) = &self.ready {
             let mut ready = ReadySpec::new(check.clone());
-            if *check == ReadyCheck::Port(None) && spec.port.is_none() {
+            if *check == ReadyCheck::Port(None) && spec.port.is_none() && !any_port {
                 let reason = "which one? Give it a --port, or say port:N";
                 return Err(Error::bad_value("--ready port", reason));
             }
@@ -147,6 +206,19 @@ impl CareArgs {
             post_stop: hook(&self.post_stop),
         };
         spec.hooks = (!hooks.is_empty()).then(|| Box::new(hooks));
+        if !self.watch.is_empty() {
+            let mut watch = WatchSpec {
+                paths: self.watch.clone(),
+                ignore: self.watch_ignore.clone(),
+                signal: self.watch_signal,
+                debounce_ms: DEFAULT_DEBOUNCE_MS,
+            };
+            if let Some(time) = self.watch_delay {
+                watch.debounce_ms = ms(time);
+            }
+            spec.watch = Some(Box::new(watch));
+        }
+        spec.schedule = self.schedule.clone().map(Box::new);
         for name in &self.notify_on {
             Notice::check_event(name)?;
         }

@@ -214,8 +214,7 @@ fn ask(
                 suggestion: None,
             }
             .into()),
-            None if json => Ok(output::json(&[(); 0])?),
-            None => Ok(()),
+            None => Ok((Vec::new(), Vec::new())),
         };
     }
     let progress = Progress::begin_for(context);
@@ -229,7 +228,7 @@ fn ask(
     if let Some(progress) = progress {
         progress.end();
     }
-    Ok(acted.map_err(|error| waiting::in_vain(context, error))?)
+    acted.map_err(|error| waiting::in_vain(context, error))
 }
 
 /// Prints what became of each process.

@@ -10,7 +10,7 @@ use tsm_core::config::import::{Imported, from_pm2, from_procfile};
 use tsm_core::error::{Error, IoContext as _};
 
 use crate::app::{Context, Outcome};
-use crate::args::ImportArgs;
+use crate::args::ConfigImportArgs;
 use crate::output::Output;
 
 /// The files that are looked for where none is named, in this order.
@@ -31,7 +31,7 @@ const EVALUATE: &str = "import(require('url').pathToFileURL(process.argv[1])).th
 /// What stands before what we want to know: the module may print, too.
 const MARK: &str = "--- tsm config import ---";
 
-pub(crate) fn run(context: &Context, args: &ImportArgs) -> Outcome {
+pub(crate) fn run(context: &Context, args: &ConfigImportArgs) -> Outcome {
     let path = match &args.file {
         Some(path) => path.clone(),
         None => USUAL

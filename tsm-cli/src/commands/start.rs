@@ -14,7 +14,7 @@ use tsm_core::text::Text;
 
 use super::{act, apply, scale, variables, waiting};
 use crate::app::{Context, Outcome};
-use crate::args::{StartArgs, StartKind};
+use crate::args::{PortChoice, StartArgs, StartKind};
 use crate::output;
 
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
@@ -58,6 +58,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         return scale::start(context, &request, count, &update, &before, args.json);
     }
     request.wait_ms = args.wait.ms();
+    request.any_port = args.port == Some(PortChoice::Any);
     let (outcome, notices) = context
         .client()?
         .start(request, &snapshot)
@@ -139,7 +140,7 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
     let mut spec = ProcessSpec::new(target, resolved.program, plain(&cwd));
     spec.args = arguments.iter().map(Text::from).collect();
     spec.interpreter.clone_from(&args.interpreter);
-    spec.port = args.port;
+    spec.port = args.port.and_then(PortChoice::number);
     spec.restart = args.restart;
     spec.max_restarts = args.max_restarts;
     if let Some(signal) = args.stop_signal {
@@ -170,7 +171,8 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
         spec.user = Some(account::to_run_as(user)?);
     }
     spec.logs = args.logs.settings()?;
-    args.care.apply(&mut spec)?;
+    args.care
+        .apply(&mut spec, args.port == Some(PortChoice::Any))?;
     let mut request = StartRequest::new(resolved.name, spec);
     request.name.clone_from(&args.name);
     Ok(request)
@@ -208,7 +210,9 @@ fn with_suggestion(context: &Context, error: Error) -> Error {
 
 /// `--port` wins over the shell's PORT; two that were both given and differ are a mistake.
 fn check_port(args: &StartArgs, environment: &Environment) -> Result<(), Error> {
-    let Some(port) = args.port else { return Ok(()) };
+    let Some(port) = args.port.and_then(PortChoice::number) else {
+        return Ok(());
+    };
     let given = args
         .variables
         .env

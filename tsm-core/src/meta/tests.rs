@@ -44,6 +44,7 @@ fn full() -> Meta {
         ready: Some(false),
         health: Some("starting".into()),
         status: Some(b"warming up".to_vec()),
+        due_ms: Some(6),
         extra: vec![("node_env".into(), b"dev".to_vec()), ("z".into(), vec![])],
     }
 }
@@ -64,7 +65,7 @@ fn the_documented_line_stays_as_it_is() {
 #[test]
 fn writes_own_fields_in_their_order() {
     let line = full().to_line();
-    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 last_pid=6 last_ticks=7 last_end=8 lowered='core 0' started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 followed=1 cgroup=/sys/fs/cgroup/a out_file='/var/log/x y' err_file=same ready=0 health=starting status='warming up' node_env=dev z=''
+    let expected = br"script='node it'\''s' pid=1 port=65535 start_time=18446744073709551615 type=daemon tsm_id=7 cwd=$'/srv/\377' state=online desired=up namespace='' args='--a '\''b c'\''' run=3 boot=0b2c-11 ticks=12345 last_pid=6 last_ticks=7 last_end=8 lowered='core 0' started_ms=1 restarts=2 failures=0 exit=signal:11+core exit_ms=4 reason=$'two\nlines' next_ms=5 slow=1 request=restart out_pipe=8 err_pipe=9 followed=1 cgroup=/sys/fs/cgroup/a out_file='/var/log/x y' err_file=same ready=0 health=starting status='warming up' due_ms=6 node_env=dev z=''
 ";
     assert_eq!(
         line.escape_ascii().to_string(),
@@ -250,7 +251,7 @@ prop_compose! {
             value().prop_map(|text| kind_of(&text)),
         ],
         texts in prop::collection::vec(prop::option::of("[^\0]{0,8}"), 7),
-        numbers in prop::collection::vec(any::<Option<u64>>(), 8),
+        numbers in prop::collection::vec(any::<Option<u64>>(), 9),
         failures in any::<Option<u32>>(),
         (slow, ready) in any::<(Option<bool>, Option<bool>)>(),
         extra in prop::collection::btree_map("x[a-z0-9_]{0,4}", value(), 0..5),
@@ -262,7 +263,7 @@ prop_compose! {
             boot: text(3), ticks: numbers[1], last_pid: None, last_ticks: None, last_end: None, lowered: None, started_ms: numbers[2], restarts: numbers[3],
             failures, exit: text(4), exit_ms: numbers[4], reason, next_ms: numbers[5], slow,
             request: text(5), out_pipe: numbers[6], err_pipe: numbers[7], cgroup: None, followed: None, out_file: None, err_file: None,
-            ready, health: text(6), status,
+            ready, health: text(6), status, due_ms: numbers[8],
             extra: extra.into_iter().rev().collect(),
         }
     }

@@ -1,6 +1,9 @@
 //! Who listens on a port: the process, its user, and the TSM process that it belongs to.
 
+use std::collections::HashMap;
 use std::fmt;
+
+use serde::Serialize;
 
 use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
@@ -8,6 +11,7 @@ use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::store::ProcessStore;
 use crate::sys::{account, listening, procfs};
+use crate::view::ProcessView;
 
 /// How far up its ancestors are asked whose a process is.
 const ANCESTORS: usize = 64;
@@ -64,15 +68,158 @@ impl PortHolder {
 /// `port 4001 is taken by python3 -m http.server (PID: 71282, user mr), which is 'web' (ID: 3)`.
 impl fmt::Display for PortHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "port {} is taken by ", self.port)?;
-        match &self.process {
-            Some((pid, command)) => write!(f, "{command} (PID: {pid}, user {})", self.user)?,
-            None => write!(f, "a process of user {}", self.user)?,
+        write!(f, "port {} is taken by {}", self.port, self.who())
+    }
+}
+
+impl PortHolder {
+    /// Who it is, in words.
+    pub fn who(&self) -> String {
+        let known_as = self.known_as.as_ref();
+        let known_as = known_as.map(|(id, name)| format!(", which is '{name}' (ID: {id})"));
+        let process = match &self.process {
+            Some((pid, command)) => format!("{command} (PID: {pid}, user {})", self.user),
+            None => format!("a process of user {}", self.user),
+        };
+        process + &known_as.unwrap_or_default()
+    }
+}
+
+/// A socket that a process listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// `tcp`, `tcp6`, `udp`, `udp6` or `unix`.
+    pub protocol: &'static str,
+    /// The address; null for `unix`.
+    pub address: Option<String>,
+    /// The port; null for `unix`.
+    pub port: Option<u16>,
+    /// The path or, with an `@` in front, the abstract name; null for the others.
+    pub path: Option<String>,
+    /// Who listens.
+    pub pid: u32,
+    /// Its command line, shortened.
+    pub command: String,
+}
+
+/// `tcp 127.0.0.1:4001`, `tcp6 [::]:4001`, `unix /run/x.sock`.
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.protocol)?;
+        match (&self.address, self.port, &self.path) {
+            (Some(address), Some(port), _) if address.contains(':') => {
+                write!(f, "[{address}]:{port}")
+            }
+            (Some(address), Some(port), _) => write!(f, "{address}:{port}"),
+            (_, _, path) => f.write_str(path.as_deref().unwrap_or("?")),
         }
-        match &self.known_as {
-            Some((id, name)) => write!(f, ", which is '{name}' (ID: {id})"),
-            None => Ok(()),
+    }
+}
+
+/// The ports of one process: what it declares, and what its tree really listens on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProcessPorts {
+    /// TSM id.
+    pub id: u32,
+    /// Its name.
+    pub name: ProcessName,
+    /// Whether it runs.
+    pub running: bool,
+    /// The port that it declares.
+    pub declared: Option<u16>,
+    /// Whether somebody of its tree listens on that over TCP or UDP.
+    pub listens_as_declared: bool,
+    /// Who else has the declared port, in words.
+    pub held_by: Option<String>,
+    /// All that its tree listens on.
+    pub listening: Vec<Listener>,
+}
+
+impl ProcessPorts {
+    /// The ports of these processes; those that declare none and listen nowhere are left out.
+    ///
+    /// # Errors
+    /// [`crate::Error::System`] where `/proc` cannot be read.
+    pub fn find(store: &ProcessStore, views: &[ProcessView]) -> Result<Vec<Self>> {
+        let sockets = listening::all().doing("tell who listens")?;
+        let inodes: HashMap<u64, usize> = sockets
+            .iter()
+            .enumerate()
+            .map(|(at, socket)| (socket.inode, at))
+            .collect();
+        let records = store.records().map(|(read, _)| read).unwrap_or_default();
+        let cookies = Cookies::of(store.home());
+        let mut owners: HashMap<u32, Option<u32>> = HashMap::new();
+        let mut by_id: HashMap<u32, Vec<(usize, Listener)>> = HashMap::new();
+        for (inode, pid) in listening::all_holders(|inode| inodes.contains_key(&inode)) {
+            let id = *owners
+                .entry(pid)
+                .or_insert_with(|| owner(pid, &records, &cookies).map(|(id, _)| id));
+            let (Some(id), Some(&at)) = (id, inodes.get(&inode)) else {
+                continue;
+            };
+            let socket = &sockets[at];
+            let all = by_id.entry(id).or_default();
+            match all.iter_mut().find(|(known, _)| *known == at) {
+                // Workers that share a socket are told by the first of them.
+                Some((_, known)) if known.pid <= pid => {}
+                Some((_, known)) => (known.pid, known.command) = (pid, command_of(pid)),
+                None => all.push((
+                    at,
+                    Listener {
+                        protocol: socket.protocol,
+                        address: socket.address.map(|address| address.to_string()),
+                        port: socket.port,
+                        path: socket.path.clone(),
+                        pid,
+                        command: command_of(pid),
+                    },
+                )),
+            }
         }
+        let mut found = Vec::new();
+        let mut not_theirs = Vec::new();
+        for view in views {
+            let mut listening: Vec<Listener> = by_id
+                .remove(&view.id)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(_, listener)| listener)
+                .collect();
+            listening.sort_by(|a, b| {
+                (a.port.is_none(), a.port, a.protocol, &a.address, &a.path).cmp(&(
+                    b.port.is_none(),
+                    b.port,
+                    b.protocol,
+                    &b.address,
+                    &b.path,
+                ))
+            });
+            listening.dedup();
+            let listens = view.port.is_some() && listening.iter().any(|l| l.port == view.port);
+            if view.port.is_none() && listening.is_empty() {
+                continue;
+            }
+            not_theirs.extend(view.port.filter(|_| !listens));
+            found.push(Self {
+                id: view.id,
+                name: view.name.clone(),
+                running: view.pid.is_some(),
+                declared: view.port,
+                listens_as_declared: listens,
+                held_by: None,
+                listening,
+            });
+        }
+        for holder in PortHolder::find(&not_theirs, store)? {
+            let held = found.iter_mut().filter(|process| {
+                process.declared == Some(holder.port) && !process.listens_as_declared
+            });
+            for process in held {
+                process.held_by = Some(holder.who());
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -289,6 +289,7 @@ impl Supervisor {
             let pipe = inherited.remove(&format!("r{id}.{run}"));
             self.adopt_vitals(id, pipe);
         }
+        self.adopt_triggers(id);
         if let Some(carried) = carried {
             self.go_on_as_carried(id, &carried);
             self.go_on_without_hook(id);

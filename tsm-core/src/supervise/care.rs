@@ -10,9 +10,12 @@ use super::machine::{Event, Phase, Report, Stage};
 use super::service::Service;
 use super::supervisor::Supervisor;
 use super::vitals::{Health, Readiness, VitalAction, VitalEvent, Vitals, VitalsPolicy};
+use super::watching::Watching;
 use crate::error::Error;
 use crate::events::EventKind;
-use crate::spec::{HealthSpec, Hook, Hooks, Notice, ProcessSpec, ReadyCheck, ReadySpec};
+use crate::spec::{
+    HealthSpec, Hook, Hooks, Notice, ProcessSpec, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec,
+};
 use crate::sys::clock;
 
 /// Whose time it is that comes.
@@ -50,6 +53,19 @@ pub(super) struct Care {
     pub(super) port_seen: bool,
     /// Why the last check failed.
     pub(super) trouble: Option<String>,
+    pub(super) watch: Option<Box<WatchSpec>>,
+    pub(super) schedule: Option<Box<ScheduleSpec>>,
+    /// Its start means that it waits for its time.
+    task: bool,
+    /// Its time has come.
+    pub(super) is_due: bool,
+    /// When that is, in Unix milliseconds.
+    pub(super) due_ms: Option<u64>,
+    /// Its files are, or are about to be, watched.
+    pub(super) is_watched: bool,
+    /// Tells this watching from those before.
+    pub(super) watch_number: u64,
+    pub(super) watching: Option<Watching>,
     pre_start: PreStart,
     armed: Option<Duration>,
 }
@@ -61,6 +77,8 @@ impl Care {
         let nothing = spec.ready.is_none()
             && spec.health.is_none()
             && hooks.is_none()
+            && spec.watch.is_none()
+            && spec.schedule.is_none()
             && spec.notify.is_empty();
         if nothing {
             return None;
@@ -71,6 +89,9 @@ impl Care {
             health: spec.health.clone(),
             hooks,
             notify: spec.notify.clone(),
+            watch: spec.watch.clone(),
+            schedule: spec.schedule.clone(),
+            task: spec.task,
             vitals: Vitals::new(policy),
             ..Self::default()
         })
@@ -88,8 +109,30 @@ impl Care {
                 old.health = new.health;
                 old.hooks = new.hooks;
                 old.notify = new.notify;
+                if old.watch != new.watch {
+                    // It begins anew, when it is looked at next.
+                    old.is_watched = false;
+                    old.watch_number += 1;
+                    old.watching = None;
+                    old.watch = new.watch;
+                }
+                if old.schedule != new.schedule {
+                    old.due_ms = None;
+                    old.schedule = new.schedule;
+                }
+                old.task = new.task;
             }
         }
+    }
+
+    /// Whether something besides its end starts it again.
+    pub(super) fn has_triggers(&self) -> bool {
+        self.watch.is_some() || self.schedule.is_some() || self.is_watched || self.due_ms.is_some()
+    }
+
+    /// Whether it is a task that runs by the clock.
+    pub(super) fn is_scheduled_task(&self) -> bool {
+        self.task && self.schedule.is_some()
     }
 
     fn hook(&self, kind: HookKind) -> Option<&Hook> {

@@ -20,6 +20,9 @@ const SWEEP_DELAY: Duration = Duration::from_millis(4);
 impl Supervisor {
     /// Feeds the state machine of a process, executes what comes out, and puts the new state on record.
     pub(super) fn step(&mut self, id: u32, event: Event) {
+        if event == Event::Start && self.only_runs_by_the_clock(id) {
+            return self.wait_for_time(id);
+        }
         let now = clock::monotonic();
         let jitter = self.draw();
         self.tie(id);
@@ -81,6 +84,7 @@ impl Supervisor {
         if machine.phase != before {
             self.untie(id);
         }
+        self.set_triggers(id);
     }
 
     pub(super) fn execute(&mut self, id: u32, action: Action) {

@@ -347,23 +347,20 @@ impl Supervisor {
             Stream::Err => service.meta.err_pipe = Some(pipe.inode),
         }
         let end = service.log_end(stream);
-        match end.reader.take() {
+        if let Some(reader) = end.reader.take() {
             // The same pipe, with the last bytes of the run before in it.
-            Some(reader) => {
-                let _ = self.poll.remove(&reader);
-                self.store.forget(&format!("{letter}{id}.{}", end.run));
-                end.paused = false;
-            }
+            let _ = self.poll.remove(&reader);
+            self.store.forget(&format!("{letter}{id}.{}", end.run));
+            end.paused = false;
+        } else {
             // What is being done for the log goes on.
-            None => {
-                let before = std::mem::take(end);
-                *end = LogEnd {
-                    packing: before.packing,
-                    pack_by: before.pack_by,
-                    dropped: before.dropped,
-                    ..LogEnd::default()
-                };
-            }
+            let before = std::mem::take(end);
+            *end = LogEnd {
+                packing: before.packing,
+                pack_by: before.pack_by,
+                dropped: before.dropped,
+                ..LogEnd::default()
+            };
         }
         end.reader = Some(pipe.reader);
         end.run = run;

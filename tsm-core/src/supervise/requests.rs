@@ -22,13 +22,14 @@ use crate::name::ProcessName;
 use crate::selector::Selector;
 use crate::spec::{LogSettings, LogTarget, ProcessSpec, SavedSpec};
 use crate::store::Staged;
+use crate::sys::listening;
 
 impl Supervisor {
     /// Starts something new, or the same program again under the name that it has.
     pub(super) fn start_new(
         &mut self,
         number: u32,
-        start: StartRequest,
+        mut start: StartRequest,
         blob: &[u8],
         asked: &Asked,
     ) -> Result<()> {
@@ -60,6 +61,9 @@ impl Supervisor {
                 .name
                 .clone()
                 .unwrap_or_else(|| self.unused_name(&start.suggested));
+            if start.any_port {
+                start.spec.port = Some(self.any_port(&name)?);
+            }
             refuse_taken_port(&name, start.spec.port, None, &start.taken_ports)?;
             let id = self.create(name, &start.spec, &snapshot)?;
             self.attach(number, id, Verb::Start, start.wait_ms.is_some());
@@ -70,6 +74,16 @@ impl Supervisor {
         if !matches!(service.machine.phase, Phase::Resting(_)) {
             return Err(self.already_there(id));
         }
+        if start.any_port {
+            // The one that it had, where it had one.
+            let before = service.meta.port.filter(|port| listening::is_free(*port));
+            let name = service.name.clone();
+            start.spec.port = Some(match before {
+                Some(port) => port,
+                None => self.any_port(&name)?,
+            });
+        }
+        let service = &self.services[&id];
         refuse_too_large(&service.name, &start.spec, &snapshot)?;
         refuse_taken_port(&service.name, start.spec.port, Some(id), &start.taken_ports)?;
         let saved = SavedSpec {
@@ -94,6 +108,21 @@ impl Supervisor {
             }
         });
         Ok(())
+    }
+
+    /// A port that nobody declares and nobody listens on: the same for the same name, as long as it is free.
+    pub(super) fn any_port(&self, name: &ProcessName) -> Result<u16> {
+        // Below those that the kernel gives to clients (ip_local_port_range).
+        const FIRST: u16 = 20_000;
+        const COUNT: u16 = 10_000;
+        let seed = name.as_str().bytes().fold(0_u32, |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(u32::from(byte))
+        });
+        let declared: HashSet<u16> = self.services.values().filter_map(|s| s.meta.port).collect();
+        (0..COUNT)
+            .map(|step| FIRST + ((seed % u32::from(COUNT)) as u16 + step) % COUNT)
+            .find(|port| !declared.contains(port) && listening::is_free(*port))
+            .ok_or_else(|| Error::bad_value("--port auto", "no port from 20000 on is free"))
     }
 
     /// Begins the first run with a new spec and snapshot, which are on disk.

@@ -208,8 +208,12 @@ impl Service {
 
     /// Brings the record in line with the state machine. Returns whether anything changed.
     pub(super) fn sync_meta(&mut self, now: Duration, unix_ms: u64) -> bool {
+        let by_the_clock = self.machine.phase == Phase::Resting(Rest::Stopped)
+            && self.machine.desired == Desired::Up
+            && self.care.as_deref().is_some_and(Care::is_scheduled_task);
         let state = match state_word(&self.machine) {
             "exited" if self.task => "done",
+            "stopped" if by_the_clock => "waiting",
             state => state,
         };
         let desired = desired_word(self.machine.desired);

@@ -86,6 +86,7 @@ pub(super) enum Kind {
     Notify = 18,
     Home = 19,
     DirectLogs = 30,
+    Wall = 31,
 }
 
 pub(super) fn token(kind: Kind, number: u32) -> u64 {
@@ -129,6 +130,9 @@ pub(super) struct Supervisor {
     /// Notices that wait to be tried again.
     pub(super) undelivered: HashMap<u32, Delivery>,
     pub(super) notices_under_way: usize,
+    /// What is due by the clock on the wall, in Unix milliseconds, and that clock, where anything is.
+    pub(super) dues: BTreeSet<(u64, u32)>,
+    pub(super) wall: Option<sys::wall::WallTimer>,
     pub(super) launches: VecDeque<u32>,
     pub(super) sweeps: Vec<u32>,
     pub(super) sweep_at: Option<Duration>,
@@ -378,6 +382,8 @@ impl Supervisor {
             ears,
             undelivered: HashMap::new(),
             notices_under_way: 0,
+            dues: BTreeSet::new(),
+            wall: None,
             launches: VecDeque::new(),
             sweeps: Vec::new(),
             sweep_at: None,
@@ -560,6 +566,7 @@ impl Supervisor {
             k if k == Kind::Notify as u8 => self.hear_services(),
             k if k == Kind::DirectLogs as u8 => self.on_direct(),
             k if k == Kind::Home as u8 => self.on_home(),
+            k if k == Kind::Wall as u8 => self.on_wall_clock(),
             _ => {
                 while let Some(signal) = self.signals.next().doing("read a signal")? {
                     self.on_signal(signal);

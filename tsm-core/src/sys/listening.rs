@@ -29,6 +29,141 @@ pub fn tcp() -> io::Result<Vec<Listening>> {
     Ok(all)
 }
 
+/// A socket that waits for somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// `tcp`, `tcp6`, `udp`, `udp6` or `unix`.
+    pub protocol: &'static str,
+    /// Its address.
+    pub address: Option<std::net::IpAddr>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// Its path, or with an `@` in front its abstract name.
+    pub path: Option<String>,
+    /// The number by which `/proc/PID/fd` names it.
+    pub inode: u64,
+}
+
+/// All sockets of this network namespace that wait for somebody: TCP and Unix sockets that listen, UDP sockets that are
+/// bound and not connected.
+///
+/// # Errors
+/// An [`io::Error`] where `/proc/net` cannot be read.
+pub fn all() -> io::Result<Vec<Open>> {
+    const LISTEN: &str = "0A";
+    const UNCONNECTED: &str = "07";
+    let mut found = Vec::new();
+    for (protocol, state) in [
+        ("tcp", LISTEN),
+        ("tcp6", LISTEN),
+        ("udp", UNCONNECTED),
+        ("udp6", UNCONNECTED),
+    ] {
+        match fs::read_to_string(format!("/proc/net/{protocol}")) {
+            Ok(text) => {
+                let lines = text.lines().skip(1);
+                found.extend(lines.filter_map(|line| inet_line(line, protocol, state)));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // Names are what their programs made of them: they need not be text.
+    let text = fs::read("/proc/net/unix")?;
+    let text = String::from_utf8_lossy(&text);
+    found.extend(text.lines().skip(1).filter_map(unix_line));
+    Ok(found)
+}
+
+fn inet_line(line: &str, protocol: &'static str, wanted: &str) -> Option<Open> {
+    let mut fields = line.split_ascii_whitespace();
+    let (address, port) = fields.nth(1)?.split_once(':')?;
+    if fields.nth(1)? != wanted {
+        return None;
+    }
+    let inode = fields.nth(5)?.parse().ok()?;
+    Some(Open {
+        protocol,
+        address: Some(ip_address(address)?),
+        port: Some(u16::from_str_radix(port, 16).ok()?),
+        path: None,
+        inode,
+    })
+}
+
+/// An address as `/proc/net` writes it: words of 32 bits in the order of this machine.
+fn ip_address(hex: &str) -> Option<std::net::IpAddr> {
+    let mut bytes = Vec::with_capacity(16);
+    for at in (0..hex.len()).step_by(8) {
+        let word = u32::from_str_radix(hex.get(at..at + 8)?, 16).ok()?;
+        bytes.extend_from_slice(&word.to_ne_bytes());
+    }
+    match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(four) => Some(std::net::Ipv4Addr::from(four).into()),
+        Err(_) => Some(std::net::Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
+    }
+}
+
+fn unix_line(line: &str) -> Option<Open> {
+    const ACCEPTS: u32 = 0x10000;
+    let mut fields = line.split_ascii_whitespace();
+    let flags = u32::from_str_radix(fields.nth(3)?, 16).ok()?;
+    if flags & ACCEPTS == 0 {
+        return None;
+    }
+    let inode = fields.nth(2)?.parse().ok()?;
+    // All that is left is the path, blanks and all.
+    let path = fields.collect::<Vec<_>>().join(" ");
+    Some(Open {
+        protocol: "unix",
+        address: None,
+        port: None,
+        path: (!path.is_empty()).then_some(path),
+        inode,
+    })
+}
+
+/// Which processes hold sockets of `wanted` numbers, as far as this user may look; each with each of its sockets.
+pub fn all_holders(wanted: impl Fn(u64) -> bool) -> Vec<(u64, u32)> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return found;
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    for pid in pids {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+            continue;
+        };
+        for link in descriptors.flatten() {
+            let inode = fs::read_link(link.path()).ok().and_then(|target| {
+                let inode = target.to_str()?.strip_prefix("socket:[")?;
+                inode.strip_suffix(']')?.parse::<u64>().ok()
+            });
+            if let Some(inode) = inode.filter(|inode| wanted(*inode)) {
+                found.push((inode, pid));
+            }
+        }
+    }
+    found
+}
+
+/// Whether nobody listens on a port, of IPv4 or IPv6: a moment ago, that is.
+pub fn is_free(port: u16) -> bool {
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+    let free = |bound: io::Result<TcpListener>| match bound {
+        Ok(_) => true,
+        // A kernel without IPv6.
+        Err(error) => {
+            error.kind() == io::ErrorKind::AddrNotAvailable
+                || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+        }
+    };
+    free(TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)))
+        && free(TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)))
+}
+
 /// The inodes of the TCP sockets that listen on a port. Of the tables only so much is read as is needed: the kernel lists
 /// those that listen first.
 ///

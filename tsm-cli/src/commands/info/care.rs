@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tsm_core::spec::{
     HealthAction, HealthCheck, HealthSpec, Hooks, Notice, NoticeTarget, ProcessSpec, ReadyCheck,
-    ReadySpec, ScheduleSpec, WatchSpec,
+    ReadySpec, ScheduleSpec, WatchSpec, Zone,
 };
 use tsm_core::view::ProcessView;
 
@@ -66,6 +66,30 @@ pub(super) fn lines(view: &ProcessView, spec: Option<&ProcessSpec>) -> Vec<(&'st
                 lines.push((label, table::printable(&hook.command.in_words())));
             }
         }
+    }
+    if let Some(watch) = &spec.watch {
+        let paths = if watch.paths.is_empty() {
+            ".".to_owned()
+        } else {
+            watch.paths.join(", ")
+        };
+        let then = match watch.signal {
+            Some(signal) => format!("{signal}"),
+            None => "restart".to_owned(),
+        };
+        lines.push(("Watch", table::printable(&format!("{paths}, then {then}"))));
+    }
+    if let Some(schedule) = &spec.schedule {
+        let zone = match schedule.zone {
+            Zone::Local => "local time",
+            Zone::Utc => "UTC",
+        };
+        let next = view.next_run_at.as_deref().map(words::local_rfc3339);
+        let next = next.map(|next| format!(", next {next}"));
+        lines.push((
+            "Schedule",
+            format!("{} ({zone}){}", schedule.cron, next.unwrap_or_default()),
+        ));
     }
     for notice in &spec.notify {
         let to = match &notice.to {
