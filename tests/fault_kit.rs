@@ -165,8 +165,15 @@ impl Bed {
         // A script of its own: one that runs is not written again.
         let script = format!("{name}.pl");
         self.script(&script, NUMBERS);
-        self.tsm(["start", "--name", name, "--", "perl", &script, name, pause])
-            .ok();
+        // All of it stays in one file, to be looked at as one.
+        let size = ["--log-max-size", "1000G"];
+        self.tsm(
+            ["start", "--name", name]
+                .iter()
+                .chain(&size)
+                .chain(&["--", "perl", &script, name, pause]),
+        )
+        .ok();
     }
 
     /// Lets [`Self::start_numbers`] come to its end, and requires that no line was lost, doubled or torn.

@@ -50,6 +50,9 @@ impl Bed {
         let view = self.view(name);
         let events = self.history(name);
         let mut runs: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+        // Runs that were killed, as a person asked, before it was known that their program had begun.
+        let mut nipped: Vec<u64> = Vec::new();
+        let mut asked_to_end = false;
         for event in &events {
             let run = event["run"].as_u64().unwrap_or(0);
             match event["event"].as_str().unwrap() {
@@ -59,14 +62,23 @@ impl Bed {
                     }
                     runs.entry(run).or_default().0 += 1;
                 }
-                "exited" => runs.entry(run).or_default().1 += 1,
+                "exited" => {
+                    let seen = runs.entry(run).or_default();
+                    seen.1 += 1;
+                    if seen.0 == 0 && asked_to_end {
+                        nipped.push(run);
+                    }
+                }
+                "start-requested" => asked_to_end = false,
+                "stop-requested" | "restart-requested" => asked_to_end = true,
                 _ => {}
             }
         }
         let last = runs.keys().next_back().copied();
         for (run, (started, ended)) in &runs {
             let runs_on = Some(*run) == last && !view["pid"].is_null();
-            if (*started, *ended) != (1, u32::from(!runs_on)) {
+            let expected = (u32::from(!nipped.contains(run)), u32::from(!runs_on));
+            if (*started, *ended) != expected {
                 return Some(format!(
                     "run {run} began {started} times and ended {ended} times"
                 ));

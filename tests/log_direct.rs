@@ -74,7 +74,7 @@ fn every_line_is_there_once_while_the_head_is_cut_off() {
     start(&bed, &more, "300000", "0.01", None);
     let mut follow = Going::start(bed.tsm_command(["logs", "count", "-f", "--tail", "all"]));
     wait_end(&bed, 6);
-    let expected = numbered(60_000);
+    let expected = numbered(300_000);
     assert!(shown(&bed) == expected.as_bytes());
     follow.wait_text("end\n");
     assert!(follow.text == expected, "a follower lost or doubled lines");

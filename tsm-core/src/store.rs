@@ -555,7 +555,8 @@ impl Writer {
             for entry in entries.flatten() {
                 let path = entry.path();
                 // Of a log that its service writes, it may be all that there is of some bytes.
-                let is_segment = path.as_os_str().as_encoded_bytes().ends_with(b".1.tmp");
+                let is_segment = directory == home.logs()
+                    && path.as_os_str().as_encoded_bytes().ends_with(b".1.tmp");
                 let is_ours = !is_segment
                     && path.extension().is_some_and(|extension| extension == "tmp")
                     && entry.file_type().is_ok_and(|kind| !kind.is_dir());
