@@ -193,7 +193,7 @@ impl Watched {
         }
     }
 
-    fn is_ignored(&self, path: &Path) -> bool {
+    fn is_ignored(&self, path: &Path, directory: bool) -> bool {
         let below = path.strip_prefix(&self.root).unwrap_or(path);
         let hidden = below
             .components()
@@ -208,7 +208,7 @@ impl Watched {
         let by_own = path.starts_with(&self.root)
             && self
                 .own
-                .matched_path_or_any_parents(path, false)
+                .matched_path_or_any_parents(path, directory)
                 .is_ignore();
         if hidden || by_own || path.starts_with(&self.home) {
             return true;
@@ -217,11 +217,11 @@ impl Watched {
         let mut nearest: Vec<_> = self
             .ignores
             .iter()
-            .filter(|(directory, _)| path.starts_with(directory))
+            .filter(|(place, _)| path.starts_with(place))
             .collect();
         nearest.sort_by_key(|(directory, _)| std::cmp::Reverse(directory.as_os_str().len()));
         for (_, ignore) in nearest {
-            let found = ignore.matched_path_or_any_parents(path, false);
+            let found = ignore.matched_path_or_any_parents(path, directory);
             if !found.is_none() {
                 return found.is_ignore();
             }
@@ -279,10 +279,12 @@ impl Watched {
                 self.read_ignores(&directory.unwrap_or_default());
                 continue;
             }
-            if self.is_ignored(&path) {
+            // `data/` in an ignore file means a directory of that name only.
+            let directory = path.is_dir();
+            if self.is_ignored(&path, directory) {
                 continue;
             }
-            if path.is_dir() {
+            if directory {
                 // New, or moved to here: what is in it may be of interest, and was not watched when it came.
                 let fresh = matches!(
                     event.kind,
