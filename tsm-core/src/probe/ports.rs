@@ -34,7 +34,7 @@ impl PortHolder {
     /// TSM. With no port to ask for, nothing is read.
     ///
     /// # Errors
-    /// [`crate::Error::System`] where `/proc` cannot be read.
+    /// [`crate::error::Error::System`] where `/proc` cannot be read.
     pub fn find(ports: &[u16], store: &ProcessStore) -> Result<Vec<Self>> {
         if ports.is_empty() {
             return Ok(Vec::new());
@@ -139,7 +139,7 @@ impl ProcessPorts {
     /// The ports of these processes; those that declare none and listen nowhere are left out.
     ///
     /// # Errors
-    /// [`crate::Error::System`] where `/proc` cannot be read.
+    /// [`crate::error::Error::System`] where `/proc` cannot be read.
     pub fn find(store: &ProcessStore, views: &[ProcessView]) -> Result<Vec<Self>> {
         let sockets = listening::all().doing("tell who listens")?;
         let inodes: HashMap<u64, usize> = sockets
