@@ -67,7 +67,7 @@ pub(crate) struct CareArgs {
     /// How long that may take; after that the run has failed [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "ready", help_heading = "Readiness and health")]
     ready_timeout: Option<Duration>,
-    /// Whether it is healthy: http://…, tcp:[HOST:]PORT, cmd:COMMAND, watchdog:TIME (sd_notify)
+    /// Whether it is healthy: http://…, tcp:PORT or tcp:HOST:PORT, cmd:COMMAND, watchdog:TIME (sd_notify)
     #[arg(long, value_name = "WHAT", help_heading = "Readiness and health")]
     health: Option<HealthSpec>,
     /// The time before the first check, and between two [default: 30s]
