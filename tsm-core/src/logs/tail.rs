@@ -70,6 +70,9 @@ pub(super) struct LogStream {
     bytes_read: u64,
 }
 
+/// How often a log is looked for again whose head is cut off while it is read.
+const MOST_RELOCATIONS: u32 = 100;
+
 impl LogStream {
     pub(super) fn open(
         source: usize,
@@ -278,6 +281,12 @@ impl LogStream {
         (part.start + part.segment.len).min(self.end)
     }
 
+    /// Where it goes on when nothing could be read at `at`, though the log has not ended: always further on.
+    fn past_gone(&self, at: u64) -> u64 {
+        let end = self.part_end(at);
+        if end > at { end } else { self.end }
+    }
+
     /// Finds the bytes of a log again whose head was cut off since it was opened. Positions stay what they are.
     fn relocate(&mut self) -> Result<(), LogError> {
         let Some(last) = self.parts.last() else {
@@ -333,7 +342,7 @@ impl LogStream {
     /// Reads from `at` on within one segment; less than wanted where it or the log ends, and
     /// nothing where bytes are gone.
     fn read(&mut self, at: u64, buffer: &mut [u8]) -> Result<usize, LogError> {
-        loop {
+        for _ in 0..MOST_RELOCATIONS {
             let Some(number) = self.part_of(at) else {
                 return Ok(0);
             };
@@ -354,6 +363,8 @@ impl LogStream {
             }
             self.relocate()?;
         }
+        // It cannot be found again: as good as gone.
+        Ok(0)
     }
 
     /// How much of `wanted` bytes is in a part from `at` on.
@@ -601,7 +612,7 @@ impl Forward {
             let mut block = vec![0; FORWARD_BLOCK];
             let n = self.log.read(self.at, &mut block)?;
             if n == 0 {
-                self.at = self.log.part_end(self.at);
+                self.at = self.log.past_gone(self.at);
                 continue;
             }
             let lines = &mut self.lines;
@@ -623,7 +634,7 @@ impl Forward {
         let first = self.at - held as u64;
         if n == 0 {
             // Bytes are gone; what stood before them is a line that has lost its end.
-            let next = self.log.part_end(self.at);
+            let next = self.log.past_gone(self.at);
             let rest = std::mem::take(&mut self.rest);
             if !rest.is_empty() && next > self.at && grep.is_match(&rest) {
                 self.lines.push_back((first, rest));
