@@ -68,7 +68,9 @@ pub(crate) fn processes(output: Output, views: &[ProcessView], width: u16) -> St
         column("PORT", true, 7, &|v| {
             optional(v.port.map(|port| port.to_string()))
         }),
-        column("HEALTH", false, 8, &|v| optional(health(v))),
+        column("HEALTH", false, 8, &|v| {
+            optional(v.condition().map(str::to_owned))
+        }),
         column("UPTIME", true, 6, &|v| {
             optional(v.uptime_ms.map(words::duration))
         }),
@@ -176,16 +178,6 @@ fn state(view: &ProcessView, now_ms: u64) -> String {
             }
             _ => view.state.clone(),
         },
-    }
-}
-
-/// Whether it is ready, and how healthy; nothing where that is not asked for.
-pub(crate) fn health(view: &ProcessView) -> Option<String> {
-    match (view.ready, &view.health) {
-        (Some(false), _) => Some("not ready".to_owned()),
-        (_, Some(health)) => Some(health.clone()),
-        (Some(true), None) => Some("ready".to_owned()),
-        (None, None) => None,
     }
 }
 

@@ -1,7 +1,9 @@
 //! What processes use: CPU and memory of a service's whole tree, from one look at `/proc`.
 
 mod asking;
+mod machine;
 mod ports;
+mod tree;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,10 +12,14 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use asking::ListenerOf;
 pub use asking::{ask_http, ask_tcp, post};
+pub use machine::Machine;
 pub use ports::{Listener, PortHolder, ProcessPorts};
+
+pub use tree::{Member, tree};
 
 use crate::sys::procfs::{Process, ProcessTable};
 use crate::sys::{Identity, cgroup, clock};
+use crate::view::ProcessView;
 
 /// What one service uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,6 +68,28 @@ pub struct Usages {
 }
 
 impl Usages {
+    /// What the processes of these views use that run: by their cgroups where they have them, else by their trees. Where
+    /// none runs, nothing is read.
+    ///
+    /// # Errors
+    /// An [`std::io::Error`] where `/proc` cannot be read.
+    pub fn of<'a>(
+        views: impl IntoIterator<Item = &'a ProcessView> + Clone,
+    ) -> std::io::Result<Self> {
+        let leader = |view: &ProcessView| Some((view.id, view.leader?));
+        let mut leaders = views.clone().into_iter().filter_map(leader).peekable();
+        if leaders.peek().is_none() {
+            return Ok(Self::default());
+        }
+        let mut usages = Self::measure(leaders)?;
+        for view in views {
+            if let Some(group) = &view.cgroup {
+                usages.count_group(view.id, Path::new(group));
+            }
+        }
+        Ok(usages)
+    }
+
     /// Measures the trees below these main processes: their descendants, and what is in their sessions.
     ///
     /// # Errors

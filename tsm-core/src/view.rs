@@ -89,6 +89,9 @@ pub struct ProcessView {
     /// What its CPU usage was measured from.
     #[serde(skip)]
     pub sample: Option<CpuSample>,
+    /// Its main process, while it runs.
+    #[serde(skip)]
+    pub leader: Option<Identity>,
     /// The limits that are lower than asked for, in words.
     #[serde(skip)]
     pub lowered: Option<String>,
@@ -206,6 +209,7 @@ impl ProcessView {
             started_s: started_ms.unwrap_or(0) / 1000,
             next_ms: meta.next_ms,
             sample: None,
+            leader: None,
             lowered: meta.lowered.clone(),
             out_file: meta.out_file.clone().map(Text::from_bytes),
             err_file: meta.err_file.clone().map(Text::from_bytes),
@@ -229,6 +233,16 @@ impl ProcessView {
 }
 
 impl ProcessView {
+    /// Whether it is ready, and how healthy, in a word; nothing where that is not asked for.
+    pub fn condition(&self) -> Option<&str> {
+        match (self.ready, &self.health) {
+            (Some(false), _) => Some("not ready"),
+            (_, Some(health)) => Some(health),
+            (Some(true), None) => Some("ready"),
+            (None, None) => None,
+        }
+    }
+
     /// Whether it is known how it last ended.
     pub fn exit_is_known(&self) -> bool {
         let exit = self.exit.as_ref();
@@ -238,6 +252,12 @@ impl ProcessView {
 
 /// With less room than this, records and logs cannot be written much longer.
 const SMALLEST_ROOM: u64 = 64 << 10;
+
+/// Whether the disk has no room left for records and logs of a home.
+pub fn is_disk_full(home: &Home) -> bool {
+    let room = crate::sys::free_bytes(home.root());
+    room.is_ok_and(|bytes| bytes < SMALLEST_ROOM)
+}
 
 /// All records of a home at one moment.
 #[derive(Debug)]
@@ -261,18 +281,10 @@ impl Overview {
         let look = Look::at(store);
         let supervised = look.supervised;
         let see = |name: ProcessName, meta: Meta| look.see(&name, &meta);
-        let (seen, damaged) = store.records_in_parallel(see)?;
-        let leaders: Vec<(u32, Identity)> = seen
-            .iter()
-            .filter_map(|(view, leader)| Some((view.id, (*leader)?)))
-            .collect();
-        let mut processes: Vec<ProcessView> = seen.into_iter().map(|(view, _)| view).collect();
-        if usage && !leaders.is_empty() {
-            let mut usages = Usages::measure(leaders.into_iter()).doing("read /proc")?;
+        let (mut processes, damaged) = store.records_in_parallel(see)?;
+        if usage {
+            let usages = Usages::of(&processes).doing("read /proc")?;
             for view in &mut processes {
-                if let Some(group) = &view.cgroup {
-                    usages.count_group(view.id, Path::new(group));
-                }
                 if let Some(usage) = usages.get(view.id) {
                     view.memory_bytes = Some(usage.memory_bytes);
                     view.cpu_percent = Some(usage.cpu_percent);
@@ -282,8 +294,7 @@ impl Overview {
         }
         // Views are large: the keys are sorted, and each view is moved once.
         processes.sort_by_cached_key(|view| view.id);
-        let room = crate::sys::free_bytes(store.home().root());
-        let disk_full = room.is_ok_and(|bytes| bytes < SMALLEST_ROOM);
+        let disk_full = is_disk_full(store.home());
         Ok(Self {
             processes,
             damaged,
@@ -330,8 +341,8 @@ impl Look {
         }
     }
 
-    /// A process as its record and, where need be, the kernel tell; and its leader, where that runs.
-    pub(crate) fn see(&self, name: &ProcessName, meta: &Meta) -> (ProcessView, Option<Identity>) {
+    /// A process as its record and, where need be, the kernel tell.
+    pub(crate) fn see(&self, name: &ProcessName, meta: &Meta) -> ProcessView {
         let mut view = ProcessView::from_meta(name, meta, self.now_ms);
         let identity = meta
             .pid
@@ -340,8 +351,8 @@ impl Look {
         if !self.supervised {
             judge_unsupervised(&mut view, meta, identity, self.boot.as_deref());
         }
-        let leader = identity.filter(|_| view.pid.is_some());
-        (view, leader)
+        view.leader = identity.filter(|_| view.pid.is_some());
+        view
     }
 }
 

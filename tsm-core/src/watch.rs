@@ -95,6 +95,7 @@ pub struct Watch {
     inotify: Inotify,
     places: BTreeMap<WatchId, Place>,
     processes: BTreeMap<ProcessName, ProcessView>,
+    damaged: BTreeMap<ProcessName, String>,
     supervised: bool,
     logs: bool,
 }
@@ -107,6 +108,7 @@ impl Watch {
             inotify,
             places: BTreeMap::new(),
             processes: BTreeMap::new(),
+            damaged: BTreeMap::new(),
             supervised: false,
             logs: false,
         };
@@ -129,6 +131,12 @@ impl Watch {
     /// The processes as they are known now, by name. How long they run is as it was when they changed last.
     pub fn processes(&self) -> impl ExactSizeIterator<Item = &ProcessView> {
         self.processes.values()
+    }
+
+    /// What is wrong with records that could not be read when they were last looked at, by name.
+    pub fn damaged(&self) -> impl ExactSizeIterator<Item = (&ProcessName, &str)> {
+        let damaged = self.damaged.iter();
+        damaged.map(|(name, what)| (name, what.as_str()))
     }
 
     /// Whether a supervisor has the home in hand, as it is known now.
@@ -170,9 +178,12 @@ impl Watch {
             if let Some(view) = gone.remove(&name) {
                 self.processes.insert(name.clone(), view);
             }
-            changes.extend(self.note(look.see(&name, &meta).0));
+            changes.extend(self.note(look.see(&name, &meta)));
         }
+        self.damaged.clear();
         for damage in damaged {
+            let what = damage.error.to_string();
+            self.damaged.insert(damage.name.clone(), what);
             if let Some(view) = gone.remove(&damage.name) {
                 self.processes.insert(damage.name, view);
             }
@@ -300,13 +311,19 @@ impl Watch {
         let mut changes = self.note_supervised(look.supervised);
         for name in names {
             match self.store.meta(&name) {
-                Ok(meta) => changes.extend(self.note(look.see(&name, &meta).0)),
+                Ok(meta) => {
+                    self.damaged.remove(&name);
+                    changes.extend(self.note(look.see(&name, &meta)));
+                }
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    self.damaged.remove(&name);
                     let gone = self.processes.remove(&name);
                     changes.extend(gone.map(|view| Change::Removed(Box::new(view))));
                 }
                 // It stays as it was known.
-                Err(_) => {}
+                Err(error) => {
+                    self.damaged.insert(name, error.to_string());
+                }
             }
         }
         changes

@@ -40,6 +40,7 @@ fn process(id: u32, name: &str, state: &str) -> ProcessView {
         started_s: 0,
         next_ms: None,
         sample: None,
+        leader: None,
         lowered: None,
         out_file: None,
         err_file: None,

@@ -60,6 +60,11 @@ fn records_that_come_change_and_go_are_told() {
     fs::write(home.processes().join("api.meta"), "script='").unwrap();
     assert_eq!(watch.next_batch(NOW).unwrap(), []);
     assert_eq!(watch.processes().len(), 1);
+    let damaged: Vec<_> = watch.damaged().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(damaged, ["api"]);
+    record(&home, "api", 1, "stopped");
+    watch.next_batch(NOW).unwrap();
+    assert_eq!(watch.damaged().len(), 0);
 }
 
 #[test]
