@@ -3,6 +3,7 @@
 
 mod appeared;
 mod apply;
+mod apply_wait;
 mod bed;
 mod chaos;
 mod command;

@@ -382,6 +382,8 @@ pub(crate) struct ScaleArgs {
     /// How many
     #[arg(value_name = "N", allow_hyphen_values = true)]
     pub(crate) count: Count,
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,8 +1,9 @@
 //! Where TSM keeps its files, who may read them, and the path of each.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{
     DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
@@ -324,6 +325,21 @@ impl Home {
     /// `logs/NAME.err`.
     pub fn err_log(&self, name: &ProcessName) -> PathBuf {
         self.logs().join(format!("{name}.err"))
+    }
+
+    /// The live files of both streams, from what a record says of them; `None` for a stream that has none of its own.
+    pub fn log_files(
+        &self,
+        name: &ProcessName,
+        out: Option<&[u8]>,
+        err: Option<&[u8]>,
+    ) -> (Option<PathBuf>, Option<PathBuf>) {
+        let file = |target: Option<&[u8]>, own: PathBuf| match target {
+            None => Some(own),
+            Some(b"same" | b"/dev/null") => None,
+            Some(path) => Some(OsStr::from_bytes(path).into()),
+        };
+        (file(out, self.out_log(name)), file(err, self.err_log(name)))
     }
 
     /// `pids/NAME.pid`.

@@ -31,6 +31,7 @@ mod helper;
 mod histories;
 mod launching;
 mod log_rules;
+mod log_scan;
 mod log_upkeep;
 pub mod machine;
 mod mending;

@@ -218,17 +218,16 @@ impl ProcessView {
 
     /// The live files of both streams; `None` for a stream that has none of its own.
     pub fn log_files(&self, home: &Home) -> (Option<PathBuf>, Option<PathBuf>) {
-        let file = |target: Option<&Text>, own: PathBuf| match target {
-            None => Some(own),
-            Some(text) => match text.as_bytes() {
-                b"same" | b"/dev/null" => None,
-                _ => Some(text.as_path().to_owned()),
-            },
-        };
-        (
-            file(self.out_file.as_ref(), home.out_log(&self.name)),
-            file(self.err_file.as_ref(), home.err_log(&self.name)),
-        )
+        let bytes = |file: &'_ Option<Text>| file.as_ref().map(|file| file.as_bytes().to_vec());
+        let (out, err) = (bytes(&self.out_file), bytes(&self.err_file));
+        home.log_files(&self.name, out.as_deref(), err.as_deref())
+    }
+
+    /// The live file that standard error goes into, which may be that of standard output.
+    pub fn error_log(&self, home: &Home) -> Option<PathBuf> {
+        let (out, err) = self.log_files(home);
+        let is_same = |file: &Text| file.as_bytes() == b"same";
+        err.or_else(|| out.filter(|_| self.err_file.as_ref().is_some_and(is_same)))
     }
 }
 

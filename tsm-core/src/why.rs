@@ -297,7 +297,7 @@ fn last_lines(store: &ProcessStore, view: &ProcessView, past: &Past) -> Result<V
     let source = logs::Source {
         name: view.name.to_string(),
         out: None,
-        err: Some(store.home().err_log(&view.name)),
+        err: view.error_log(store.home()),
     };
     let began = past.runs.last().map_or(0, |run| run.from_ms);
     let mut lines = Vec::new();

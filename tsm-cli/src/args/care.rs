@@ -43,13 +43,13 @@ impl FromStr for PortChoice {
 }
 
 /// Waiting until what is started is ready.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct WaitArgs {
     /// Return when it is ready (--ready; else when its port is listened on, else when it runs), after TIME with exit
     /// status 7 and its last lines [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, num_args = 0..=1, require_equals = true,
         default_missing_value = DEFAULT_WAIT)]
-    pub(crate) wait: Option<Duration>,
+    wait: Option<Duration>,
 }
 
 impl WaitArgs {

@@ -13,7 +13,7 @@ use tsm_core::name::ProcessName;
 use tsm_core::selector::{Selector, names_it, suggestion};
 
 use super::act::Progress;
-use super::{config, variables};
+use super::{config, variables, waiting};
 use crate::app::{Context, Failure, Outcome};
 use crate::args::StartArgs;
 use crate::output::{self, complain};
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
     if args.file.dry_run {
         return show(context, args, &steps);
     }
-    let outcomes = take(context, &steps, &shell)?;
+    let outcomes = take(context, &steps, &shell, args.wait.ms())?;
     tell(context, args, &steps, &outcomes)
 }
 
@@ -93,11 +93,16 @@ fn take(
     context: &Context,
     steps: &[Planned],
     shell: &Snapshot,
+    wait_ms: Option<u64>,
 ) -> Result<Vec<control::Outcome>, Failure> {
     let items: Vec<ApplyItem> = steps
         .iter()
         .filter(|planned| {
-            planned.step != Step::Leave || planned.spec.is_some() || !planned.update.is_empty()
+            // What is as declared may not be ready yet.
+            planned.step != Step::Leave
+                || planned.spec.is_some()
+                || !planned.update.is_empty()
+                || wait_ms.is_some()
         })
         .map(|planned| ApplyItem {
             name: planned.name.clone(),
@@ -115,7 +120,7 @@ fn take(
         // What is as declared is to be looked after, too.
         context.client()?.ensure_supervisor()?;
     }
-    ask(context, items, shell)
+    ask(context, items, shell, wait_ms)
 }
 
 /// Asks the supervisor, and shows what is waited for.
@@ -123,13 +128,14 @@ pub(crate) fn ask(
     context: &Context,
     items: Vec<ApplyItem>,
     shell: &Snapshot,
+    wait_ms: Option<u64>,
 ) -> Result<Vec<control::Outcome>, Failure> {
     if items.is_empty() {
         return Ok(Vec::new());
     }
     let client = context.client()?;
     let progress = Progress::begin_for(context);
-    let applied = client.apply(items, shell, |reply| {
+    let applied = client.apply(items, shell, wait_ms, |reply| {
         if let Some(progress) = &progress {
             progress.hear(reply);
         }
@@ -196,6 +202,9 @@ fn tell(
         }
         if let Some(error) = error {
             complain(&error.message);
+            if args.wait.ms().is_some() {
+                waiting::last_lines(context, &planned.name);
+            }
             worst.get_or_insert(error.kind);
             continue;
         }

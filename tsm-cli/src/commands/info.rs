@@ -107,6 +107,7 @@ pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
 
 fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -> Info<'a> {
     let path = |path: std::path::PathBuf| path.display().to_string();
+    let log = |file: Option<_>| file.map_or_else(|| "/dev/null".to_owned(), path);
     let name = &view.name;
     Info {
         view,
@@ -131,8 +132,8 @@ fn info<'a>(home: &Home, view: &'a ProcessView, spec: Option<&'a ProcessSpec>) -
         }),
         shell_state: spec.and_then(|spec| shell_info(home, name, spec)),
         files: Files {
-            out: path(home.out_log(name)),
-            err: path(home.err_log(name)),
+            out: log(view.log_files(home).0),
+            err: log(view.error_log(home)),
             env: path(home.env(name)),
             shell: path(home.shell(name)),
             meta: path(home.meta(name)),

@@ -11,9 +11,9 @@ use tsm_core::name::ProcessName;
 use tsm_core::selector::{Selector, names_it, suggestion};
 use tsm_core::spec::{DEFAULT_NAMESPACE, INSTANCE_VARIABLE, Instance, ProcessSpec};
 
-use super::apply;
+use super::{apply, waiting};
 use crate::app::{Context, Failure, Outcome};
-use crate::args::ScaleArgs;
+use crate::args::{ScaleArgs, WaitArgs};
 use crate::output::{self, complain};
 
 /// `scale NAME N`.
@@ -68,8 +68,8 @@ pub(crate) fn run(context: &Context, args: &ScaleArgs) -> Outcome {
             "'{name}' has as many instances as that already"
         ));
     }
-    let outcomes = apply::ask(context, items, &model)?;
-    tell(context, args.json, &steps, &outcomes)
+    let outcomes = apply::ask(context, items, &model, args.wait.ms())?;
+    tell(context, args.json, args.wait, &steps, &outcomes)
 }
 
 /// `start --instances N`: the request once for each.
@@ -79,7 +79,7 @@ pub(crate) fn start(
     count: Count,
     update: &EnvUpdate,
     shell: &Snapshot,
-    json: bool,
+    (json, wait): (bool, WaitArgs),
 ) -> Outcome {
     let name = request.name.as_ref().unwrap_or(&request.suggested);
     if context.home.exists() {
@@ -121,13 +121,14 @@ pub(crate) fn start(
         .iter()
         .map(|item| (item.name.clone(), "started"))
         .collect();
-    let outcomes = apply::ask(context, items, shell)?;
-    tell(context, json, &steps, &outcomes)
+    let outcomes = apply::ask(context, items, shell, wait.ms())?;
+    tell(context, json, wait, &steps, &outcomes)
 }
 
 fn tell(
     context: &Context,
     json: bool,
+    wait: WaitArgs,
     steps: &[(ProcessName, &'static str)],
     outcomes: &[control::Outcome],
 ) -> Outcome {
@@ -146,6 +147,9 @@ fn tell(
         let outcome = outcomes.iter().find(|outcome| outcome.name == *name);
         if let Some(error) = outcome.and_then(|outcome| outcome.error.as_ref()) {
             complain(&error.message);
+            if wait.ms().is_some() {
+                waiting::last_lines(context, name);
+            }
             worst.get_or_insert(error.kind);
         } else if !json {
             context.output.fact(format_args!("{name}  {word}"))?;

@@ -55,7 +55,14 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
     request.spec.origins = origins;
     check_port(args, &snapshot.environment)?;
     if let Some(count) = args.instances {
-        return scale::start(context, &request, count, &update, &before, args.json);
+        return scale::start(
+            context,
+            &request,
+            count,
+            &update,
+            &before,
+            (args.json, args.wait),
+        );
     }
     request.wait_ms = args.wait.ms();
     request.any_port = args.port == Some(PortChoice::Any);

@@ -31,12 +31,17 @@ pub(crate) fn in_vain(context: &Context, error: Error) -> Failure {
 
 /// The last lines of a log, on standard error.
 pub(crate) fn last_lines(context: &Context, name: &ProcessName) {
+    // A start that left nothing behind has no log.
+    let Ok(meta) = context.store().meta(name) else {
+        return;
+    };
+    let (out, err) =
+        (context.home).log_files(name, meta.out_file.as_deref(), meta.err_file.as_deref());
     let sources = [Source {
         name: name.to_string(),
-        out: Some(context.home.out_log(name)),
-        err: Some(context.home.err_log(name)),
+        out,
+        err,
     }];
-    // A start that left nothing behind has no log.
     let Ok(lines) = tail(&sources, Some(LINES)) else {
         return;
     };

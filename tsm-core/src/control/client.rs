@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::frame::{FrameBuffer, encode};
 use super::protocol::{
     ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, Outcome, Reply,
-    Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, TakenPort, Verb,
+    ReportedError, Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus,
+    TakenPort, Verb,
 };
 use super::shells;
 use crate::env::{EnvUpdate, Snapshot};
@@ -101,7 +102,15 @@ impl Client {
             _ => {}
         });
         let notices = match (asked, accepted) {
-            (Err(Error::TimedOut { .. }), Some(name)) => return Err(too_late(name, wait_ms)),
+            (Err(Error::TimedOut { .. }), Some(name)) => {
+                let late = self.too_late(name, wait_ms);
+                let message = late.error.map_or_else(String::new, |error| error.message);
+                return Err(Error::Awaited {
+                    kind: ErrorKind::TimedOut,
+                    name: late.name,
+                    message,
+                });
+            }
             (asked, _) => asked?,
         };
         match first {
@@ -183,7 +192,8 @@ impl Client {
         self.ask_for_outcomes(options.wait_ms, &body, &blob, on_reply)
     }
 
-    /// Makes processes what a plan says, and waits until each is settled; `snapshot` is this shell's.
+    /// Makes processes what a plan says, and waits until each is settled, or with `wait_ms` until each is ready, for no
+    /// longer than that; `snapshot` is this shell's.
     ///
     /// # Errors
     /// [`Error::Reported`] where nothing was done at all, [`Error::Unreachable`]. What went wrong with single processes
@@ -192,6 +202,7 @@ impl Client {
         &self,
         items: Vec<ApplyItem>,
         snapshot: &Snapshot,
+        wait_ms: Option<u64>,
         on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
         let starts = items.iter().filter(|item| {
@@ -209,11 +220,12 @@ impl Client {
             items,
             taken_ports: self.taken_ports(&ports)?,
             shell_bytes,
+            wait_ms,
         });
-        self.ask_for_outcomes(None, &body, &blob, on_reply)
+        self.ask_for_outcomes(wait_ms, &body, &blob, on_reply)
     }
 
-    /// Asks, and collects the outcomes in the order of ids.
+    /// Asks, and collects the outcomes in the order of ids. What is waited for in vain has an outcome that says so.
     fn ask_for_outcomes(
         &self,
         wait_ms: Option<u64>,
@@ -238,14 +250,40 @@ impl Client {
                 _ => {}
             }
         });
-        let notices = match (asked, waiting.into_iter().next()) {
-            (Err(Error::TimedOut { .. }), Some(name)) => {
-                return Err(too_late(name, wait_ms));
+        let notices = match asked {
+            Err(Error::TimedOut { .. }) if !waiting.is_empty() => {
+                let late = waiting.into_iter().map(|name| self.too_late(name, wait_ms));
+                outcomes.extend(late);
+                Vec::new()
             }
-            (asked, _) => asked?,
+            asked => asked?,
         };
         outcomes.sort_by_key(|outcome| outcome.id);
         Ok((outcomes, notices))
+    }
+
+    /// What became of a process that is not ready in the time that a command waits.
+    fn too_late(&self, name: ProcessName, wait_ms: Option<u64>) -> Outcome {
+        let meta = ProcessStore::new(self.home.clone()).meta(&name).ok();
+        let state = meta.as_ref().and_then(|meta| meta.state.as_deref());
+        let reason = meta.as_ref().and_then(|meta| meta.reason.as_deref());
+        let what = match (state, reason) {
+            // That stands in the reason, with what it waits for.
+            (Some("waiting"), Some(reason)) => String::from_utf8_lossy(reason).into_owned(),
+            (Some("running") | None, _) => "runs on".to_owned(),
+            (Some(state), _) => format!("is {state}"),
+        };
+        let time = crate::words::seconds(wait_ms.unwrap_or_default());
+        Outcome {
+            id: meta.as_ref().map_or(0, |meta| meta.id),
+            pid: meta.and_then(|meta| meta.pid),
+            note: None,
+            error: Some(ReportedError {
+                kind: ErrorKind::TimedOut,
+                message: format!("'{name}' is not ready after {time}; it {what}"),
+            }),
+            name,
+        }
     }
 
     /// The declared ports of those processes among `selectors` that do not run.
@@ -687,15 +725,6 @@ impl Client {
             "" => Err(self.unreachable(format!("could not be started; see {}", log.display()))),
             reason => Err(self.unreachable(format!("could not be started: {reason}"))),
         }
-    }
-}
-
-fn too_late(name: ProcessName, wait_ms: Option<u64>) -> Error {
-    let time = crate::words::seconds(wait_ms.unwrap_or_default());
-    Error::Awaited {
-        kind: ErrorKind::TimedOut,
-        message: format!("'{name}' is not ready after {time}; it runs on"),
-        name,
     }
 }
 

@@ -150,6 +150,9 @@ pub struct ApplyRequest {
     /// How many of the raw bytes, the last ones, are the shell part of the snapshot.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shell_bytes: usize,
+    /// Wait until each that is up afterwards is ready, and each task done, for at most so many milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
 }
 
 /// What becomes of one process.

@@ -100,6 +100,7 @@ impl Supervisor {
         };
         let mut still = Vec::new();
         let is_ready = self.is_ready(id);
+        let is_done = self.services.get(&id).is_some_and(Service::is_done);
         for waiter in waiters {
             let up = matches!(waiter.verb, Verb::Start | Verb::Restart);
             match report {
@@ -110,6 +111,9 @@ impl Supervisor {
                 Report::NotReady if up && waiter.ready => {
                     let error = self.not_ready(id);
                     self.settle(waiter.connection, id, None, Some(error));
+                }
+                Report::Ended if up && waiter.ready && is_done => {
+                    self.settle(waiter.connection, id, waiter.note, None);
                 }
                 Report::Ended | Report::GaveUp | Report::Backoff { .. } if up && waiter.ready => {
                     let error = self.ended_early(id);

@@ -38,7 +38,11 @@ impl Supervisor {
         }
         for item in request.items {
             let name = item.name.clone();
-            let applied = self.apply_one(number, item, &shell, &request.taken_ports, asked);
+            let how = How {
+                taken: &request.taken_ports,
+                wait_ms: request.wait_ms,
+            };
+            let applied = self.apply_one(number, item, &shell, how, asked);
             if let Err(error) = applied {
                 let outcome = Outcome {
                     id: self.id_of_name(&name).unwrap_or(0),
@@ -58,25 +62,16 @@ impl Supervisor {
         number: u32,
         item: ApplyItem,
         shell: &Snapshot,
-        taken: &[TakenPort],
+        how: How<'_>,
         asked: &Asked,
     ) -> Result<()> {
         let Some(id) = self.id_of_name(&item.name) else {
-            return self.apply_new(number, item, shell, taken, asked);
+            return self.apply_new(number, item, shell, how, asked);
         };
         let service = &self.services[&id];
         if service.meta.request.as_deref() == Some(asked.token.as_str()) {
             // Asked again after a supervisor died: it was done, or is being done.
-            let is_settled = matches!(
-                service.machine.phase,
-                Phase::Running { .. } | Phase::Resting(_)
-            );
-            if is_settled {
-                self.settle(number, id, None, None);
-            } else {
-                self.add_waiter(number, id, Verb::Start, None);
-                self.tell_held(id);
-            }
+            self.wait_for_start(number, id, how);
             return Ok(());
         }
         if let Some(spec) = &item.spec
@@ -84,11 +79,11 @@ impl Supervisor {
             && spec.port != service.meta.port
         {
             // Before anything is stopped for it.
-            refuse_taken_port(&service.name, spec.port, Some(id), taken)?;
+            refuse_taken_port(&service.name, spec.port, Some(id), how.taken)?;
         }
-        let then = act_of(item.then, taken);
+        let then = act_of(item.then, how);
         if item.spec.is_none() && item.update.is_empty() {
-            self.then_act(number, id, then.as_ref(), asked);
+            self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
             return Ok(());
         }
         let (before, snapshot) = self.read_whole(id)?;
@@ -100,7 +95,7 @@ impl Supervisor {
             .map_err(|error| Error::bad_value("environment", error.to_string()))?;
         spec.origins = origins;
         if after == snapshot && spec == before {
-            self.then_act(number, id, then.as_ref(), asked);
+            self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
             return Ok(());
         }
         let Some(service) = self.services.get(&id) else {
@@ -114,7 +109,7 @@ impl Supervisor {
             spec,
         };
         let staged = self.writer.stage(&saved, &after)?;
-        let asked = asked.clone();
+        let (asked, wait_ms) = (asked.clone(), how.wait_ms);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
                 // What was made ready for a launch is of yesterday.
@@ -137,7 +132,7 @@ impl Supervisor {
                     supervisor.save(id);
                     supervisor.index_needs();
                 }
-                supervisor.then_act(number, id, then.as_ref(), &asked);
+                supervisor.then_act(number, id, then.as_ref(), wait_ms, &asked);
                 // Those that waited until it was replaced need not have changed with it.
                 supervisor.untie(id);
             }
@@ -151,7 +146,7 @@ impl Supervisor {
         number: u32,
         item: ApplyItem,
         shell: &Snapshot,
-        taken: &[TakenPort],
+        how: How<'_>,
         asked: &Asked,
     ) -> Result<()> {
         let starts = matches!(item.then, ApplyThen::Start | ApplyThen::Restart);
@@ -167,7 +162,7 @@ impl Supervisor {
             self.tell_outcome(number, outcome);
             return Ok(());
         };
-        refuse_taken_port(&item.name, spec.port, None, taken)?;
+        refuse_taken_port(&item.name, spec.port, None, how.taken)?;
         let wrong = |error: EnvError| Error::bad_value("environment", error.to_string());
         // A whole snapshot is not of the shell alone.
         let origins = if item.update.exact {
@@ -179,11 +174,42 @@ impl Supervisor {
         spec.origins = origins;
         let id = self.create(item.name, &spec, &snapshot)?;
         self.add_waiter(number, id, Verb::Start, None);
+        if how.wait_ms.is_some() {
+            self.wait_until_ready(number, id);
+        }
         self.begin(id, *spec, snapshot, asked.clone());
         Ok(())
     }
 
-    fn then_act(&mut self, number: u32, id: u32, act: Option<&ActRequest>, asked: &Asked) {
+    /// Lets a command wait for a start that was begun before, or settles it where that is over.
+    fn wait_for_start(&mut self, number: u32, id: u32, how: How<'_>) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        let until_ready = how.wait_ms.is_some();
+        let is_settled = match service.machine.phase {
+            Phase::Running { .. } => !until_ready || self.is_ready(id),
+            Phase::Resting(_) => true,
+            _ => false,
+        };
+        if is_settled {
+            return self.settle(number, id, None, None);
+        }
+        self.add_waiter(number, id, Verb::Start, None);
+        if until_ready {
+            self.wait_until_ready(number, id);
+        }
+        self.tell_held(id);
+    }
+
+    fn then_act(
+        &mut self,
+        number: u32,
+        id: u32,
+        act: Option<&ActRequest>,
+        wait_ms: Option<u64>,
+        asked: &Asked,
+    ) {
         match act {
             Some(act) => {
                 // A task that changed is done again; what runs meanwhile by another command is no mistake.
@@ -193,13 +219,29 @@ impl Supervisor {
                     .is_some_and(|service| matches!(service.machine.phase, Phase::Resting(_)));
                 self.act_on(number, id, act, asked, !rests);
             }
+            None if wait_ms.is_some() => {
+                let how = How {
+                    taken: &[],
+                    wait_ms,
+                };
+                self.wait_for_start(number, id, how);
+            }
             None => self.settle(number, id, None, None),
         }
     }
 }
 
+/// How steps are taken.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    /// Who listens on the ports of those that are to be started.
+    taken: &'a [TakenPort],
+    /// Wait until they are ready.
+    wait_ms: Option<u64>,
+}
+
 /// What a command would ask for.
-fn act_of(then: ApplyThen, taken: &[TakenPort]) -> Option<ActRequest> {
+fn act_of(then: ApplyThen, how: How<'_>) -> Option<ActRequest> {
     let verb = match then {
         ApplyThen::Start => Verb::Start,
         ApplyThen::Restart => Verb::Restart,
@@ -213,10 +255,13 @@ fn act_of(then: ApplyThen, taken: &[TakenPort]) -> Option<ActRequest> {
         options: ActOptions {
             // An instance that is one too many leaves behind what it said.
             keep_logs: verb == Verb::Delete,
+            wait_ms: how
+                .wait_ms
+                .filter(|_| matches!(verb, Verb::Start | Verb::Restart)),
             ..ActOptions::default()
         },
         update: None,
-        taken_ports: taken.to_vec(),
+        taken_ports: how.taken.to_vec(),
         damaged_shells: Vec::new(),
     })
 }

@@ -4,24 +4,18 @@
 //! The kernel tells nobody without privileges that a port is listened on, and a server does not call back: those two are
 //! asked for again and again, by a thread that exists only meanwhile, at intervals that grow to a quarter of a second.
 
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::care::Timer;
 use super::errands::{Order, Purpose};
+use super::log_scan::LogScan;
 use super::machine::Report;
 use super::supervisor::{Kind, Supervisor, token};
 use super::vitals::{Readiness, VitalEvent};
-use crate::error::Result;
-use crate::logs::Stream;
-use crate::logs::index::{Index, index_path};
 use crate::probe::{ListenerOf, ask_http};
-use crate::spec::{HttpCheck, ReadyCheck, compile};
+use crate::spec::{HttpCheck, ReadyCheck};
 use crate::sys::poll::Interest;
 use crate::sys::{clock, fd};
 
@@ -34,10 +28,6 @@ const FIRST_TRY_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_TRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long one try may take.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Of a line that does not end, so much is looked at.
-const LONGEST_LINE: usize = 64 << 10;
-/// How much of a log is looked at, at most, for what a run printed before this supervisor began.
-const LOOK_BACK: u64 = 1 << 20;
 
 /// How readiness is looked for.
 pub(super) enum Awaiting {
@@ -85,7 +75,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Search {
     /// Looks until it is found or nobody wants it any more; tells which.
-    fn run(&self, mut look: impl FnMut() -> std::result::Result<(), String>) -> bool {
+    fn run(&self, mut look: impl FnMut() -> Result<(), String>) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
             match look() {
@@ -110,101 +100,6 @@ impl Search {
     }
 }
 
-/// Looks through what a run prints.
-pub(super) struct LogScan {
-    pattern: regex::bytes::Regex,
-    files: [Option<File>; 2],
-    lines: [Vec<u8>; 2],
-}
-
-impl LogScan {
-    fn new(pattern: &str) -> Result<Self> {
-        Ok(Self {
-            pattern: compile(pattern)?,
-            files: [None, None],
-            lines: [Vec::new(), Vec::new()],
-        })
-    }
-
-    /// Begins at the end of a log, or, for a run that another supervisor began, with what it has printed since.
-    fn begin(&mut self, stream: Stream, log: &Path, since_ms: Option<u64>) -> bool {
-        let at = usize::from(stream == Stream::Err);
-        let Ok(mut file) = File::open(log) else {
-            return false;
-        };
-        let length = file.metadata().map_or(0, |meta| meta.len());
-        let Some(since_ms) = since_ms else {
-            let _ = file.seek(SeekFrom::Start(length));
-            self.files[at] = Some(file);
-            return false;
-        };
-        let from = length.saturating_sub(LOOK_BACK);
-        let mut bytes = Vec::new();
-        let read = file
-            .seek(SeekFrom::Start(from))
-            .and_then(|_| (&mut file).take(LOOK_BACK).read_to_end(&mut bytes));
-        self.files[at] = Some(file);
-        if read.is_err() {
-            return false;
-        }
-        let index = Index::load(&index_path(log));
-        let mut offset = from;
-        let mut found = false;
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let recent = index.time_of(offset).is_none_or(|ms| ms >= since_ms);
-            if recent && line.ends_with(b"\n") {
-                found |= self.pattern.is_match(line.trim_ascii_end());
-            } else if recent {
-                self.lines[at] = line.to_vec();
-            }
-            offset += line.len() as u64;
-        }
-        found
-    }
-
-    /// Looks at what has come since; tells whether a line matches.
-    fn look(&mut self, stream: Stream, log: &Path) -> bool {
-        let at = usize::from(stream == Stream::Err);
-        // A log that was rotated begins anew.
-        let same = |file: &File| match (file.metadata(), std::fs::metadata(log)) {
-            (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-            _ => false,
-        };
-        let mut found = self.read(at);
-        if !self.files[at].as_ref().is_some_and(same) {
-            self.files[at] = File::open(log).ok();
-            found |= self.read(at);
-        }
-        found
-    }
-
-    fn read(&mut self, at: usize) -> bool {
-        let mut bytes = [0; 16 << 10];
-        loop {
-            let Some(file) = &mut self.files[at] else {
-                return false;
-            };
-            let length = match file.read(&mut bytes) {
-                Ok(0) | Err(_) => return false,
-                Ok(length) => length,
-            };
-            for piece in bytes[..length].split_inclusive(|&byte| byte == b'\n') {
-                let line = &mut self.lines[at];
-                if line.len() < LONGEST_LINE {
-                    line.extend_from_slice(piece);
-                }
-                if piece.ends_with(b"\n") {
-                    let found = self.pattern.is_match(line.trim_ascii_end());
-                    line.clear();
-                    if found {
-                        return true;
-                    }
-                }
-            }
-        }
-    }
-}
-
 impl Supervisor {
     /// Begins to look for what readiness of a run is told by.
     pub(super) fn await_ready(&mut self, id: u32) {
@@ -215,9 +110,14 @@ impl Supervisor {
         let Some(care) = service.care.as_deref_mut() else {
             return;
         };
-        // The end of a pipe was there before the run.
-        if care.awaiting.is_some() || !matches!(care.vitals.readiness, Readiness::Pending { .. }) {
+        if !matches!(care.vitals.readiness, Readiness::Pending { .. }) {
             return;
+        }
+        match &care.awaiting {
+            Some(Awaiting::Log(_)) => return self.await_line(id),
+            // The end of a pipe was there before the run.
+            Some(_) => return,
+            None => {}
         }
         let Some(ready) = care.ready.clone() else {
             return;
@@ -229,7 +129,10 @@ impl Supervisor {
                 None => self.vital(id, VitalEvent::Ready),
             },
             ReadyCheck::Http(check) => self.await_http(id, check),
-            ReadyCheck::Log(pattern) => self.await_log(id, &pattern, None),
+            ReadyCheck::Log(pattern) => {
+                self.begin_log_scan(id, &pattern, None);
+                self.await_line(id);
+            }
             ReadyCheck::Command(_) => {
                 care.awaiting = Some(Awaiting::Command {
                     pause: FIRST_TRY_PAUSE,
@@ -239,45 +142,6 @@ impl Supervisor {
             ReadyCheck::Notify => care.awaiting = Some(Awaiting::Notify),
             // Without its pipe, which a crash of supervisor and keeper took, nothing comes any more.
             ReadyCheck::Fd(_) => {}
-        }
-    }
-
-    /// What is looked for in the log was asked for when the run began; `since_ms` where it began under another supervisor.
-    pub(super) fn await_log(&mut self, id: u32, pattern: &str, since_ms: Option<u64>) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let mut scan = match LogScan::new(pattern) {
-            Ok(scan) => scan,
-            Err(error) => return self.log.say(error),
-        };
-        let home = self.writer.home();
-        let out = scan.begin(Stream::Out, &home.out_log(&service.name), since_ms);
-        let err = scan.begin(Stream::Err, &home.err_log(&service.name), since_ms);
-        if let Some(care) = service.care.as_deref_mut() {
-            care.awaiting = Some(Awaiting::Log(Box::new(scan)));
-        }
-        if out || err {
-            self.vital(id, VitalEvent::Ready);
-        }
-    }
-
-    /// Something was added to a log.
-    pub(super) fn look_at_log(&mut self, id: u32, stream: Stream) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let Some(Awaiting::Log(scan)) = service.care.as_mut().and_then(|c| c.awaiting.as_mut())
-        else {
-            return;
-        };
-        let home = self.writer.home();
-        let log = match stream {
-            Stream::Out => home.out_log(&service.name),
-            Stream::Err => home.err_log(&service.name),
-        };
-        if scan.look(stream, &log) {
-            self.vital(id, VitalEvent::Ready);
         }
     }
 
@@ -302,10 +166,10 @@ impl Supervisor {
         self.search(id, move || ask_http(&check, TRY_TIMEOUT));
     }
 
-    fn search(
+    pub(super) fn search(
         &mut self,
         id: u32,
-        look: impl FnMut() -> std::result::Result<(), String> + Send + 'static,
+        look: impl FnMut() -> Result<(), String> + Send + 'static,
     ) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
@@ -386,12 +250,7 @@ impl Supervisor {
     }
 
     /// A try has come out.
-    pub(super) fn ready_tried(
-        &mut self,
-        id: u32,
-        run: u64,
-        outcome: std::result::Result<(), String>,
-    ) {
+    pub(super) fn ready_tried(&mut self, id: u32, run: u64, outcome: Result<(), String>) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -455,20 +314,24 @@ impl Supervisor {
 
     /// Looking is over.
     pub(super) fn end_awaiting(&mut self, id: u32, awaiting: Awaiting) {
-        match awaiting {
+        let trouble = match awaiting {
             Awaiting::Pipe { pipe, run } => {
                 // The keeper holds it too, so that only this ends the watch.
                 let _ = self.poll.remove(&pipe);
                 self.store.forget(&format!("r{id}.{run}"));
+                None
             }
-            Awaiting::Search(searching) => {
-                let trouble = locked(&searching.0.trouble).take();
-                let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
-                if let Some(care) = care.filter(|_| trouble.is_some()) {
-                    care.trouble = trouble;
-                }
-            }
-            Awaiting::Log(_) | Awaiting::Command { .. } | Awaiting::Notify => {}
+            Awaiting::Search(searching) => locked(&searching.0.trouble).take(),
+            Awaiting::Log(scan) => Some(scan.in_vain()),
+            Awaiting::Command { .. } | Awaiting::Notify => None,
+        };
+        let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
+        // What was looked for and found at last is no trouble.
+        if let Some(care) = care
+            && care.vitals.readiness == Readiness::Late
+            && trouble.is_some()
+        {
+            care.trouble = trouble;
         }
     }
 }

@@ -173,13 +173,15 @@ impl Care {
 
 impl Service {
     /// Whether it is ready: by what its spec says; where that says nothing, by its declared port; and where it has none,
-    /// when it runs. A port is only looked for while somebody wants to know, see [`Supervisor::want_ready`].
+    /// when it runs. A port is only looked for while somebody wants to know, see [`Supervisor::want_ready`]. A task of which
+    /// nothing is said is of use when it is done.
     pub(super) fn is_ready(&self) -> bool {
         if !matches!(self.machine.phase, Phase::Running { .. }) {
             return false;
         }
         match self.care.as_deref() {
             Some(care) if care.ready.is_some() => care.vitals.readiness == Readiness::Ready,
+            _ if self.task => false,
             care => self.meta.port.is_none() || care.is_some_and(|care| care.port_seen),
         }
     }
@@ -383,7 +385,7 @@ impl Supervisor {
             self.take_ready_pipe(id, run, pipe);
         }
         if let Some(pattern) = pattern {
-            self.await_log(id, &pattern, since_ms);
+            self.begin_log_scan(id, &pattern, since_ms);
         }
         self.vitals_changed(id, actions);
     }

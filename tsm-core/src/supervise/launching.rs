@@ -183,6 +183,9 @@ impl Supervisor {
             prepared.extra = Some((writer, i32::from(*number)));
             ready_pipe = Some(reader);
         }
+        if let Some(ReadyCheck::Log(pattern)) = spec.ready.as_ref().map(|ready| &ready.check) {
+            self.begin_log_scan(id, pattern, None);
+        }
         let null = self.null.as_fd();
         let stdout = end_of(out_file.as_ref(), out.as_ref()).unwrap_or(null);
         let stderr = match spec.logs.err {

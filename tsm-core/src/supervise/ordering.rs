@@ -412,9 +412,11 @@ impl Supervisor {
             for need in &service.needs {
                 for (other, service) in self.needed(need) {
                     let at_rest = matches!(service.machine.phase, Phase::Resting(_));
-                    let done =
-                        service.task && service.machine.phase == Phase::Resting(Rest::Exited);
-                    if at_rest && !done && !ids.contains(&other) && !besides.contains(&other) {
+                    if at_rest
+                        && !service.is_done()
+                        && !ids.contains(&other)
+                        && !besides.contains(&other)
+                    {
                         besides.push(other);
                         left.push(other);
                     }

@@ -423,7 +423,7 @@ impl Supervisor {
         let by = asked.by.clone();
         let resting = matches!(service.machine.phase, Phase::Resting(_));
         let service_failed = service.machine.phase == Phase::Resting(Rest::Failed);
-        let is_done = service.task && service.machine.phase == Phase::Resting(Rest::Exited);
+        let is_done = service.is_done();
         let (event, kind, note) = match act.verb {
             // A task that is done is done, unless it is named to be done again.
             Verb::Stop if is_done => return self.settle(number, id, Some("is done"), None),

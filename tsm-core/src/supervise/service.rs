@@ -132,6 +132,11 @@ pub(super) struct Service {
 }
 
 impl Service {
+    /// Whether it is a task that has done its work.
+    pub(super) fn is_done(&self) -> bool {
+        self.task && self.machine.phase == Phase::Resting(Rest::Exited)
+    }
+
     pub(super) fn new(
         name: ProcessName,
         meta: Meta,
