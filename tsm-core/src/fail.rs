@@ -4,6 +4,8 @@
 //! `TSM_FAIL_POINT` names a file that says what is to happen: `NAME`, or `NAME TIMES` where the point is to be come to so
 //! often first, or `NAME TIMES ERRNO` where the supervisor is not to die, but to meet this error from then on. Beside it,
 //! a file of the same name with the extension `clock` holds by how many seconds the clock on the wall is wrong.
+//!
+//! Unit tests hook in at the same points, and at [moments](moment) that are nothing but for them: see `hook`.
 
 #[cfg(feature = "fail-points")]
 mod armed {
@@ -32,6 +34,7 @@ mod armed {
 
     /// Kills this process at once if a test asked for it at this point; the file is removed first, so that it happens once.
     pub(crate) fn point(name: &str) {
+        super::moment(name);
         let Some(file) = file() else { return };
         let Some((wanted, times, None)) = wanted(&file) else {
             return;
@@ -96,9 +99,45 @@ pub(crate) fn fails(_name: &str) -> bool {
     false
 }
 
-/// Does nothing.
+/// Does nothing but in unit tests.
 #[cfg(not(feature = "fail-points"))]
-pub(crate) fn point(_name: &str) {}
+pub(crate) fn point(name: &str) {
+    moment(name);
+}
+
+/// A moment at which a unit test of this thread does something of its own.
+#[cfg(not(test))]
+#[inline(always)]
+pub(crate) fn moment(_name: &str) {}
+
+#[cfg(test)]
+pub(crate) use hook::moment;
+
+#[cfg(test)]
+pub(crate) mod hook {
+    use std::cell::RefCell;
+
+    type Hook = Box<dyn FnMut(&str)>;
+
+    thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// Calls the hook of this thread, but not from within itself. One that panics is gone.
+    pub(crate) fn moment(name: &str) {
+        let Some(mut hook) = HOOK.take() else { return };
+        hook(name);
+        HOOK.set(Some(hook));
+    }
+
+    /// Has `hook` called at every point and moment while `work` is done.
+    pub(crate) fn with<T>(hook: impl FnMut(&str) + 'static, work: impl FnOnce() -> T) -> T {
+        HOOK.set(Some(Box::new(hook)));
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        HOOK.set(None);
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
 
 /// Does nothing.
 #[cfg(not(feature = "fail-points"))]

@@ -23,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use follow::Follower;
-pub use merge::Tail;
+pub use merge::{Gone, Tail};
 pub use query::{Grep, Query};
 pub use segments::{Segment, segments};
 
@@ -129,8 +129,11 @@ impl LogError {
 /// read. What is written after the call is not among them. It holds a file descriptor for each
 /// stream that it still has lines of.
 ///
+/// A log that cannot be read is among what is given, first or where it fails, as an error; the others are given all the
+/// same.
+///
 /// # Errors
-/// Where a log is there and cannot be read. A log that is not there is an empty one.
+/// Where none of the logs can be read. A log that is not there is an empty one.
 ///
 /// ```
 /// use tsm_core::logs::{Source, tail};
@@ -153,7 +156,7 @@ pub fn tail(sources: &[Source], lines: Option<usize>) -> Result<Tail, LogError> 
 /// # Errors
 /// As for [`tail`].
 pub fn select(sources: &[Source], query: &Query) -> Result<Tail, LogError> {
-    Tail::new(open(sources)?, query)
+    open(sources)?.tail(query)
 }
 
 /// Reads the last lines as [`tail`] does, and goes on from where they end: no line is lost or
@@ -162,7 +165,7 @@ pub fn select(sources: &[Source], query: &Query) -> Result<Tail, LogError> {
 /// A last line that has no newline yet is not among those of the [`Tail`]; the [`Follower`] has it.
 ///
 /// # Errors
-/// As for [`tail`]; and where the directory of a log is missing or cannot be watched.
+/// As for [`tail`]; and where none of their directories is there and can be watched.
 ///
 /// ```
 /// use std::time::Duration;
@@ -194,24 +197,59 @@ pub fn tail_and_follow(
 /// As for [`tail_and_follow`].
 pub fn select_and_follow(sources: &[Source], query: &Query) -> Result<(Tail, Follower), LogError> {
     // First the watch, then the look: what comes in between is told by the watch.
-    let mut follower = Follower::watching(sources)?;
-    let mut streams = open(sources)?;
-    for stream in &mut streams {
-        follower.add(stream)?;
+    let (mut follower, unwatched) = Follower::watching(sources)?;
+    let mut opened = open(sources)?;
+    opened.failed.extend(unwatched);
+    opened.keep_if(|stream| follower.add(stream))?;
+    Ok((opened.tail(query)?, follower))
+}
+
+/// Logs as they were when they were opened, and what was wrong with others.
+#[derive(Default)]
+struct OpenedLogs {
+    streams: Vec<LogStream>,
+    failed: Vec<LogError>,
+}
+
+impl OpenedLogs {
+    /// Goes on with those with which this can be done; with none, with the first error.
+    fn keep_if(
+        &mut self,
+        mut does: impl FnMut(&mut LogStream) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        let failed = &mut self.failed;
+        self.streams
+            .retain_mut(|stream| does(stream).map_err(|error| failed.push(error)).is_ok());
+        self.or_none()
     }
-    Ok((Tail::new(streams, query)?, follower))
+
+    /// An error where there is nothing to go on with.
+    fn or_none(&mut self) -> Result<(), LogError> {
+        if self.streams.is_empty() && !self.failed.is_empty() {
+            return Err(self.failed.remove(0));
+        }
+        Ok(())
+    }
+
+    fn tail(mut self, query: &Query) -> Result<Tail, LogError> {
+        self.keep_if(|stream| stream.narrow(query.since_of(stream.source), query.until_ms))?;
+        Ok(Tail::new(self.streams, self.failed, query))
+    }
 }
 
 /// Opens every stream of the sources as it is now.
-fn open(sources: &[Source]) -> Result<Vec<LogStream>, LogError> {
+fn open(sources: &[Source]) -> Result<OpenedLogs, LogError> {
     let mut listings = Listings::default();
-    let mut streams = Vec::new();
+    let mut opened = OpenedLogs::default();
     for (source, paths) in sources.iter().enumerate() {
         for (stream, path) in [(Stream::Out, &paths.out), (Stream::Err, &paths.err)] {
-            if let Some(path) = path {
-                streams.push(LogStream::open(source, stream, path, &mut listings)?);
+            let Some(path) = path else { continue };
+            match LogStream::open(source, stream, path, &mut listings) {
+                Ok(stream) => opened.streams.push(stream),
+                Err(error) => opened.failed.push(error),
             }
         }
     }
-    Ok(streams)
+    opened.or_none()?;
+    Ok(opened)
 }

@@ -1,12 +1,13 @@
 //! `tsm logs`.
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, Write as _};
 
 use anstyle::AnsiColor;
 use serde::Serialize;
-use tsm_core::error::Error;
+use tsm_core::error::{Error, ErrorKind};
 use tsm_core::events::rfc3339;
-use tsm_core::logs::{self, Grep, Line, Query, Source, Stream};
+use tsm_core::logs::{self, Gone, Grep, Line, LogError, Query, Source, Stream, Tail};
 use tsm_core::sys::clock;
 use tsm_core::text::Text;
 use tsm_core::view::{Overview, ProcessView, Since};
@@ -94,18 +95,22 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
     };
     let show = Show::new(context, args, &sources);
     if !args.follow {
-        for line in logs::select(&sources, &query).map_err(Error::from)? {
-            show.line(&line.map_err(Error::from)?)?;
-        }
-        return show.flush();
+        show.tail(logs::select(&sources, &query).map_err(Error::from)?)?;
+        return show.end();
     }
     let (tail, mut follower) = logs::select_and_follow(&sources, &query).map_err(Error::from)?;
-    for line in tail {
-        show.line(&line.map_err(Error::from)?)?;
-    }
-    loop {
+    show.tail(tail)?;
+    while !follower.is_empty() {
         show.flush()?;
-        for line in follower.next_batch(None).map_err(Error::from)? {
+        let lines = match follower.next_batch(None) {
+            Ok(lines) => lines,
+            Err(error @ LogError::Events(_)) => return Err(Error::from(error).into()),
+            Err(error) => {
+                show.failed(error)?;
+                continue;
+            }
+        };
+        for line in lines {
             if query
                 .grep
                 .as_ref()
@@ -114,7 +119,11 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
                 show.line(&line)?;
             }
         }
+        for gone in follower.take_gone() {
+            show.gone(gone)?;
+        }
     }
+    show.end()
 }
 
 /// Since when each process is shown. What never was is told, and nothing of that process shown.
@@ -190,7 +199,9 @@ struct Show<'a> {
     prefixes: Vec<[String; 2]>,
     timestamps: bool,
     json: bool,
-    stdout: std::cell::RefCell<io::BufWriter<io::Stdout>>,
+    /// A log could not be read, and that was told.
+    has_failed: Cell<bool>,
+    stdout: RefCell<io::BufWriter<io::Stdout>>,
 }
 
 impl<'a> Show<'a> {
@@ -219,6 +230,7 @@ impl<'a> Show<'a> {
             prefixes: prefixes.collect(),
             timestamps: args.timestamps,
             json: args.json,
+            has_failed: Cell::new(false),
             stdout: io::BufWriter::with_capacity(64 << 10, io::stdout()).into(),
         }
     }
@@ -266,6 +278,51 @@ impl<'a> Show<'a> {
         let bare = prefix.is_empty() && !self.timestamps && !self.context.output.terminal;
         if line.complete || !bare {
             out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Shows all lines, and says what was wrong with which log.
+    fn tail(&self, mut tail: Tail) -> Outcome {
+        for line in tail.by_ref() {
+            match line {
+                Ok(line) => self.line(&line)?,
+                Err(error) => self.failed(error)?,
+            }
+        }
+        for gone in tail.gone() {
+            self.gone(gone)?;
+        }
+        Ok(())
+    }
+
+    /// One log cannot be read; the others are shown all the same.
+    fn failed(&self, error: LogError) -> Outcome {
+        self.flush()?;
+        complain(Error::from(error));
+        self.has_failed.set(true);
+        Ok(())
+    }
+
+    /// Some of a log went before it could be shown.
+    fn gone(&self, gone: Gone) -> Outcome {
+        self.flush()?;
+        let word = if gone.stream == Stream::Err {
+            "standard error"
+        } else {
+            "standard output"
+        };
+        self.context.output.remark(format_args!(
+            "{} bytes of the {word} of '{}' were removed before they could be read",
+            gone.bytes, self.sources[gone.source].name
+        ));
+        Ok(())
+    }
+
+    fn end(&self) -> Outcome {
+        self.flush()?;
+        if self.has_failed.get() {
+            return Err(Failure::Told(ErrorKind::Failed));
         }
         Ok(())
     }

@@ -52,8 +52,8 @@ enum Phase {
     Done,
 }
 
-/// What a reader has to know of such a log.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a reader has to know of such a log, all of one moment.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
     /// The bytes of the log begin here in the file …
     pub(crate) skip: u64,
@@ -61,6 +61,25 @@ pub(crate) struct Place {
     pub(crate) base: u64,
     /// The newest segment has its temporary name.
     pub(crate) pending: bool,
+    /// How many bytes the file had at that moment, those before `skip` counted.
+    pub(crate) end: u64,
+}
+
+impl Place {
+    /// Where the first byte of the file that counts stands, of all that were ever written.
+    pub(crate) fn first(&self) -> u64 {
+        self.base + self.skip
+    }
+
+    /// How many bytes are in the file.
+    pub(crate) fn len(&self) -> u64 {
+        self.end.saturating_sub(self.skip)
+    }
+
+    /// Whether the bytes of the file are where they are there, however many were added.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        (self.base, self.skip) == (other.base, other.skip)
+    }
 }
 
 fn head_path(live: &Path) -> PathBuf {
@@ -129,27 +148,30 @@ impl Head {
 pub(crate) fn place(file: &File, live: &Path) -> io::Result<Option<Place>> {
     let inode = file.metadata()?.ino();
     loop {
+        fail::moment("place-1-before");
         let Some(head) = Head::read(live, inode) else {
             return Ok(None);
         };
         let phase = head.phase(file, live)?;
         let (start, length) = head.cut.unwrap_or((0, 0));
+        let data = holes::next_data(file, 0)?;
+        fail::moment("place-2-seen");
+        let end = file.metadata()?.len();
         let (skip, base) = match phase {
-            Phase::None => {
-                let len = file.metadata()?.len();
-                (holes::next_data(file, 0)?.unwrap_or(len), head.base)
-            }
+            Phase::None => (data.unwrap_or(end), head.base),
             Phase::Begun => (start, head.base),
             Phase::Punched | Phase::Named => (start + length, head.base),
             Phase::Done => (0, head.base + length),
         };
-        // Seen while it changed, it would be anything.
+        // Seen while it changed, it would be anything. The length is one of these things: taken before or after, it
+        // would count a head that is gone.
         if Head::read(live, inode) == Some(head) && head.phase(file, live)? == phase {
             let pending = phase == Phase::Punched;
             return Ok(Some(Place {
                 skip,
                 base,
                 pending,
+                end,
             }));
         }
     }
@@ -358,7 +380,7 @@ pub(crate) fn leave(live: &Path) -> io::Result<()> {
         opened => opened?,
     };
     let place = place(&file, live)?.unwrap_or_default();
-    index::shift(live, place.base + place.skip)?;
+    index::shift(live, place.first())?;
     fs::set_permissions(live, fs::Permissions::from_mode(0o600))?;
     if place.skip > 0 {
         let temporary = with_suffix(live, ".tmp");

@@ -7,7 +7,7 @@
 
 mod followed;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use self::followed::Followed;
 use super::segments::directory;
 use super::tail::LogStream;
-use super::{Line, LogError, Source};
+use super::{Gone, Line, LogError, Source};
 use crate::sys::inotify::{Inotify, Mask, WatchId};
 
 /// Gives the lines of logs as they are written: made by [`tail_and_follow`](super::tail_and_follow).
@@ -32,13 +32,17 @@ pub struct Follower {
     inotify: Inotify,
     directories: BTreeMap<WatchId, PathBuf>,
     logs: Vec<Followed>,
+    /// What went wrong and was not told yet.
+    failed: VecDeque<LogError>,
 }
 
 impl Follower {
-    /// Watches the directories of the sources, and follows no log yet.
-    pub(super) fn watching(sources: &[Source]) -> Result<Self, LogError> {
+    /// Watches the directories of the sources, and follows no log yet. Gives the errors of those that cannot be watched
+    /// too, where there are others.
+    pub(super) fn watching(sources: &[Source]) -> Result<(Self, Vec<LogError>), LogError> {
         let inotify = Inotify::new().map_err(LogError::Events)?;
         let mut directories = BTreeMap::new();
+        let mut failed = Vec::new();
         let mut seen = HashSet::new();
         for path in sources
             .iter()
@@ -46,26 +50,36 @@ impl Follower {
         {
             let directory = directory(path);
             if seen.insert(directory) {
-                let watch =
-                    inotify
-                        .watch(directory, Mask::NAMES)
-                        .map_err(|source| LogError::Watch {
-                            path: directory.to_owned(),
-                            source,
-                        })?;
-                directories.insert(watch, directory.to_owned());
+                let path = directory.to_owned();
+                match inotify.watch(directory, Mask::NAMES) {
+                    Ok(watch) => drop(directories.insert(watch, path)),
+                    Err(source) => failed.push(LogError::Watch { path, source }),
+                }
             }
         }
-        Ok(Self {
+        if directories.is_empty() && !failed.is_empty() {
+            return Err(failed.remove(0));
+        }
+        let follower = Self {
             inotify,
             directories,
             logs: Vec::new(),
-        })
+            failed: VecDeque::new(),
+        };
+        Ok((follower, failed))
     }
 
     /// Follows a log from its end as it was when it was opened; its unfinished line is taken out
-    /// of it and held here.
+    /// of it and held here. One in a directory that is not watched is passed over.
     pub(super) fn add(&mut self, log: &mut LogStream) -> Result<(), LogError> {
+        let directory = directory(&log.live);
+        if self
+            .directories
+            .values()
+            .all(|watched| watched != directory)
+        {
+            return Ok(());
+        }
         let mut followed = Followed::new(log)?;
         followed.arm(&self.inotify)?;
         self.logs.push(followed);
@@ -80,8 +94,9 @@ impl Follower {
     /// `complete` false, when its file is truncated, removed or replaced.
     ///
     /// # Errors
-    /// Where a log or the events cannot be read, or the directory of the logs is gone (it may take a
-    /// change in it until this is seen). No line is lost by it: the call may be repeated.
+    /// Where a log or the events cannot be read, or the directory of logs is gone (it may take a
+    /// change in it until this is seen): these are not followed any more. The call may be repeated: no line is lost by an
+    /// error, and a log that could not be read is tried again when it changes.
     pub fn next_batch(&mut self, timeout: Option<Duration>) -> Result<Vec<Line>, LogError> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
@@ -90,8 +105,12 @@ impl Follower {
             if !lines.is_empty() {
                 return Ok(lines);
             }
+            if let Some(error) = self.failed.pop_front() {
+                return Err(error);
+            }
             if let Some(gone) = self.logs.iter().find(|log| log.directory_gone) {
                 let path = directory(&gone.path).to_owned();
+                self.logs.retain(|log| directory(&log.path) != path);
                 return Err(LogError::DirectoryGone { path });
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -104,6 +123,19 @@ impl Follower {
                 return Ok(Vec::new());
             }
         }
+    }
+
+    /// Whether there is nothing left to follow.
+    pub fn is_empty(&self) -> bool {
+        self.logs.is_empty()
+    }
+
+    /// The bytes that were removed before they were given, since this was asked last.
+    pub fn take_gone(&mut self) -> Vec<Gone> {
+        self.logs
+            .iter_mut()
+            .filter_map(Followed::take_gone)
+            .collect()
     }
 
     /// Gives the lines that have not ended, for a caller that ends, or that wants to show a prompt
@@ -176,14 +208,8 @@ impl Follower {
                 self.inotify.unwatch(old).map_err(LogError::Events)?;
             }
             if let Err(error) = outcome {
-                // What was read is not lost: it goes back, and comes with the next call.
-                for line in lines {
-                    if let Some(log) = self.logs.iter_mut().find(|log| log.is_of(&line)) {
-                        log.given_back.push(line);
-                        log.changed = true;
-                    }
-                }
-                return Err(error);
+                self.logs[number].changed = false;
+                self.failed.push_back(error);
             }
         }
         Ok(in_order(lines))

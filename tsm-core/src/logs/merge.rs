@@ -1,7 +1,7 @@
 //! The lines of several logs in order of time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::query::{Grep, Query};
 use super::tail::{Backward, BackwardMatches, Forward, LogStream};
@@ -20,18 +20,29 @@ pub struct Tail {
     /// The next line of each log that has one.
     heads: Vec<Option<Line>>,
     order: BinaryHeap<Reverse<Key>>,
-    /// What went wrong while the line after the one given last was read.
-    failed: Option<LogError>,
+    /// What went wrong and was not told yet.
+    failed: VecDeque<LogError>,
+}
+
+/// Bytes of a log that were there when it was opened, and were removed before they were read: by a rotation, say, of a log
+/// that floods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gone {
+    /// Which of the sources it is, counted from 0.
+    pub source: usize,
+    /// The stream.
+    pub stream: Stream,
+    /// How many bytes.
+    pub bytes: u64,
 }
 
 impl Tail {
-    pub(super) fn new(mut logs: Vec<LogStream>, query: &Query) -> Result<Self, LogError> {
-        for log in &mut logs {
-            log.narrow(query.since_of(log.source), query.until_ms)?;
-        }
+    /// Merges logs; `failed` are errors of others, which are given first.
+    pub(super) fn new(mut logs: Vec<LogStream>, failed: Vec<LogError>, query: &Query) -> Self {
+        let mut failed = VecDeque::from(failed);
         let starts = match query.lines {
             None => vec![Some(0); logs.len()],
-            Some(n) => starts_of_last(&mut logs, n, query.grep.as_ref())?,
+            Some(n) => starts_of_last(&mut logs, n, query.grep.as_ref(), &mut failed),
         };
         // A log that has none of the lines is closed here.
         let logs = logs.into_iter().zip(starts);
@@ -43,12 +54,22 @@ impl Tail {
             logs,
             heads,
             order: BinaryHeap::new(),
-            failed: None,
+            failed,
         };
         for number in 0..tail.logs.len() {
-            tail.advance(number)?;
+            tail.advance(number);
         }
-        Ok(tail)
+        tail
+    }
+
+    /// The bytes that had to be passed over so far.
+    pub fn gone(&self) -> impl Iterator<Item = Gone> {
+        let logs = self.logs.iter().map(|forward| &forward.log);
+        logs.filter(|log| log.gone() > 0).map(|log| Gone {
+            source: log.source,
+            stream: log.stream,
+            bytes: log.gone(),
+        })
     }
 
     /// How many bytes of logs and of their indexes were read so far.
@@ -59,11 +80,13 @@ impl Tail {
             .sum()
     }
 
-    /// Reads the next line of a log.
-    fn advance(&mut self, number: usize) -> Result<(), LogError> {
+    /// Reads the next line of a log. One that fails has no head any more, and so has ended.
+    fn advance(&mut self, number: usize) {
         let forward = &mut self.logs[number];
-        let Some((start, bytes, complete)) = forward.next()? else {
-            return Ok(());
+        let (start, bytes, complete) = match forward.next() {
+            Ok(Some(line)) => line,
+            Ok(None) => return,
+            Err(error) => return self.failed.push_back(error),
         };
         let log = &mut forward.log;
         let (time_ms, key) = log.time_and_key(start);
@@ -77,7 +100,6 @@ impl Tail {
             bytes,
             complete,
         });
-        Ok(())
     }
 }
 
@@ -85,43 +107,45 @@ impl Iterator for Tail {
     type Item = Result<Line, LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(error) = self.failed.take() {
+        if let Some(error) = self.failed.pop_front() {
             return Some(Err(error));
         }
         let Reverse((_, _, _, number)) = self.order.pop()?;
         let line = self.heads[number].take()?;
-        // A log that fails has no head any more, and so has ended.
-        self.failed = self.advance(number).err();
+        self.advance(number);
         Some(Ok(line))
     }
 }
 
 /// Finds where the last `n` lines of all logs begin in each; `None` where a log has none of them.
-/// It merges backwards: of each log it reads no more than one line beyond.
+/// It merges backwards: of each log it reads no more than one line beyond. One that fails has no more lines.
 fn starts_of_last(
     logs: &mut [LogStream],
     n: usize,
     grep: Option<&Grep>,
-) -> Result<Vec<Option<u64>>, LogError> {
+    failed: &mut VecDeque<LogError>,
+) -> Vec<Option<u64>> {
     let mut starts = vec![None; logs.len()];
     if n == 0 {
-        return Ok(starts);
+        return starts;
     }
     let mut backward: Vec<_> = logs.iter().map(Backward::new).collect();
     let mut matches: Vec<_> = logs.iter().map(BackwardMatches::new).collect();
     let mut latest: BinaryHeap<(Key, u64)> = BinaryHeap::new();
-    let mut look = |log: &mut LogStream, number: usize| -> Result<_, LogError> {
-        let start = match grep {
-            Some(grep) => matches[number].line_before(log, grep)?,
-            None => backward[number].line_before(log)?,
+    let mut look = |log: &mut LogStream, number: usize| {
+        let found = match grep {
+            Some(grep) => matches[number].line_before(log, grep),
+            None => backward[number].line_before(log),
         };
-        Ok(start.map(|start| {
-            let (_, key) = log.time_and_key(start);
-            ((key, log.stream, log.source, number), start)
-        }))
+        let start = found.unwrap_or_else(|error| {
+            failed.push_back(error);
+            None
+        })?;
+        let (_, key) = log.time_and_key(start);
+        Some(((key, log.stream, log.source, number), start))
     };
     for (number, log) in logs.iter_mut().enumerate() {
-        latest.extend(look(log, number)?);
+        latest.extend(look(log, number));
     }
     for _ in 0..n {
         let Some((key, start)) = latest.pop() else {
@@ -129,7 +153,7 @@ fn starts_of_last(
         };
         let number = key.3;
         starts[number] = Some(start);
-        latest.extend(look(&mut logs[number], number)?);
+        latest.extend(look(&mut logs[number], number));
     }
-    Ok(starts)
+    starts
 }

@@ -125,6 +125,9 @@ impl Segment {
     /// Looks at the file that has this number now; `None` where there is none.
     fn stat(live: &Path, number: u32) -> Result<Option<Self>, LogError> {
         let path = numbered(live, number);
+        if number == 0 && direct::is_direct(live) {
+            return Self::stat_direct(live);
+        }
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
             Err(error) if is_absent(&error) && number > 0 => {
@@ -136,41 +139,42 @@ impl Segment {
         if !metadata.is_file() {
             return Err(LogError::NotAFile { path });
         }
-        let mut segment = Self {
+        Ok(Some(Self::of(live, number, &metadata)))
+    }
+
+    fn of(live: &Path, number: u32, metadata: &Metadata) -> Self {
+        Self {
             live: live.to_owned(),
             number,
             is_packed: false,
             place: None,
-            id: FileId::of(&metadata),
+            id: FileId::of(metadata),
             len: metadata.len(),
             modified: metadata.modified().ok(),
-        };
-        if number == 0 && direct::is_direct(live) {
-            let placed = File::open(live).and_then(|file| direct::place(&file, live));
-            let place = match placed {
-                Err(error) if is_absent(&error) => return Ok(None),
-                placed => placed.map_err(LogError::read(live))?,
-            };
-            segment.len = segment
-                .len
-                .saturating_sub(place.map_or(0, |place| place.skip));
-            segment.place = place;
         }
-        Ok(Some(segment))
+    }
+
+    /// Looks at a live file that its service writes itself. Its length is of the same moment as the place of its bytes.
+    fn stat_direct(live: &Path) -> Result<Option<Self>, LogError> {
+        let look = || -> io::Result<Self> {
+            let file = crate::sys::open_without_waiting(live)?;
+            let mut segment = Self::of(live, 0, &file.metadata()?);
+            if let Some(place) = direct::place(&file, live)? {
+                segment.len = place.len();
+                segment.place = Some(place);
+            }
+            Ok(segment)
+        };
+        match look() {
+            Err(error) if is_absent(&error) => Ok(None),
+            seen => Ok(Some(seen.map_err(LogError::read(live))?)),
+        }
     }
 
     /// The segment that has its temporary name still, and counts already.
     fn stat_pending(live: &Path) -> Option<Self> {
         let metadata = fs::metadata(direct::pending_path(live)).ok()?;
-        Some(Self {
-            live: live.to_owned(),
-            number: 1,
-            is_packed: false,
-            place: None,
-            id: FileId::of(&metadata),
-            len: metadata.len(),
-            modified: metadata.modified().ok(),
-        })
+        Some(Self::of(live, 1, &metadata))
     }
 
     fn stat_packed(live: &Path, number: u32) -> Result<Option<Self>, LogError> {
@@ -192,6 +196,21 @@ impl Segment {
     /// Opens the file, also where it was rotated on or compressed since it was listed; `None` where it is gone. It then
     /// has the number under which it was found.
     pub(super) fn open(&mut self) -> Result<Option<Opened>, LogError> {
+        if let Some(opened) = self.open_numbered()? {
+            return Ok(Some(opened));
+        }
+        // It may not have its number yet …
+        if let Ok(file) = File::open(direct::pending_path(&self.live)) {
+            let found = file.metadata();
+            if found.is_ok_and(|found| FileId::of(&found) == self.id) {
+                return Ok(Some(Opened::Plain(file)));
+            }
+        }
+        // … or may just have been given it.
+        self.open_numbered()
+    }
+
+    fn open_numbered(&mut self) -> Result<Option<Opened>, LogError> {
         let mut absent = 0;
         for number in self.number..=self.number.saturating_add(ROTATIONS_FOLLOWED) {
             let path = numbered(&self.live, number);
@@ -226,14 +245,7 @@ impl Segment {
                 break;
             }
         }
-        // It may not have its name yet.
-        let Ok(file) = File::open(direct::pending_path(&self.live)) else {
-            return Ok(None);
-        };
-        let is_it = file
-            .metadata()
-            .is_ok_and(|found| FileId::of(&found) == self.id);
-        Ok(is_it.then_some(Opened::Plain(file)))
+        Ok(None)
     }
 }
 
@@ -280,13 +292,12 @@ impl Listings {
     pub(super) fn segments(&mut self, live: &Path) -> Result<Vec<Segment>, LogError> {
         loop {
             let found = self.look(live)?;
-            let place = found.last().and_then(|newest| newest.place);
-            if place.is_none() {
+            let Some(place) = found.last().and_then(|newest| newest.place) else {
                 return Ok(found);
-            }
+            };
             // Bytes that move from the live file into a segment meanwhile would be met twice, or never.
-            let again = Segment::stat(live, 0)?;
-            if again.and_then(|live| live.place) == place {
+            let again = Segment::stat(live, 0)?.and_then(|live| live.place);
+            if again.is_some_and(|again| again.is_as(&place) && again.pending == place.pending) {
                 return Ok(found);
             }
             // What was read of the directory is of before.

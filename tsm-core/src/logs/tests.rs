@@ -1,5 +1,6 @@
 //! Logs on a real file system: what `tail` gives. What a follower gives is in [`follow`].
 
+mod cuts;
 mod follow;
 
 use std::fs::{self, File, OpenOptions};
@@ -205,12 +206,38 @@ fn what_cannot_be_read_is_an_error_with_its_path() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // The superuser may read it all the same.
     if File::open(&path).is_err() {
-        let error = tail(&[logs.source("a")], None).unwrap_err();
+        let error = first_error(&logs, &["a"]);
         assert!(error.to_string().contains("a.out"));
     }
     fs::create_dir(logs.path("b.out")).unwrap();
-    let error = tail(&[logs.source("b")], None).unwrap_err();
+    let error = first_error(&logs, &["b"]);
     assert!(matches!(error, LogError::NotAFile { path } if path == logs.path("b.out")));
+    // The others are read all the same.
+    logs.write("b.err", "of b\n");
+    logs.write("c.out", "of c\n");
+    let sources = [logs.source("b"), logs.source("c")];
+    for lines in [None, Some(9)] {
+        let (tail, mut follower) = tail_and_follow(&sources, lines).unwrap();
+        let (good, bad): (Vec<_>, Vec<_>) = tail.partition(Result::is_ok);
+        let good: Vec<_> = good.into_iter().map(Result::unwrap).collect();
+        assert_eq!(texts(&good), ["of c", "of b"]);
+        assert_eq!(bad.len(), 1);
+        logs.append("c.out", "more\n");
+        let more = follower.next_batch(Some(Duration::from_secs(30))).unwrap();
+        assert_eq!(texts(&more), ["more"]);
+        logs.write("c.out", "of c\n");
+    }
+    // With none that can be, that is all there is to say.
+    let only = Source {
+        err: None,
+        ..logs.source("b")
+    };
+    tail(&[only], None).unwrap_err();
+}
+
+fn first_error(logs: &Fixture, names: &[&str]) -> LogError {
+    let sources: Vec<_> = names.iter().map(|name| logs.source(name)).collect();
+    tail(&sources, None).unwrap().next().unwrap().unwrap_err()
 }
 
 #[test]

@@ -331,15 +331,19 @@ pub(super) fn refusal(spec: &ProcessSpec, home: &LogSettings) -> Option<String> 
 /// How many bytes were written into a log so far, those counted that were cut off.
 fn written(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
-    let base = direct::place(&file, path)?.map_or(0, |place| place.base);
-    Ok(base + file.metadata()?.len())
+    match direct::place(&file, path)? {
+        Some(place) => Ok(place.base + place.end),
+        None => Ok(file.metadata()?.len()),
+    }
 }
 
 /// How many bytes are in a log.
 fn size(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
-    let skip = direct::place(&file, path)?.map_or(0, |place| place.skip);
-    Ok(file.metadata()?.len().saturating_sub(skip))
+    match direct::place(&file, path)? {
+        Some(place) => Ok(place.len()),
+        None => Ok(file.metadata()?.len()),
+    }
 }
 
 /// Cuts segments off a log until it is not too large any more. What would be removed at once because only so many segments

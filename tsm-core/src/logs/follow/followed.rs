@@ -10,7 +10,7 @@ use super::super::index::Index;
 use super::super::packed::Opened;
 use super::super::segments::{FileId, Segment, directory, is_absent, segments};
 use super::super::tail::{FORWARD_BLOCK, LogStream, Splitter, first_offset};
-use super::super::{Line, LogError, Stream};
+use super::super::{Gone, Line, LogError, Stream};
 use super::Timed;
 use crate::sys::inotify::{Inotify, Mask, WatchId};
 
@@ -63,8 +63,8 @@ pub(super) struct Followed {
     key: Option<u64>,
     /// Its service writes it itself, so that lines go on from one segment to the next.
     was_direct: bool,
-    /// Lines that could not be given because another log failed.
-    pub(super) given_back: Vec<Timed>,
+    /// How many bytes were removed before they were read.
+    gone: u64,
 }
 
 impl Followed {
@@ -105,12 +105,19 @@ impl Followed {
             last_time: None,
             key: None,
             was_direct: direct::is_direct(&log.live),
-            given_back: Vec::new(),
+            gone: 0,
         })
     }
 
-    pub(super) fn is_of(&self, (_, line): &Timed) -> bool {
-        self.source == line.source && self.stream == line.stream
+    /// The bytes that were removed before they were read, since this was asked last.
+    pub(super) fn take_gone(&mut self) -> Option<Gone> {
+        let bytes = std::mem::take(&mut self.gone);
+        let (source, stream) = (self.source, self.stream);
+        (bytes > 0).then_some(Gone {
+            source,
+            stream,
+            bytes,
+        })
     }
 
     /// Watches the file that has the live file's name now. Without one the watch stays on the old
@@ -154,7 +161,6 @@ impl Followed {
 
     /// Reads what is there, or as much as a batch may hold; `changed` tells whether there is more.
     pub(super) fn read(&mut self, lines: &mut Vec<Timed>) -> Result<(), LogError> {
-        lines.append(&mut self.given_back);
         let mut budget = BATCH_BYTES;
         loop {
             // First who has the name, then the rest of the file: if another one has it already,
@@ -249,7 +255,7 @@ impl Followed {
         };
         let now = direct::place(current.file.file(), &self.path);
         let now = now.map_err(LogError::read(&self.path))?;
-        Ok(now.filter(|now| (now.base, now.skip) != (known.base, known.skip)))
+        Ok(now.filter(|now| !now.is_as(&known)))
     }
 
     /// Goes on after the head of the current file was cut off: in it, or in the segment that has the bytes now.
@@ -258,7 +264,7 @@ impl Followed {
             return Ok(());
         };
         let position = current.position();
-        if position >= now.base + now.skip {
+        if position >= now.first() {
             current.read_up_to = position - now.base;
             current.place = Some(now);
             return Ok(());
@@ -280,6 +286,7 @@ impl Followed {
         }
         let Some((mut segment, start)) = chosen else {
             // All of it was removed: what is left begins here.
+            self.gone += now.first().saturating_sub(position);
             current.read_up_to = now.skip;
             current.place = Some(now);
             return Ok(());
@@ -288,7 +295,9 @@ impl Followed {
             // It was moved on or removed this moment; it is looked for again.
             return Ok(());
         };
-        let offset = u64::try_from(i128::from(position) - start).unwrap_or(0);
+        let offset = i128::from(position) - start;
+        self.gone += u64::try_from(-offset).unwrap_or(0);
+        let offset = u64::try_from(offset).unwrap_or(0);
         self.unfinished.move_to(offset);
         self.begin(&segment, file, offset);
         Ok(())
