@@ -25,6 +25,19 @@ const USUAL_IGNORES: [&str; 6] = [
 ];
 const IGNORE_FILES: [&str; 2] = [".gitignore", ".ignore"];
 
+/// Where it never becomes quiet, a change acts after so many times as long as it was to be quiet …
+const AT_MOST_TIMES: u32 = 10;
+/// … and after this time, unless it is to be quiet for longer than that.
+const AT_MOST: Duration = Duration::from_secs(5);
+
+/// How long a change waits at most until it acts.
+fn longest_wait(debounce: Duration) -> Duration {
+    debounce
+        .saturating_mul(AT_MOST_TIMES)
+        .min(AT_MOST)
+        .max(debounce)
+}
+
 /// What the thread is told.
 pub(super) enum News {
     Event(notify::Result<notify::Event>),
@@ -229,17 +242,29 @@ impl Watched {
         false
     }
 
-    /// Waits until something has changed that counts, and then until it is quiet. `None`: nobody wants to know any more.
+    /// Waits until something has changed that counts, and then until it is quiet, but not for ever. `None`: nobody wants to
+    /// know any more.
     pub(super) fn next(&mut self) -> Option<PathBuf> {
-        let mut changed: Option<(PathBuf, Instant)> = None;
+        /// What changed first, until when it has to be quiet, and when it acts at the latest.
+        struct Changed {
+            path: PathBuf,
+            quiet: Instant,
+            latest: Instant,
+        }
+        let mut changed: Option<Changed> = None;
         loop {
             let news = match &changed {
                 None => self.news.recv().ok(),
-                Some((path, until)) => {
+                Some(changed) => {
+                    let until = changed.quiet.min(changed.latest);
                     let left = until.saturating_duration_since(Instant::now());
+                    // What has come already is taken without waiting: it alone would never end.
+                    if left.is_zero() {
+                        return Some(changed.path.clone());
+                    }
                     match self.news.recv_timeout(left) {
                         Ok(news) => Some(news),
-                        Err(RecvTimeoutError::Timeout) => return Some(path.clone()),
+                        Err(RecvTimeoutError::Timeout) => return Some(changed.path.clone()),
                         Err(RecvTimeoutError::Disconnected) => None,
                     }
                 }
@@ -249,8 +274,16 @@ impl Watched {
                 News::Event(event) => event,
             };
             if let Some(path) = self.changed_by(event) {
-                let first = changed.map_or(path, |(path, _)| path);
-                changed = Some((first, Instant::now() + self.debounce));
+                let now = Instant::now();
+                let (path, latest) = match changed {
+                    Some(first) => (first.path, first.latest),
+                    None => (path, now + longest_wait(self.debounce)),
+                };
+                changed = Some(Changed {
+                    path,
+                    quiet: now + self.debounce,
+                    latest,
+                });
             }
         }
     }
@@ -367,6 +400,33 @@ mod tests {
             first(directory.path(), &mut watched, &changes),
             "src/kept.log"
         );
+    }
+
+    #[test]
+    fn a_tree_that_never_becomes_quiet_acts_all_the_same() {
+        let seconds = Duration::from_secs;
+        assert_eq!(longest_wait(Duration::from_millis(100)), seconds(1));
+        assert_eq!(longest_wait(seconds(1)), seconds(5));
+        assert_eq!(longest_wait(seconds(60)), seconds(60));
+        let (directory, mut watched, _stop) = watch(&spec(&[], &[]), &[("a", "")]);
+        // Longer than this test may take: only the longest wait can end it.
+        watched.debounce = Duration::from_millis(300);
+        let path = directory.path().join("a");
+        let (end, ended) = mpsc::channel::<()>();
+        let writer = std::thread::spawn(move || {
+            let mut number = 0;
+            while ended.recv_timeout(Duration::from_millis(20)).is_err() {
+                number += 1;
+                std::fs::write(&path, number.to_string()).unwrap();
+            }
+            number
+        });
+        let (say, said) = mpsc::channel();
+        std::thread::spawn(move || say.send(watched.next()));
+        let path = said.recv_timeout(seconds(60)).unwrap().unwrap();
+        assert!(path.ends_with("a"), "{}", path.display());
+        end.send(()).unwrap();
+        assert!(writer.join().unwrap() > 1);
     }
 
     #[test]
