@@ -42,6 +42,7 @@ mod import;
 mod init_system;
 mod instances;
 mod isolation;
+mod keys_act;
 mod leftovers;
 mod limits;
 mod log_direct;

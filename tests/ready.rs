@@ -395,7 +395,11 @@ fn a_supervisor_that_dies_in_between_loses_no_readiness() {
 fn nonsense_is_refused_in_one_line() {
     let bed = Bed::new();
     for (args, words) in [
-        (["--ready", "port"], "--ready port: which one?"),
+        (["--ready", "port"], "--ready: at which port?"),
+        (
+            ["--health", "http://127.0.0.1:$PORT/"],
+            "--health: at which port?",
+        ),
         (["--ready", "log:("], "unclosed group"),
         (["--ready", "nonsense"], "is none of port, port:N"),
         (["--ready", "fd:1"], "1 is none from 3 to 255"),

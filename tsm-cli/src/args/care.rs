@@ -61,13 +61,14 @@ impl WaitArgs {
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct CareArgs {
-    /// When it counts as ready: port, port:N, http://…, log:REGEX, cmd:COMMAND, notify (sd_notify), fd:N (s6)
+    /// When it counts as ready: port, port:N, http://…, log:REGEX, cmd:COMMAND, notify (sd_notify), fd:N (s6); $PORT in an
+    /// address is its own port
     #[arg(long, value_name = "WHAT", help_heading = "Readiness and health")]
     ready: Option<ReadyCheck>,
     /// How long that may take; after that the run has failed [default: 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "ready", help_heading = "Readiness and health")]
     ready_timeout: Option<Duration>,
-    /// Whether it is healthy: http://…, tcp:PORT or tcp:HOST:PORT, cmd:COMMAND, watchdog:TIME (sd_notify)
+    /// Whether it is healthy: http://…, tcp, tcp:PORT or tcp:HOST:PORT, cmd:COMMAND, watchdog:TIME (sd_notify)
     #[arg(long, value_name = "WHAT", help_heading = "Readiness and health")]
     health: Option<HealthSpec>,
     /// The time before the first check, and between two [default: 30s]
@@ -165,11 +166,12 @@ impl CareArgs {
     /// Puts them into a spec.
     pub(crate) fn apply(&self, spec: &mut ProcessSpec, any_port: bool) -> Result<(), Error> {
         let ms = |time: Duration| time.as_millis() as u64;
+        let has_port = spec.port.is_some() || any_port;
         if let Some(check) = &self.ready {
             let mut ready = ReadySpec::new(check.clone());
-            if *check == ReadyCheck::Port(None) && spec.port.is_none() && !any_port {
-                let reason = "which one? Give it a --port, or say port:N";
-                return Err(Error::bad_value("--ready port", reason));
+            if check.is_at_own_port() && !has_port {
+                let reason = "at which port? Give it a --port, or say port:N";
+                return Err(Error::bad_value("--ready", reason));
             }
             if let Some(time) = self.ready_timeout {
                 ready.timeout_ms = ms(time);
@@ -178,6 +180,10 @@ impl CareArgs {
         }
         if let Some(health) = &self.health {
             let mut health = health.clone();
+            if health.check.is_at_own_port() && !has_port {
+                let reason = "at which port? Give it a --port, or say tcp:N";
+                return Err(Error::bad_value("--health", reason));
+            }
             if let Some(time) = self.health_interval {
                 health.interval_ms = ms(time);
             }

@@ -114,6 +114,7 @@ fn take(
                 Step::Leave => ApplyThen::Leave,
                 Step::Stop => ApplyThen::Stop,
             },
+            any_port: planned.any_port,
         })
         .collect();
     if items.is_empty() && !steps.is_empty() {

@@ -99,11 +99,8 @@ pub(crate) fn start(
             .into());
         }
     }
-    let of = Instance {
-        number: 0,
-        variable: INSTANCE_VARIABLE.to_owned(),
-        first_port: request.spec.port,
-    };
+    let variable = INSTANCE_VARIABLE.to_owned();
+    let of = Instance::first(&request.spec, variable, request.spec.port);
     let mut items = Vec::new();
     for number in 0..count.of(0)? {
         let (name, spec) = config::instance(name.as_str(), &request.spec, &of, number)?;
@@ -115,6 +112,7 @@ pub(crate) fn start(
             spec: Some(Box::new(spec)),
             update,
             then: ApplyThen::Start,
+            any_port: request.any_port,
         });
     }
     let steps: Vec<(ProcessName, &'static str)> = items

@@ -65,7 +65,6 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         );
     }
     request.wait_ms = args.wait.ms();
-    request.any_port = args.port == Some(PortChoice::Any);
     let (outcome, notices) = context
         .client()?
         .start(request, &snapshot)
@@ -182,6 +181,7 @@ fn request(args: &StartArgs, shell: Option<&ShellState>) -> Result<StartRequest,
         .apply(&mut spec, args.port == Some(PortChoice::Any))?;
     let mut request = StartRequest::new(resolved.name, spec);
     request.name.clone_from(&args.name);
+    request.any_port = args.port == Some(PortChoice::Any);
     Ok(request)
 }
 

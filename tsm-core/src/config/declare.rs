@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use care::Care;
+use needs::PortKey;
 
 use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
 use super::node::{Entry, Language, Node, Place, Value};
@@ -71,6 +72,8 @@ pub struct Declared {
     pub env_files: Vec<PathBuf>,
     /// The port.
     pub port: Option<u16>,
+    /// Any port will do that nobody has.
+    pub any_port: bool,
     /// The namespace.
     pub namespace: Option<String>,
     /// When it is started again by itself.
@@ -89,8 +92,6 @@ pub struct Declared {
     pub depends_on: Vec<Dependency>,
     /// What else is said of it.
     pub care: Care,
-    /// The directory of its logs, where these are not in the home.
-    pub log_dir: Option<PathBuf>,
     /// Which instance it is, where it is one of several.
     pub instance: Option<Instance>,
     /// The directory of the file, where its script is looked for first.
@@ -180,7 +181,7 @@ impl Reader<'_> {
         };
         let defaults = get("defaults").map(|entry| self.process_keys(&entry.node));
         let defaults = defaults.unwrap_or_default();
-        let profile = self.chosen_profile(get("profiles"));
+        let profile = self.chosen_profile(root, get("profiles"));
         let namespace = get("namespace").and_then(|entry| self.text(&entry.node));
         let log_dir = get("logDir").and_then(|entry| self.text(&entry.node));
         let webhooks = get("webhooks").map_or_else(Vec::new, |entry| self.notices(&entry.node));
@@ -201,9 +202,10 @@ impl Reader<'_> {
                 continue;
             };
             process.care.notify.extend(webhooks.iter().cloned());
-            process.log_dir = log_dir
-                .as_ref()
-                .map(|log_dir| plain(&self.directory.join(log_dir)));
+            if let Some(log_dir) = &log_dir {
+                process.log_into(&plain(&self.directory.join(log_dir)));
+            }
+            self.check_merged(&process, &merged);
             if let Some(first) = declared.iter().find(|known| known.name == process.name) {
                 let message = format!(
                     "'{}' is declared twice; the first stands in line {}",
@@ -302,25 +304,36 @@ impl Reader<'_> {
         own
     }
 
-    fn chosen_profile(&mut self, profiles: Option<&Entry>) -> Vec<Entry> {
-        let Some(wanted) = self.profile else {
-            return Vec::new();
-        };
-        let Some(profiles) = profiles else {
-            return Vec::new();
-        };
-        let Value::Map(entries) = &profiles.node.value else {
-            self.mistake(profiles.node.at, "'profiles' takes a map of named profiles");
-            return Vec::new();
-        };
-        if let Some(entry) = entries.iter().find(|entry| entry.key == wanted) {
-            self.process_keys(&entry.node)
-        } else {
-            let names: Vec<&str> = entries.iter().map(|entry| entry.key.as_str()).collect();
-            let message = format!("there is no profile '{wanted}', only {}", names.join(", "));
-            self.mistake(profiles.at, message);
-            Vec::new()
+    /// The keys of the chosen profile. All of them are looked at: a mistake is one whether it is chosen or not.
+    fn chosen_profile(&mut self, root: &Node, profiles: Option<&Entry>) -> Vec<Entry> {
+        let mut chosen = None;
+        let mut names: Vec<&str> = Vec::new();
+        if let Some(Value::Map(entries)) = profiles.map(|profiles| &profiles.node.value) {
+            for entry in entries {
+                let keys = self.process_keys(&entry.node);
+                names.push(&entry.key);
+                if self.profile == Some(&entry.key) {
+                    chosen = Some(keys);
+                }
+            }
         }
+        let Some(wanted) = self.profile.filter(|_| chosen.is_none()) else {
+            return chosen.unwrap_or_default();
+        };
+        // `env_production` of a process is a profile as well.
+        env_profiles(root, &mut names);
+        if !names.contains(&wanted) {
+            names.sort_unstable();
+            names.dedup();
+            let there = if names.is_empty() {
+                "this file has none".to_owned()
+            } else {
+                format!("only {}", names.join(", "))
+            };
+            let at = profiles.map_or(root.at, |profiles| profiles.at);
+            self.mistake(at, format!("there is no profile '{wanted}', {there}"));
+        }
+        Vec::new()
     }
 
     /// Merges what a process extends, and then its own keys, into `merged`.
@@ -418,7 +431,7 @@ impl Reader<'_> {
             get("maxRestarts").and_then(|entry| self.number(&entry.node, 0, i64::from(u32::MAX)));
         let stop_timeout = get("killTimeout").and_then(|entry| self.duration(&entry.node));
         let args = get("args").map(|entry| self.words(&entry.node));
-        let care = self.care(keys, port.map(|(port, _)| port), daemon);
+        let care = self.care(keys, port.is_some(), daemon, instances);
         let depends_on = get("dependsOn").map(|entry| self.dependencies(&entry.node));
         let env = get("env").map(|entry| self.variables(&entry.node));
         let env_files = get("envFile").map(|entry| self.texts(&entry.node));
@@ -441,7 +454,8 @@ impl Reader<'_> {
                 .iter()
                 .map(|file| plain(&self.directory.join(file)))
                 .collect(),
-            port: port.map(|(port, _)| port),
+            port: port.and_then(PortKey::number),
+            any_port: port == Some(PortKey::Any),
             namespace: own_namespace
                 .map(|(_, text)| text)
                 .or_else(|| namespace.map(str::to_owned)),
@@ -457,13 +471,14 @@ impl Reader<'_> {
             user: user.map(|(_, text)| text),
             task,
             care,
-            log_dir: None,
             depends_on: depends_on.unwrap_or_default(),
             // Its number says how many there are to be, until there is one for each.
             instance: instances.map(|number| Instance {
-                number,
-                variable: variable.unwrap_or_else(|| INSTANCE_VARIABLE.to_owned()),
-                first_port: port.filter(|(_, each)| *each).map(|(port, _)| port),
+                first_port: match port {
+                    Some(PortKey::From(first)) => Some(first),
+                    _ => None,
+                },
+                ..Instance::new(number, variable.as_deref().unwrap_or(INSTANCE_VARIABLE))
             }),
             directory: self.directory.clone(),
         })
@@ -474,6 +489,20 @@ impl Reader<'_> {
         if self.mistakes.len() == before {
             self.mistake(at, format!("this process has no '{key}'"));
         }
+    }
+}
+
+/// The profiles that processes and defaults name by `env_NAME`.
+fn env_profiles<'n>(node: &'n Node, names: &mut Vec<&'n str>) {
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                names.extend(entry.key.strip_prefix("env_"));
+                env_profiles(&entry.node, names);
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| env_profiles(item, names)),
+        _ => {}
     }
 }
 
@@ -496,5 +525,7 @@ fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }
 
+#[cfg(test)]
+mod every_key;
 #[cfg(test)]
 mod tests;

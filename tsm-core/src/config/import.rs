@@ -140,7 +140,19 @@ pub fn from_procfile(text: &str, from: &Path, has_env: bool) -> Result<Imported>
 
 /// A text in which nothing is expanded.
 fn escaped(text: &str) -> String {
-    text.replace("$$", "$$$$").replace("${", "$${")
+    let mut escaped = String::with_capacity(text.len() + 2);
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        escaped.push_str(&rest[..at]);
+        let behind = rest[at..].trim_start_matches('$');
+        let dollars = &rest[at..rest.len() - behind.len()];
+        escaped.push_str(dollars);
+        if dollars.len() > 1 || behind.starts_with('{') {
+            escaped.push_str(dollars);
+        }
+        rest = behind;
+    }
+    escaped + rest
 }
 
 fn pm2_app(app: &Map<String, Value>, number: usize, from: &Path) -> Result<Process> {

@@ -72,6 +72,8 @@ pub enum Kind {
     Map(&'static [Key]),
     /// A list of maps with these keys.
     Maps(&'static [Key]),
+    /// A map of maps with these keys, under names that a person gives.
+    Named(&'static [Key]),
     /// Anything: the key is refused whatever it holds.
     Anything,
 }
@@ -88,13 +90,16 @@ impl Kind {
             Self::Nice => "a whole number from -20 to 19".to_owned(),
             Self::Duration => "a time such as 30s, 5m, or a number of milliseconds".to_owned(),
             Self::Size => "a size such as 500M, 2G, or a number of bytes".to_owned(),
-            Self::Port => "a port from 1 to 65535".to_owned(),
+            Self::Port => {
+                "a port from 1 to 65535, the first of several such as 4000+, or auto".to_owned()
+            }
             Self::CountOr(words) => format!("a whole number, or {}", words.join(", ")),
             Self::Needs => "a name, or a list of names and {name, condition}".to_owned(),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::Variables => "a map of variables".to_owned(),
             Self::Map(_) => "a map".to_owned(),
             Self::Maps(_) => "a list of maps".to_owned(),
+            Self::Named(_) => "a map of named maps".to_owned(),
             Self::OrMap(short, _) => format!("{}, or a map", short.in_words()),
             Self::Command => "a command line, or a list of words".to_owned(),
             Self::BoolOrTexts => "true, false, or a list of texts".to_owned(),
@@ -123,7 +128,7 @@ impl Kind {
             | (Self::CountOr(_), Value::Bool(true))
             | (Self::Count | Self::CountOr(_) | Self::Nice | Self::Port, Value::Integer(_))
             | (Self::Duration | Self::Size, Value::Integer(_) | Value::Float(_) | Value::Text(_))
-            | (Self::Map(_), Value::Map(_))
+            | (Self::Map(_) | Self::Named(_), Value::Map(_))
             | (Self::Maps(_), Value::List(_)) => true,
             (Self::Needs, Value::Text(_) | Value::List(_)) => true,
             (Self::Texts | Self::Words, Value::List(items)) => {
@@ -188,7 +193,7 @@ pub const TOP: &[Key] = &[
     ),
     key(
         "profiles",
-        Kind::Anything,
+        Kind::Named(PROCESS),
         "Named sets of process keys, chosen by --profile",
     ),
     key(
@@ -245,7 +250,7 @@ pub const PROCESS: &[Key] = &[
     key(
         "port",
         Kind::Port,
-        "The port that it listens on; handed to it as PORT",
+        "The port that it listens on, handed to it as PORT; 4000+: each instance has one, from that on; auto: one that nobody has",
     ),
     key("namespace", Kind::Text, "A label to select it by, as @NAME"),
     key(
@@ -341,17 +346,23 @@ pub const PROCESS: &[Key] = &[
         Kind::OrMap(&Kind::BoolOrTexts, WATCH),
         "Files whose changes restart it; true: all below its working directory",
     ),
+    key(
+        "hookTimeout",
+        Kind::Duration,
+        "How long each of these four may take, where it does not say so itself [30s]",
+    ),
     key("ignoreWatch", Kind::Texts, "As watch: {ignore}"),
     key("watchDelay", Kind::Duration, "As watch: {debounce}"),
+    key("watchSignal", Kind::Text, "As watch: {signal}"),
     key(
         "schedule",
         Kind::OrMap(&Kind::Text, SCHEDULE),
-        "When a task runs, or a service is restarted; as crontab has it",
+        "When a task runs, or a service is restarted, as crontab has it: by local time, or 'UTC 0 3 * * *' in UTC",
     )
     .also(&["cron", "cronRestart"]),
     key(
         "notify",
-        Kind::OrMap(&Kind::Anything, NOTIFY),
+        Kind::OrMap(&Kind::Maps(NOTIFY), NOTIFY),
         "Who is told of what happens to it",
     ),
     key(
@@ -365,6 +376,11 @@ pub const PROCESS: &[Key] = &[
         "combineLogs",
         Kind::Bool,
         "true: standard error goes into the log of standard output",
+    ),
+    key(
+        "mergeLogs",
+        Kind::Bool,
+        "true: all instances write into the file that outFile, errFile or logDir names; else each into one with its number",
     ),
     key(
         "reloadSignal",
@@ -435,10 +451,6 @@ pub const PROCESS: &[Key] = &[
     refused(
         "logDateFormat",
         "`tsm logs --timestamps` prints the time before each line",
-    ),
-    refused(
-        "mergeLogs",
-        "`tsm logs 'NAME@*'` merges the logs of instances by time",
     ),
     refused("labels", "use `namespace`"),
     refused("annotations", "write a comment"),
@@ -516,24 +528,6 @@ mod tests {
                     Fate::Refused(instead) => assert!(!instead.is_empty(), "{}", key.name),
                 }
             }
-        }
-    }
-
-    #[test]
-    fn every_key_of_tspm_is_known() {
-        let keys = "name script args interpreter env cwd autorestart watch ignoreWatch watchDelay maxRestarts restartDelay \
-             stdout stderr instances namespace lbStrategy instanceWeight instanceVar clusterGroup dotEnv preStart postStart \
-             install build maxMemory healthCheck minRestartDelay maxRestartDelay restartBackoff minUptime killTimeout \
-             listenTimeout waitReady combineLogs mergeLogs logDateFormat cron user group nice instanceId labels annotations \
-             kubernetes docker execMode maxCpu envFile outFile errFile log logType pidFile watchOptions k8s preStop postStop";
-        for key in keys.split_whitespace() {
-            assert!(find(PROCESS, key).is_some(), "{key}");
-        }
-        for key in
-            "processes defaults namespace logDir pidDir webhooks structuredLogging api deploy"
-                .split(' ')
-        {
-            assert!(find(TOP, key).is_some(), "{key}");
         }
     }
 }

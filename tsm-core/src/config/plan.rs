@@ -19,6 +19,8 @@ pub struct Wanted {
     pub spec: ProcessSpec,
     /// Its variables on top of the shell's: name, value, and whether a file or the config gives it.
     pub variables: Vec<(String, String, Origin)>,
+    /// Any port will do that nobody has.
+    pub any_port: bool,
 }
 
 /// A process that has a record.
@@ -85,6 +87,8 @@ pub struct Planned {
     pub spec: Option<ProcessSpec>,
     /// How its environment changes.
     pub update: EnvUpdate,
+    /// It is given a port that nobody has, where it has none that is free.
+    pub any_port: bool,
 }
 
 /// How a plan is made.
@@ -125,6 +129,7 @@ pub fn plan(
             changes: Vec::new(),
             spec: None,
             update: EnvUpdate::default(),
+            any_port: false,
         }));
     }
     let wanted: Vec<&Wanted> = all.iter().filter(|wanted| chosen(&wanted.name)).collect();
@@ -149,6 +154,7 @@ fn create(wanted: &Wanted) -> Planned {
         changes: Vec::new(),
         spec: Some(wanted.spec.clone()),
         update,
+        any_port: wanted.any_port,
     }
 }
 
@@ -164,6 +170,13 @@ fn compare(wanted: &Wanted, known: &Known, options: &Options<'_>) -> Planned {
             after: None,
         });
     }
+    if wanted.any_port && known.spec.port.is_none() {
+        changes.push(Change {
+            key: "port".to_owned(),
+            before: None,
+            after: Some("auto".to_owned()),
+        });
+    }
     let step = match known.standing {
         Standing::Down => Step::Start,
         Standing::Up | Standing::Done if changes.is_empty() => Step::Leave,
@@ -177,6 +190,7 @@ fn compare(wanted: &Wanted, known: &Known, options: &Options<'_>) -> Planned {
         changes,
         spec: (spec != known.spec).then_some(spec),
         update,
+        any_port: wanted.any_port && step != Step::Leave,
     }
 }
 
@@ -188,6 +202,10 @@ fn settled(wanted: &Wanted, known: &Known) -> ProcessSpec {
     spec.rlimits.clone_from(&before.rlimits);
     spec.nice = before.nice;
     spec.origins = before.origins.clone();
+    if wanted.any_port {
+        // The one that it was given.
+        spec.port = before.port;
+    }
     let same_program = spec.script == before.script
         && spec.args == before.args
         && spec.cwd == before.cwd

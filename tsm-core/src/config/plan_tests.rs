@@ -20,6 +20,7 @@ fn wanted(name: &str, variables: &[(&str, &str)]) -> Wanted {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned(), Origin::Config))
             .collect(),
+        any_port: false,
     }
 }
 
@@ -64,6 +65,9 @@ fn applied(steps: &[Planned], known: &[Known]) -> Vec<Known> {
             },
         };
         after.spec.origins = origins;
+        if planned.any_port {
+            after.spec.port.get_or_insert(20_000);
+        }
         known.retain(|known| known.name != planned.name);
         known.push(after);
     }
@@ -198,10 +202,12 @@ prop_compose! {
         args in proptest::collection::vec("[a-b]", 0..2),
         restart in 0..3_usize,
         kill in 0_u64..3,
+        any_port: bool,
         variables in proptest::collection::btree_map("[A-C]", "[x-y]", 0..3),
     ) -> Wanted {
         let mut wanted = wanted(name, &[]);
-        wanted.spec.port = port;
+        wanted.spec.port = port.filter(|_| !any_port);
+        wanted.any_port = any_port;
         wanted.spec.args = args.into_iter().map(Into::into).collect();
         wanted.spec.restart =
             [RestartPolicy::No, RestartPolicy::OnFailure, RestartPolicy::Always][restart];

@@ -85,6 +85,7 @@ pub fn instance(
         })?;
         spec.port = Some(port);
     }
+    of.own_files(&mut spec.logs, number);
     spec.instance = Some(Instance {
         number,
         ..of.clone()
@@ -133,6 +134,8 @@ pub fn scale(
     let mut items = Vec::new();
     for number in (0..wanted).filter(|number| numbered.iter().all(|(own, ..)| own != number)) {
         let (name, spec) = instance(name, model, of, number)?;
+        // One that was found for the first is not free for others.
+        let any_port = of.first_port.is_none() && spec.port.is_some();
         let mut update = number_of(of, number, origin);
         update.exact = true;
         items.push(ApplyItem {
@@ -140,6 +143,7 @@ pub fn scale(
             spec: Some(Box::new(spec)),
             update,
             then: ApplyThen::Start,
+            any_port,
         });
     }
     let too_many = numbered.iter().rev().filter(|(own, ..)| *own >= wanted);
@@ -148,6 +152,7 @@ pub fn scale(
         spec: None,
         update: EnvUpdate::default(),
         then: ApplyThen::Delete,
+        any_port: false,
     }));
     Ok(items)
 }
@@ -164,11 +169,7 @@ mod tests {
             shell_fallback: false,
         };
         let model = ProcessSpec::new("x", program, "/");
-        let of = Instance {
-            number: 0,
-            variable: "I".to_owned(),
-            first_port: Some(4000),
-        };
+        let of = Instance::first(&model, "I".to_owned(), Some(4000));
         let one = |number: &u32| instance("api", &model, &of, *number).unwrap();
         numbers.iter().map(one).collect()
     }

@@ -52,7 +52,7 @@ fn of_kind(kind: Kind, required: bool) -> Value {
         }
         Kind::Count => number(0, i64::from(u32::MAX), variable),
         Kind::Nice => number(-20, 19, variable),
-        Kind::Port => number(1, 65_535, r"\$\{|^[0-9]+\+$"),
+        Kind::Port => number(1, 65_535, r"\$\{|^[0-9]+\+$|^auto$"),
         Kind::CountOr(words) => json!({ "anyOf": [
             { "type": "integer", "minimum": 1 },
             { "enum": words },
@@ -85,6 +85,9 @@ fn of_kind(kind: Kind, required: bool) -> Value {
         }
         Kind::Number => json!({ "type": ["number", "string"] }),
         Kind::Map(table) => object_of(table, false),
+        Kind::Named(table) => {
+            json!({ "type": "object", "additionalProperties": object_of(table, false) })
+        }
         Kind::Maps(table) => json!({ "type": "array", "items": object_of(table, required) }),
         Kind::Anything => json!({}),
     }
@@ -128,6 +131,9 @@ fn snake_case(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::keys::find;
     use super::*;
 
     #[test]
@@ -140,5 +146,58 @@ mod tests {
         assert!(process["docker"].is_null());
         assert_eq!(process["port"]["anyOf"][0]["maximum"], 65_535);
         assert_eq!(schema["required"], json!(["processes"]));
+    }
+
+    /// The names that a table makes known: each key that acts, in both cases and by its other names.
+    fn names(table: &[Key]) -> BTreeSet<String> {
+        let acting = table.iter().filter(|key| key.fate == Fate::Acts);
+        let names = acting.flat_map(|key| key.aliases.iter().chain([&key.name]));
+        names
+            .flat_map(|name| [(*name).to_owned(), snake_case(name)])
+            .collect()
+    }
+
+    /// Every map of the schema, however deep, that stands for a table of keys.
+    fn maps<'a>(
+        value: &'a Value,
+        table: &'static [Key],
+        all: &mut Vec<(&'a Value, &'static [Key])>,
+    ) {
+        all.push((value, table));
+        for key in table.iter().filter(|key| key.fate == Fate::Acts) {
+            let own = &value["properties"][key.name];
+            match key.kind {
+                Kind::Map(inner) => maps(own, inner, all),
+                Kind::Maps(inner) => maps(&own["items"], inner, all),
+                Kind::Named(inner) => maps(&own["additionalProperties"], inner, all),
+                Kind::OrMap(short, inner) => {
+                    maps(&own["anyOf"][1], inner, all);
+                    if let Kind::Maps(inner) = short {
+                        maps(&own["anyOf"][0]["items"], inner, all);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_schema_lists_exactly_the_keys_that_parse() {
+        let schema = schema();
+        let mut all = Vec::new();
+        maps(&schema, TOP, &mut all);
+        assert!(all.len() > 20, "{}", all.len());
+        for (map, table) in all {
+            let Some(properties) = map["properties"].as_object() else {
+                panic!("no properties: {map}");
+            };
+            let listed: BTreeSet<String> = properties.keys().cloned().collect();
+            assert_eq!(listed, names(table));
+            assert_eq!(map["additionalProperties"], json!(false));
+            for name in &listed {
+                let found = find(table, name).map(|key| key.fate);
+                assert_eq!(found, Some(Fate::Acts), "{name}");
+            }
+        }
     }
 }

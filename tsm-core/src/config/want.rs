@@ -9,7 +9,7 @@ use super::plan::Wanted;
 use crate::env::{EnvError, Environment, Origin, Snapshot, dotenv, quote};
 use crate::error::{Error, Result};
 use crate::launch::{Resolved, Typed, resolve};
-use crate::spec::{LogTarget, ProcessSpec};
+use crate::spec::ProcessSpec;
 use crate::sys::account;
 use crate::text::Text;
 
@@ -104,14 +104,6 @@ impl Declared {
         spec.schedule = care.schedule;
         spec.notify = care.notify;
         spec.logs = care.logs;
-        if let Some(directory) = &self.log_dir {
-            let file = |end: &str| {
-                let path = directory.join(format!("{}.{end}", self.name));
-                LogTarget::File(path.as_os_str().into())
-            };
-            spec.logs.out.get_or_insert_with(|| file("out"));
-            spec.logs.err.get_or_insert_with(|| file("err"));
-        }
         spec.backoff = care.backoff;
         spec.config = Some(file.clone());
         spec.task = self.task;
@@ -121,6 +113,7 @@ impl Declared {
             name: self.name.clone(),
             spec,
             variables,
+            any_port: self.any_port,
         })
     }
 
@@ -185,9 +178,12 @@ impl Declared {
             Environment::new()
                 .set(name.as_bytes(), value.as_bytes())
                 .map_err(wrong)?;
-            if let Some(port) = self.port.filter(|_| name == "PORT")
-                && *value != port.to_string()
-            {
+            let port = match self.port {
+                Some(port) => port.to_string(),
+                None if self.any_port => "auto".to_owned(),
+                None => continue,
+            };
+            if name == "PORT" && *value != port {
                 let reason = format!(
                     "{value} and `port: {port}` differ; leave it out, it gets the port as PORT"
                 );

@@ -168,6 +168,9 @@ pub struct ApplyItem {
     pub update: EnvUpdate,
     /// What is done then.
     pub then: ApplyThen,
+    /// Give it a port that nobody has, where it has none that is free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub any_port: bool,
 }
 
 /// What is done with a process when its spec and environment are as declared.

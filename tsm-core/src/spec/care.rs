@@ -90,7 +90,31 @@ impl HttpCheck {
             insecure: false,
         })
     }
+
+    /// The same, asked at this port where it is asked at [the process's own](OWN_PORT).
+    ///
+    /// # Errors
+    /// In words, that there is none.
+    pub fn at(&self, port: Option<u16>) -> std::result::Result<Self, String> {
+        let mut check = self.clone();
+        if self.is_at_own_port() {
+            let port = port.ok_or_else(|| NO_PORT.to_owned())?;
+            check.url = self.url.replace(OWN_PORT, &port.to_string());
+        }
+        Ok(check)
+    }
+
+    fn is_at_own_port(&self) -> bool {
+        self.url.contains(OWN_PORT)
+    }
 }
+
+/// What stands in an address for the port that the process itself has: each instance, and a port that is found at its start,
+/// is asked at its own.
+pub const OWN_PORT: &str = "$PORT";
+
+/// What is said where a process is to be asked at its own port, and has none.
+pub const NO_PORT: &str = "it has no port of its own to be asked at";
 
 /// When a process counts as ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +187,15 @@ impl FromStr for ReadyCheck {
 }
 
 impl ReadyCheck {
+    /// Whether it is asked at the port that the process itself has.
+    pub fn is_at_own_port(&self) -> bool {
+        match self {
+            Self::Port(port) => port.is_none(),
+            Self::Http(check) => check.is_at_own_port(),
+            _ => false,
+        }
+    }
+
     /// Readiness by a line that matches.
     ///
     /// # Errors
@@ -285,8 +318,9 @@ pub enum HealthCheck {
     Tcp {
         /// To which host.
         host: String,
-        /// To which port.
-        port: u16,
+        /// To which port; the process's own where there is none.
+        #[serde(default)]
+        port: Option<u16>,
     },
     /// A command exits with status 0.
     Command(CommandLine),
@@ -294,7 +328,18 @@ pub enum HealthCheck {
     Watchdog,
 }
 
-/// `http://…`, `tcp:PORT`, `tcp:HOST:PORT`, `cmd:COMMAND`, `watchdog`.
+impl HealthCheck {
+    /// Whether it is asked at the port that the process itself has.
+    pub fn is_at_own_port(&self) -> bool {
+        match self {
+            Self::Http(check) => check.is_at_own_port(),
+            Self::Tcp { port, .. } => port.is_none(),
+            Self::Command(_) | Self::Watchdog => false,
+        }
+    }
+}
+
+/// `http://…`, `tcp`, `tcp:PORT`, `tcp:HOST:PORT`, `cmd:COMMAND`, `watchdog`.
 impl FromStr for HealthCheck {
     type Err = Error;
 
@@ -304,12 +349,16 @@ impl FromStr for HealthCheck {
         }
         match text.split_once(':') {
             None if text == "watchdog" => Ok(Self::Watchdog),
+            None if text == "tcp" => Ok(Self::Tcp {
+                host: "127.0.0.1".to_owned(),
+                port: None,
+            }),
             Some(("tcp", place)) => {
                 let place = place.trim_start_matches("//");
                 let (host, number) = place.rsplit_once(':').unwrap_or(("127.0.0.1", place));
                 Ok(Self::Tcp {
                     host: host.trim_matches(['[', ']']).to_owned(),
-                    port: port(number)?,
+                    port: port(number).map(Some)?,
                 })
             }
             Some(("cmd" | "command", line)) if !line.trim().is_empty() => {
@@ -318,7 +367,7 @@ impl FromStr for HealthCheck {
             _ => Err(Error::bad_value(
                 "--health",
                 format!(
-                    "'{text}' is none of http://…, tcp:PORT, tcp:HOST:PORT, cmd:COMMAND, watchdog"
+                    "'{text}' is none of http://…, tcp, tcp:PORT, tcp:HOST:PORT, cmd:COMMAND, watchdog"
                 ),
             )),
         }
@@ -591,7 +640,7 @@ mod tests {
         }
         let tcp = |host: &str, port| HealthCheck::Tcp {
             host: host.to_owned(),
-            port,
+            port: Some(port),
         };
         let health = |text: &str| text.parse::<HealthCheck>();
         assert_eq!(health("tcp:80").unwrap(), tcp("127.0.0.1", 80));

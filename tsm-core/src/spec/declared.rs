@@ -5,8 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::{LogSettings, LogTarget, ProcessSpec};
+
 use crate::error::{Error, Result};
 use crate::name::ProcessName;
+use crate::text::Text;
 
 /// What has to be true of another process before this one is started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +74,61 @@ pub struct Instance {
     /// The port of instance 0, where each has a port of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_port: Option<u16>,
+    /// The file of standard output that was named for all of them; each has one with its number in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_file: Option<Text>,
+    /// The same of standard error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub err_file: Option<Text>,
+}
+
+impl Instance {
+    /// The instance of this number, which this variable tells it.
+    pub fn new(number: u32, variable: impl Into<String>) -> Self {
+        Self {
+            number,
+            variable: variable.into(),
+            first_port: None,
+            out_file: None,
+            err_file: None,
+        }
+    }
+
+    /// Instance 0 of a process that runs what `model` says.
+    pub fn first(model: &ProcessSpec, variable: String, first_port: Option<u16>) -> Self {
+        let file = |target: &Option<LogTarget>| match target {
+            Some(LogTarget::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        Self {
+            first_port,
+            out_file: file(&model.logs.out),
+            err_file: file(&model.logs.err),
+            ..Self::new(0, variable)
+        }
+    }
+
+    /// The file of an instance, from the one that was named for all: `logs/api.log` as `logs/api@2.log`.
+    pub fn file_of(named: &Text, number: u32) -> Text {
+        let path = named.as_path();
+        let mut name = path.file_stem().unwrap_or_default().to_owned();
+        name.push(format!("@{number}"));
+        if let Some(extension) = path.extension() {
+            name.push(".");
+            name.push(extension);
+        }
+        path.with_file_name(name).as_os_str().into()
+    }
+
+    /// Gives a spec of one of them the files that are its own.
+    pub fn own_files(&self, logs: &mut LogSettings, number: u32) {
+        let own = |file: &Option<Text>| {
+            let file = file.as_ref()?;
+            Some(LogTarget::File(Self::file_of(file, number)))
+        };
+        logs.out = own(&self.out_file).or(logs.out.take());
+        logs.err = own(&self.err_file).or(logs.err.take());
+    }
 }
 
 /// How long restarts wait, where a person says otherwise than TSM does: times in milliseconds.

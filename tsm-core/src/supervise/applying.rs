@@ -12,6 +12,7 @@ use crate::env::{EnvError, Origins, Snapshot};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::spec::SavedSpec;
+use crate::sys::listening;
 
 impl Supervisor {
     /// Takes the steps of a plan. Each is settled by itself: what goes wrong with one keeps none of the others.
@@ -75,6 +76,7 @@ impl Supervisor {
             return Ok(());
         }
         if let Some(spec) = &item.spec
+            && !item.any_port
             && matches!(item.then, ApplyThen::Start | ApplyThen::Restart)
             && spec.port != service.meta.port
         {
@@ -82,7 +84,12 @@ impl Supervisor {
             refuse_taken_port(&service.name, spec.port, Some(id), how.taken)?;
         }
         let then = act_of(item.then, how);
-        if item.spec.is_none() && item.update.is_empty() {
+        let new_port = if item.any_port {
+            self.other_port(id)?
+        } else {
+            None
+        };
+        if item.spec.is_none() && item.update.is_empty() && new_port.is_none() {
             self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
             return Ok(());
         }
@@ -94,6 +101,9 @@ impl Supervisor {
             .apply(&snapshot, &before.origins, fresh)
             .map_err(|error| Error::bad_value("environment", error.to_string()))?;
         spec.origins = origins;
+        if let Some(port) = new_port {
+            spec.port = Some(port);
+        }
         if after == snapshot && spec == before {
             self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
             return Ok(());
@@ -162,6 +172,9 @@ impl Supervisor {
             self.tell_outcome(number, outcome);
             return Ok(());
         };
+        if item.any_port {
+            spec.port = Some(self.any_port(&item.name)?);
+        }
         refuse_taken_port(&item.name, spec.port, None, how.taken)?;
         let wrong = |error: EnvError| Error::bad_value("environment", error.to_string());
         // A whole snapshot is not of the shell alone.
@@ -179,6 +192,17 @@ impl Supervisor {
         }
         self.begin(id, *spec, snapshot, asked.clone());
         Ok(())
+    }
+
+    /// A port that nobody has, where a process has none, or rests and has one that somebody else took meanwhile.
+    fn other_port(&self, id: u32) -> Result<Option<u16>> {
+        let service = &self.services[&id];
+        let rests = matches!(service.machine.phase, Phase::Resting(_));
+        let keeps = |port: u16| !rests || listening::is_free(port);
+        if service.meta.port.is_some_and(keeps) {
+            return Ok(None);
+        }
+        self.any_port(&service.name).map(Some)
     }
 
     /// Lets a command wait for a start that was begun before, or settles it where that is over.

@@ -128,7 +128,7 @@ impl Supervisor {
                 // Nothing is declared that could be waited for.
                 None => self.vital(id, VitalEvent::Ready),
             },
-            ReadyCheck::Http(check) => self.await_http(id, check),
+            ReadyCheck::Http(check) => self.await_http(id, check, port),
             ReadyCheck::Log(pattern) => {
                 self.begin_log_scan(id, &pattern, None);
                 self.await_line(id);
@@ -162,8 +162,8 @@ impl Supervisor {
         self.search(id, move || listener.look());
     }
 
-    fn await_http(&mut self, id: u32, check: HttpCheck) {
-        self.search(id, move || ask_http(&check, TRY_TIMEOUT));
+    fn await_http(&mut self, id: u32, check: HttpCheck, port: Option<u16>) {
+        self.search(id, move || ask_http(&check.at(port)?, TRY_TIMEOUT));
     }
 
     pub(super) fn search(

@@ -6,7 +6,7 @@ use super::errands::{Order, Purpose};
 use super::supervisor::Supervisor;
 use super::vitals::VitalEvent;
 use crate::probe::{ask_http, ask_tcp};
-use crate::spec::HealthCheck;
+use crate::spec::{HealthCheck, care::NO_PORT};
 
 impl Supervisor {
     /// Checks the health of a process, and feeds its vitals with what comes of it.
@@ -14,7 +14,7 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return;
         };
-        let run = service.run();
+        let (run, own_port) = (service.run(), service.meta.port);
         let health = service.care.as_ref().and_then(|care| care.health.clone());
         let Some(health) = health else { return };
         let timeout = Duration::from_millis(health.timeout_ms);
@@ -23,11 +23,14 @@ impl Supervisor {
         let begun = match health.check {
             HealthCheck::Http(check) => self
                 .helper
-                .apart(move || ask_http(&check, timeout), told)
+                .apart(move || ask_http(&check.at(own_port)?, timeout), told)
                 .map_err(|error| error.to_string()),
             HealthCheck::Tcp { host, port } => self
                 .helper
-                .apart(move || ask_tcp(&host, port, timeout), told)
+                .apart(
+                    move || ask_tcp(&host, port.or(own_port).ok_or(NO_PORT)?, timeout),
+                    told,
+                )
                 .map_err(|error| error.to_string()),
             HealthCheck::Command(command) => self
                 .begin_errand(

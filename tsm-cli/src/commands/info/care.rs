@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use tsm_core::spec::{
-    HealthAction, HealthCheck, HealthSpec, Hooks, Notice, NoticeTarget, ProcessSpec, ReadyCheck,
-    ReadySpec, ScheduleSpec, WatchSpec, Zone,
+    HealthAction, HealthCheck, HealthSpec, Hooks, HttpCheck, Notice, NoticeTarget, ProcessSpec,
+    ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, Zone,
 };
 use tsm_core::view::ProcessView;
 
@@ -52,7 +52,8 @@ pub(super) fn lines(view: &ProcessView, spec: Option<&ProcessSpec>) -> Vec<(&'st
     }
     if let Some(health) = &spec.health {
         let state = view.health.as_deref().unwrap_or("-");
-        lines.push(("Health", format!("{state} ({})", by_health(health))));
+        let by = by_health(health, spec.port);
+        lines.push(("Health", format!("{state} ({by})")));
     }
     if let Some(hooks) = &spec.hooks {
         let all = [
@@ -112,7 +113,7 @@ fn by_ready(check: &ReadyCheck, declared: Option<u16>) -> String {
             Some(port) => format!("port {port}"),
             None => "port".to_owned(),
         },
-        ReadyCheck::Http(check) => check.url.clone(),
+        ReadyCheck::Http(check) => address(check, declared),
         ReadyCheck::Log(pattern) => format!("a line like '{pattern}'"),
         ReadyCheck::Command(command) => command.in_words(),
         ReadyCheck::Notify => "it says so".to_owned(),
@@ -121,7 +122,12 @@ fn by_ready(check: &ReadyCheck, declared: Option<u16>) -> String {
     table::printable(&by)
 }
 
-fn by_health(health: &HealthSpec) -> String {
+/// Where it is asked; where that cannot be told yet, as it was written.
+fn address(check: &HttpCheck, declared: Option<u16>) -> String {
+    check.at(declared).unwrap_or_else(|_| check.clone()).url
+}
+
+fn by_health(health: &HealthSpec, declared: Option<u16>) -> String {
     let every = |by: String| {
         format!(
             "{by} every {}, unhealthy after {} in a row",
@@ -130,8 +136,11 @@ fn by_health(health: &HealthSpec) -> String {
         )
     };
     let by = match &health.check {
-        HealthCheck::Http(check) => every(check.url.clone()),
-        HealthCheck::Tcp { host, port } => every(format!("tcp {host}:{port}")),
+        HealthCheck::Http(check) => every(address(check, declared)),
+        HealthCheck::Tcp { host, port } => every(match port.or(declared) {
+            Some(port) => format!("tcp {host}:{port}"),
+            None => format!("tcp {host}"),
+        }),
         HealthCheck::Command(command) => every(command.in_words()),
         HealthCheck::Watchdog => {
             format!("watchdog of {}", words::seconds(health.timeout_ms))

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::spec::{
     BackoffSpec, CommandLine, CpuShare, Daemon, HealthAction, HealthCheck, HealthSpec, Hook, Hooks,
     HttpCheck, LogSettings, LogTarget, Notice, NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec,
-    ServiceLimits, WatchSpec, Zone,
+    ServiceLimits, WatchSpec, Zone, care::OWN_PORT,
 };
 use crate::sys::Signal;
 
@@ -36,6 +36,8 @@ pub struct Care {
     pub logs: LogSettings,
     /// How long restarts wait.
     pub backoff: Option<Box<BackoffSpec>>,
+    /// All instances write into the same files.
+    pub merge_logs: bool,
 }
 
 /// The entries of a map under the names of their keys.
@@ -49,8 +51,15 @@ impl<'n> Map<'n> {
 }
 
 impl Reader<'_> {
-    /// What the keys of a process say. `port` is its declared one, `daemon` whether it puts itself into the background.
-    pub(super) fn care(&mut self, keys: &[Entry], port: Option<u16>, daemon: bool) -> Care {
+    /// What the keys of a process say: one that has a port of its own or not, that puts itself into the background (`daemon`)
+    /// or not, that is one of several `instances` or not.
+    pub(super) fn care(
+        &mut self,
+        keys: &[Entry],
+        has_port: bool,
+        daemon: bool,
+        instances: Option<u32>,
+    ) -> Care {
         let get = |name: &str| {
             let entry = keys.iter().find(|entry| entry.key == name)?;
             Some(&entry.node)
@@ -67,29 +76,33 @@ impl Reader<'_> {
             limits.nice = self.number(node, -20, 19).map(|nice| nice as i32);
         }
         let pid_file = get("pidFile").and_then(|node| {
-            if !daemon {
-                self.mistake(
-                    node.at,
-                    "'pidFile' is for `type: daemon`; of all others the pid is in the home, as pids/NAME.pid",
-                );
-            }
-            self.path(node)
+            let refusal = if !daemon {
+                "'pidFile' is for `type: daemon`; of all others the pid is in the home, as pids/NAME.pid"
+            } else if instances.is_some() {
+                "'pidFile' names one file, and here are several instances; without it, each is found by itself"
+            } else {
+                return self.path(node);
+            };
+            self.mistake(node.at, refusal);
+            None
         });
+        let time = get("hookTimeout").and_then(|node| self.ms(node));
         let hooks = Hooks {
-            pre_start: get("preStart").and_then(|node| self.hook(node)),
-            post_start: get("postStart").and_then(|node| self.hook(node)),
-            pre_stop: get("preStop").and_then(|node| self.hook(node)),
-            post_stop: get("postStop").and_then(|node| self.hook(node)),
+            pre_start: get("preStart").and_then(|node| self.hook(node, time)),
+            post_start: get("postStart").and_then(|node| self.hook(node, time)),
+            pre_stop: get("preStop").and_then(|node| self.hook(node, time)),
+            post_stop: get("postStop").and_then(|node| self.hook(node, time)),
         };
+        let merge_logs = get("mergeLogs").and_then(|node| self.boolean(node));
         Care {
             reload_signal: signal,
             limits,
             daemon: daemon.then_some(Daemon { pid_file }),
             ready: get("ready")
-                .and_then(|node| self.ready(node, port))
+                .and_then(|node| self.ready(node, has_port))
                 .map(Box::new),
             health: get("healthCheck")
-                .and_then(|node| self.health(node, port))
+                .and_then(|node| self.health(node, has_port))
                 .map(Box::new),
             hooks: (!hooks.is_empty()).then(|| Box::new(hooks)),
             watch: self.watch(&get),
@@ -99,6 +112,7 @@ impl Reader<'_> {
             notify: get("notify").map_or_else(Vec::new, |node| self.notices(node)),
             logs: self.log_settings(&get),
             backoff: self.backoff(&get),
+            merge_logs: merge_logs == Some(true),
         }
     }
 
@@ -173,16 +187,22 @@ impl Reader<'_> {
         Some(CommandLine::Line(line.into()))
     }
 
-    fn hook(&mut self, node: &Node) -> Option<Hook> {
+    /// A hook: a line for a shell, a list of the words of one command, or a map. `time` is what all hooks may take.
+    fn hook(&mut self, node: &Node, time: Option<u64>) -> Option<Hook> {
+        let timed = |command| {
+            let mut hook = Hook::new(command);
+            hook.timeout_ms = time.unwrap_or(hook.timeout_ms);
+            hook
+        };
         if !matches!(node.value, Value::Map(_)) {
-            return self.command(node).map(Hook::new);
+            return self.command(node).map(timed);
         }
         let map = self.map(node, keys::HOOK);
         let Some(command) = map.get("command") else {
             self.mistake(node.at, "a hook has a `command`");
             return None;
         };
-        let mut hook = self.command(command).map(Hook::new)?;
+        let mut hook = self.command(command).map(timed)?;
         if let Some(timeout) = map.get("timeout").and_then(|node| self.ms(node)) {
             hook.timeout_ms = timeout;
         }
@@ -190,32 +210,25 @@ impl Reader<'_> {
     }
 
     /// An address: a whole one, or a path on the process's own port.
-    fn http(&mut self, node: &Node, port: Option<u16>) -> Option<HttpCheck> {
+    fn http(&mut self, node: &Node) -> Option<HttpCheck> {
         if !matches!(node.value, Value::Map(_)) {
             let text = self.text(node)?;
-            let url = self.url(node.at, &text, "http", "127.0.0.1", port)?;
+            let url = url(&text, "http", "127.0.0.1", None);
             return self.parsed(node.at, HttpCheck::new(url));
         }
         let map = self.map(node, keys::HTTP);
-        self.http_of(&map, node.at, "http", port)
+        self.http_of(&map, node.at, "http")
     }
 
-    fn http_of(
-        &mut self,
-        map: &Map<'_>,
-        at: Place,
-        scheme: &str,
-        port: Option<u16>,
-    ) -> Option<HttpCheck> {
+    fn http_of(&mut self, map: &Map<'_>, at: Place, scheme: &str) -> Option<HttpCheck> {
         let text = |reader: &mut Self, name: &str| map.get(name).and_then(|node| reader.text(node));
         let host = text(self, "host").unwrap_or_else(|| "127.0.0.1".to_owned());
         let own = map
             .get("port")
             .and_then(|node| self.number(node, 1, 65_535));
-        let port = own.map(|port| port as u16).or(port);
         let path = text(self, "url").or_else(|| text(self, "path"));
         let path = path.unwrap_or_else(|| "/".to_owned());
-        let url = self.url(at, &path, scheme, &host, port)?;
+        let url = url(&path, scheme, &host, own);
         let mut check = self.parsed(at, HttpCheck::new(url))?;
         check.method = text(self, "method");
         check.body = text(self, "body");
@@ -234,34 +247,21 @@ impl Reader<'_> {
         Some(check)
     }
 
-    fn url(
-        &mut self,
-        at: Place,
-        text: &str,
-        scheme: &str,
-        host: &str,
-        port: Option<u16>,
-    ) -> Option<String> {
-        if text.contains("://") {
-            return Some(text.to_owned());
+    /// That a process which is asked at its own port has one.
+    fn check_port(&mut self, at: Place, is_at_own: bool, has_port: bool) {
+        if is_at_own && !has_port {
+            let message = "here is no port to ask at: give the process a `port`, or write here which one is meant";
+            self.mistake(at, message);
         }
-        let Some(port) = port else {
-            self.mistake(
-                at,
-                "here is no port to ask at: give the process a `port`, or write the whole address",
-            );
-            return None;
-        };
-        let host = if host.contains(':') {
-            format!("[{host}]")
-        } else {
-            host.to_owned()
-        };
-        let slash = if text.starts_with('/') { "" } else { "/" };
-        Some(format!("{scheme}://{host}:{port}{slash}{text}"))
     }
 
-    fn ready(&mut self, node: &Node, port: Option<u16>) -> Option<ReadySpec> {
+    fn ready(&mut self, node: &Node, has_port: bool) -> Option<ReadySpec> {
+        let ready = self.ready_of(node)?;
+        self.check_port(node.at, ready.check.is_at_own_port(), has_port);
+        Some(ready)
+    }
+
+    fn ready_of(&mut self, node: &Node) -> Option<ReadySpec> {
         if !matches!(node.value, Value::Map(_)) {
             let text = self.text(node)?;
             return self.parsed(node.at, text.parse()).map(ReadySpec::new);
@@ -277,7 +277,7 @@ impl Reader<'_> {
             });
         }
         if let Some(node) = map.get("http") {
-            checks.push(self.http(node, port).map(ReadyCheck::Http));
+            checks.push(self.http(node).map(ReadyCheck::Http));
         }
         if let Some(node) = map.get("log") {
             let pattern = self.text(node).unwrap_or_default();
@@ -309,7 +309,13 @@ impl Reader<'_> {
         Some(ready)
     }
 
-    fn health(&mut self, node: &Node, port: Option<u16>) -> Option<HealthSpec> {
+    fn health(&mut self, node: &Node, has_port: bool) -> Option<HealthSpec> {
+        let health = self.health_of(node)?;
+        self.check_port(node.at, health.check.is_at_own_port(), has_port);
+        Some(health)
+    }
+
+    fn health_of(&mut self, node: &Node) -> Option<HealthSpec> {
         if !matches!(node.value, Value::Map(_)) {
             let text = self.text(node)?;
             return self.parsed(node.at, text.parse()).map(HealthSpec::new);
@@ -335,13 +341,9 @@ impl Reader<'_> {
                 let own = map
                     .get("port")
                     .and_then(|node| self.number(node, 1, 65_535));
-                let port = own.map(|port| port as u16).or(port);
-                if port.is_none() {
-                    self.mistake(node.at, "here is no port to connect to: write `port`");
-                }
-                port.map(|port| HealthCheck::Tcp {
+                Some(HealthCheck::Tcp {
                     host: host.unwrap_or_else(|| "127.0.0.1".to_owned()),
-                    port,
+                    port: own.map(|port| port as u16),
                 })
             }
             "command" => {
@@ -354,9 +356,7 @@ impl Reader<'_> {
                     .map(HealthCheck::Command)
             }
             "watchdog" => Some(HealthCheck::Watchdog),
-            scheme => self
-                .http_of(&map, node.at, scheme, port)
-                .map(HealthCheck::Http),
+            scheme => self.http_of(&map, node.at, scheme).map(HealthCheck::Http),
         };
         let mut health = HealthSpec::new(check?);
         for (name, time) in [
@@ -393,7 +393,18 @@ impl Reader<'_> {
         if let Some(node) = get("watchDelay") {
             watch.debounce_ms = self.ms(node)?;
         }
-        let node = get("watch")?;
+        watch.signal = get("watchSignal").and_then(|node| self.signal(node));
+        let Some(node) = get("watch") else {
+            for name in ["ignoreWatch", "watchDelay", "watchSignal"] {
+                if let Some(node) = get(name) {
+                    self.mistake(
+                        node.at,
+                        format!("'{name}' goes with 'watch', which is not there"),
+                    );
+                }
+            }
+            return None;
+        };
         match &node.value {
             Value::Bool(on) => return on.then(|| Box::new(watch)),
             Value::Map(_) => {
@@ -407,7 +418,9 @@ impl Reader<'_> {
                 if let Some(node) = map.get("debounce") {
                     watch.debounce_ms = self.ms(node)?;
                 }
-                watch.signal = map.get("signal").and_then(|node| self.signal(node));
+                if let Some(node) = map.get("signal") {
+                    watch.signal = self.signal(node);
+                }
             }
             _ => watch.paths = self.texts(node),
         }
@@ -417,31 +430,25 @@ impl Reader<'_> {
     fn schedule(&mut self, node: &Node) -> Option<ScheduleSpec> {
         if !matches!(node.value, Value::Map(_)) {
             let cron = self.text(node)?;
-            return self.checked_schedule(node.at, cron, Zone::Local);
+            return self.parsed(node.at, cron.parse());
         }
         let map = self.map(node, keys::SCHEDULE);
         let zone = map.get("zone").and_then(|node| self.text(node));
         let zone = match zone.as_deref() {
-            Some("utc") => Zone::Utc,
-            _ => Zone::Local,
+            Some("utc" | "UTC") => Zone::Utc,
+            None | Some("local") => Zone::Local,
+            Some(other) => {
+                let message = format!("'{other}' is none of local, utc");
+                self.mistake(map.get("zone").map_or(node.at, |zone| zone.at), message);
+                return None;
+            }
         };
         let Some(cron) = map.get("cron") else {
             self.mistake(node.at, "a schedule has a `cron`");
             return None;
         };
         let text = self.text(cron)?;
-        self.checked_schedule(cron.at, text, zone)
-    }
-
-    fn checked_schedule(&mut self, at: Place, cron: String, zone: Zone) -> Option<ScheduleSpec> {
-        let fields = cron.split_whitespace().count();
-        if cron.trim().starts_with('@') || matches!(fields, 5 | 6) {
-            return Some(ScheduleSpec { cron, zone });
-        }
-        let message =
-            format!("'{cron}' is no schedule; write five fields such as \"0 3 * * *\", or @daily");
-        self.mistake(at, message);
-        None
+        self.parsed(cron.at, ScheduleSpec::new(&text, zone))
     }
 
     /// Notices, one or a list.
@@ -455,11 +462,11 @@ impl Reader<'_> {
             .filter_map(|node| {
                 let map = self.map(node, keys::NOTIFY);
                 let enabled = map.get("enabled").and_then(|node| self.boolean(node));
-                let on = map.get("events").map(|node| self.texts(node));
+                let on = map.get("events").map(|node| self.events(node));
                 let to = match (map.get("command"), map.get("url")) {
                     (Some(command), None) => NoticeTarget::Command(self.command(command)?),
                     (None, Some(url)) => NoticeTarget::Webhook {
-                        url: self.text(url)?,
+                        url: self.address(url)?,
                         headers: map
                             .get("headers")
                             .map_or_else(Vec::new, |node| self.variables(node)),
@@ -470,15 +477,37 @@ impl Reader<'_> {
                     }
                 };
                 (enabled != Some(false)).then(|| Notice {
-                    on: on
-                        .unwrap_or_default()
-                        .iter()
-                        .map(|event| event_name(event))
-                        .collect(),
+                    on: on.unwrap_or_default(),
                     to,
                 })
             })
             .collect()
+    }
+
+    /// An address that something is posted to.
+    fn address(&mut self, node: &Node) -> Option<String> {
+        let text = self.text(node)?;
+        let checked = HttpCheck::new(text).map(|check| check.url);
+        self.parsed(node.at, checked)
+    }
+
+    /// Events by their names.
+    fn events(&mut self, node: &Node) -> Vec<String> {
+        let nodes = match &node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut events = Vec::new();
+        for node in nodes {
+            let Some(text) = self.text(node) else {
+                continue;
+            };
+            let name = event_name(&text);
+            if self.parsed(node.at, Notice::check_event(&name)).is_some() {
+                events.push(name);
+            }
+        }
+        events
     }
 
     fn log_settings<'n>(&mut self, get: &dyn Fn(&str) -> Option<&'n Node>) -> LogSettings {
@@ -546,6 +575,21 @@ impl Reader<'_> {
         };
         (backoff != BackoffSpec::default()).then(|| Box::new(backoff))
     }
+}
+
+/// A whole address; a path is one on this host, at the process's own port where none is named.
+fn url(text: &str, scheme: &str, host: &str, port: Option<i64>) -> String {
+    if text.contains("://") {
+        return text.to_owned();
+    }
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    let port = port.map_or_else(|| OWN_PORT.to_owned(), |port| port.to_string());
+    let slash = if text.starts_with('/') { "" } else { "/" };
+    format!("{scheme}://{host}:{port}{slash}{text}")
 }
 
 /// The name of an event in the history, for one that TSPM calls otherwise.

@@ -1,12 +1,14 @@
 //! Instances, their ports, and what processes need of each other.
 
+use std::path::Path;
+
 use super::{Declared, Reader};
 use crate::config::node::{Entry, Node, Value};
 use crate::config::order;
 use crate::config::scale::{MOST_INSTANCES, cores};
 use crate::name::ProcessName;
 use crate::selector::suggestion;
-use crate::spec::{Condition, Dependency};
+use crate::spec::{Condition, Dependency, LogTarget};
 
 impl Declared {
     /// One for each instance; one that has none stays as it is.
@@ -22,6 +24,13 @@ impl Declared {
             }
             let mut of_its_own = instance.clone();
             of_its_own.number = number;
+            let file = |target: &Option<LogTarget>| match target {
+                Some(LogTarget::File(path)) if !self.care.merge_logs => Some(path.clone()),
+                _ => None,
+            };
+            of_its_own.out_file = file(&self.care.logs.out);
+            of_its_own.err_file = file(&self.care.logs.err);
+            of_its_own.own_files(&mut one.care.logs, number);
             one.env.retain(|(name, _)| *name != instance.variable);
             one.env
                 .push((instance.variable.clone(), number.to_string()));
@@ -29,6 +38,36 @@ impl Declared {
             Some(one)
         });
         each.collect()
+    }
+
+    /// Its logs are in this directory, where nothing else is said of them.
+    pub(super) fn log_into(&mut self, directory: &Path) {
+        let file = |end: &str| {
+            let path = directory.join(format!("{}.{end}", self.name));
+            LogTarget::File(path.as_os_str().into())
+        };
+        let logs = &mut self.care.logs;
+        logs.out.get_or_insert_with(|| file("out"));
+        logs.err.get_or_insert_with(|| file("err"));
+    }
+}
+
+/// What `port` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PortKey {
+    This(u16),
+    /// Each instance has one of its own, from this one on.
+    From(u16),
+    /// One that nobody has.
+    Any,
+}
+
+impl PortKey {
+    pub(super) fn number(self) -> Option<u16> {
+        match self {
+            Self::This(port) | Self::From(port) => Some(port),
+            Self::Any => None,
+        }
     }
 }
 
@@ -42,12 +81,16 @@ impl Reader<'_> {
         Some(number as u32)
     }
 
-    /// A port, and whether each instance has one of its own, from this one on: `4000+`.
-    pub(super) fn port(&mut self, node: &Node, instances: Option<u32>) -> Option<(u16, bool)> {
-        if matches!(node.value, Value::Text(_))
-            && let text = self.text(node)?
-            && let Some(first) = text.strip_suffix('+')
-        {
+    /// A port: `4000`, `auto`, or the first of those that instances have, `4000+`.
+    pub(super) fn port(&mut self, node: &Node, instances: Option<u32>) -> Option<PortKey> {
+        let text = match node.value {
+            Value::Text(_) => self.text(node)?,
+            _ => String::new(),
+        };
+        if text == "auto" {
+            return Some(PortKey::Any);
+        }
+        if let Some(first) = text.strip_suffix('+') {
             let last = instances.unwrap_or(1).saturating_sub(1);
             let first = first.trim().parse::<u16>().ok().filter(|first| *first > 0);
             let fits = first.filter(|first| u32::from(*first) + last <= 65_535);
@@ -55,18 +98,29 @@ impl Reader<'_> {
                 let message = "here stands a port and '+', such as 4000+, and the port of the last instance is at most 65535";
                 self.mistake(node.at, message);
             }
-            return fits.map(|first| (first, true));
+            return fits.map(PortKey::From);
         }
         let port = self.number(node, 1, 65_535)? as u16;
         if instances.is_some_and(|number| number > 1) {
             let message = format!(
-                "each instance has a port of its own: write {port}+, and they get {port}, {} …",
+                "each instance has a port of its own: write {port}+, and they get {port}, {} …, or auto",
                 u32::from(port) + 1
             );
             self.mistake(node.at, message);
             return None;
         }
-        Some((port, false))
+        Some(PortKey::This(port))
+    }
+
+    /// That instances which are to write into one file have one.
+    pub(super) fn check_merged(&mut self, process: &Declared, keys: &[Entry]) {
+        let logs = &process.care.logs;
+        let is_file = |target: &Option<LogTarget>| matches!(target, Some(LogTarget::File(_)));
+        if process.care.merge_logs && !is_file(&logs.out) && !is_file(&logs.err) {
+            let entry = keys.iter().find(|entry| entry.key == "mergeLogs");
+            let message = "'mergeLogs' is for a file that 'outFile', 'errFile' or 'logDir' names; in the home each instance has a log of its own, and `tsm logs NAME` merges them by time";
+            self.mistake(entry.map_or(process.at, |entry| entry.at), message);
+        }
     }
 
     /// What it needs: names, and names with conditions.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::spec::LogTarget;
 
 fn load(name: &str, text: &str, profile: Option<&str>) -> Result<Config> {
     let directory = tempfile::tempdir().unwrap();
@@ -163,7 +164,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "processes: [{name: a, script: x, healthCheck: {protocol: tcp}}]",
-            "here is no port to connect to",
+            "here is no port to ask at",
         ),
         (
             "processes: [{name: a, script: x, healthCheck: {intervall: 1}}]",
@@ -179,7 +180,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "processes: [{name: a, script: x, schedule: sometimes}]",
-            "'sometimes' is no schedule; write five fields",
+            "tspm.yaml:1:44: schedule: 'sometimes' is no schedule such as '0 3 * * *' or @daily",
         ),
         (
             "processes: [{name: a, script: x, logs: {maxSize: 1}}]",
@@ -240,7 +241,11 @@ fn what_stands_beside_running_it_reaches_the_spec() {
          \x20 logs: {maxSize: 1M, keep: 2, compress: false, onFull: drop}\n  combineLogs: true\n  reloadSignal: USR1\n\
          - {name: bg, script: x, type: daemon, pidFile: run/x.pid, healthCheck: {enabled: false}}\n",
     );
-    let care = &processes[0].care;
+    let mut care = processes[0].care.clone();
+    match care.logs.out.take() {
+        Some(LogTarget::File(path)) => assert!(path.as_path().ends_with("var/api.out")),
+        other => panic!("{other:?}"),
+    }
     let json = serde_json::json!({
         "ready": care.ready, "health": care.health, "limits": care.limits, "hooks": care.hooks, "watch": care.watch,
         "schedule": care.schedule, "backoff": care.backoff, "logs": care.logs, "notify": care.notify,
@@ -248,9 +253,9 @@ fn what_stands_beside_running_it_reaches_the_spec() {
     assert_eq!(
         json,
         serde_json::json!({
-            "ready": {"check": {"http": {"url": "http://127.0.0.1:80/up"}}, "timeout_ms": 5000},
+            "ready": {"check": {"http": {"url": "http://127.0.0.1:$PORT/up"}}, "timeout_ms": 5000},
             "health": {
-                "check": {"http": {"url": "http://127.0.0.1:80/health", "status": [200, 204]}},
+                "check": {"http": {"url": "http://127.0.0.1:$PORT/health", "status": [200, 204]}},
                 "interval_ms": 2000, "timeout_ms": 5000, "retries": 2, "start_period_ms": 0, "action": "report",
             },
             "limits": {"memory": 512 << 20, "cpu": 1500, "nice": 5},
@@ -271,7 +276,6 @@ fn what_stands_beside_running_it_reaches_the_spec() {
             .as_deref(),
         Some("SIGUSR1")
     );
-    assert!(processes[0].log_dir.as_ref().unwrap().ends_with("var"));
     let daemon = processes[1].care.daemon.as_ref().unwrap();
     assert!(
         daemon

@@ -142,7 +142,7 @@ pub(in crate::config) const SCHEDULE: &[Key] = &[
     key("cron", Kind::Text, "Five fields, or @daily and its like"),
     key(
         "zone",
-        Kind::OneOf(&["local", "utc"]),
+        Kind::OneOf(&["local", "utc", "UTC"]),
         "Which clock is meant [local]",
     ),
 ];

@@ -137,11 +137,7 @@ fn process(
         let mut one = process.clone();
         one.name = format!("{name}@{number}");
         one.env.push((variable.clone(), number.to_string()));
-        one.instance = Some(Instance {
-            number: number as u32,
-            variable: variable.clone(),
-            first_port: None,
-        });
+        one.instance = Some(Instance::new(number as u32, variable.clone()));
         if number == 0 {
             one.notes.clone_from(&notes);
         }
