@@ -33,7 +33,7 @@ function _tsm_state {
     \builtin zmodload zsh/parameter
     \builtin unfunction tsm _tsm_state _tsm_complete
     \builtin local _tsm_name _tsm_kind
-    \builtin local -a _tsm_names _tsm_hidden
+    \builtin local -a _tsm_names _tsm_hidden _tsm_unaliased
     for _tsm_name in "${signals[@]}" ERR ZERR DEBUG; do
         if (( ${+functions[TRAP$_tsm_name]} )); then
             \builtin unfunction "TRAP$_tsm_name"
@@ -55,8 +55,13 @@ function _tsm_state {
             esac ;;
         esac
     done
+    # Those that a new zsh has by itself, and this one no more: they would stand before functions of their names.
+    for _tsm_name in run-help which-command; do
+        (( ${+aliases[$_tsm_name]} )) || _tsm_unaliased+=("$_tsm_name")
+    done
     {
         \builtin printf '%s\0' shell "zsh $ZSH_VERSION" hidden "${(F)_tsm_hidden}"
+        \builtin printf 'unaliased\0%s\0' "${(F)_tsm_unaliased}"
         \builtin printf 'fpath\0%s\0' "fpath=( ${(j: :)${(@qq)fpath}} )"
         \builtin printf 'variables\0'
         (( ${#_tsm_names} )) && \builtin typeset -p -- "${(@o)_tsm_names}"

@@ -373,6 +373,43 @@ fn a_damaged_state_is_named_and_the_process_goes_on() {
 }
 
 #[test]
+fn a_missing_state_is_missed_and_can_be_taken_anew() {
+    if !has("bash") {
+        return;
+    }
+    let bed = Bed::new();
+    let service = bed.service("service.sh", "#!/bin/bash", "echo $plain");
+    bed.hooked("bash", &format!("plain=1\ntsm start '{service}' --name a"))
+        .ok();
+    assert_eq!(bed.said("a"), "1\n");
+    let pid = bed.pid("a");
+    let path = bed.home().join("processes/a.shell");
+    fs::remove_file(&path).unwrap();
+
+    let told = bed.tsm(["restart", "a"]);
+    assert_eq!(told.status, 1, "{}", told.stderr);
+    assert_eq!(
+        told.stderr,
+        format!(
+            "tsm: {}: it is missing; 'tsm restart a --update-env' takes this shell's state\n",
+            path.display()
+        )
+    );
+    assert_eq!(bed.pid("a"), pid);
+    let told = bed.tsm(["doctor"]);
+    assert!(told.stdout.contains("a.shell"), "{}", told.stdout);
+
+    bed.hooked("bash", "plain=2; tsm restart a --update-env")
+        .ok();
+    assert_eq!(bed.said_in_run("a", 2), "2\n");
+    // From a shell whose program tells nothing but its environment there is no state, and none is missed.
+    fs::remove_file(&path).unwrap();
+    bed.tsm(["restart", "a", "--update-env"]).ok();
+    bed.tsm(["restart", "a"]).ok();
+    assert_eq!(bed.said_in_run("a", 4), "\n");
+}
+
+#[test]
 fn a_home_with_any_path_is_read_as_it_stands() {
     if !has("bash") {
         return;

@@ -237,8 +237,24 @@ pub struct SavedSpec {
     pub id: u32,
     /// The name.
     pub name: ProcessName,
+    /// Whether a `NAME.shell` belongs to it, so that one that is lost is missed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shell_state: bool,
     /// The spec.
     pub spec: ProcessSpec,
+}
+
+impl SavedSpec {
+    /// The document of a process from whose shell nothing is kept.
+    pub fn new(id: u32, name: ProcessName, spec: ProcessSpec) -> Self {
+        Self {
+            version: 1,
+            id,
+            name,
+            shell_state: false,
+            spec,
+        }
+    }
 }
 
 /// Reads a duration with a unit (`500ms`, `2s`, `5m`, `1h`, `1d`); a plain number is seconds.

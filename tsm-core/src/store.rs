@@ -281,7 +281,13 @@ impl ProcessStore {
         let path = self.home.shell(name);
         let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // A spec that is damaged is told of where it is needed.
+                let saved = self.spec(name).ok().flatten();
+                return saved
+                    .map_or(Ok(()), |saved| self.check_shell(&saved))
+                    .map(|()| None);
+            }
             Err(error) => return Err(error).at("read", &path),
         };
         let state = ShellState::parse(&bytes).map_err(|error| Error::Damaged {
@@ -289,6 +295,22 @@ impl ProcessStore {
             reason: error.to_string(),
         })?;
         Ok(Some(state))
+    }
+
+    /// Whether a state of the shell that belongs to a process is there.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] where it is missing.
+    pub(crate) fn check_shell(&self, saved: &SavedSpec) -> Result<()> {
+        let path = self.home.shell(&saved.name);
+        if !saved.shell_state || path.exists() {
+            return Ok(());
+        }
+        let reason = format!(
+            "it is missing; 'tsm restart {} --update-env' takes this shell's state",
+            saved.name
+        );
+        Err(Error::Damaged { path, reason })
     }
 
     /// Reads what happened to a process.
@@ -445,11 +467,16 @@ impl Writer {
         }
     }
 
-    /// Writes a launch spec and a snapshot beside those that are there.
+    /// Writes a launch spec and a snapshot beside those that are there, in the order in which they are to take their places:
+    /// a spec that names a state of the shell never stands there without it.
     ///
     /// # Errors
     /// [`Error::Io`]; then none is left.
     pub(crate) fn stage(&self, saved: &SavedSpec, snapshot: &Snapshot) -> Result<Vec<Staged>> {
+        let saved = &SavedSpec {
+            shell_state: snapshot.shell.is_some(),
+            ..saved.clone()
+        };
         // Numbers and strings: serializing them does not fail.
         let mut json = serde_json::to_vec_pretty(saved).unwrap_or_default();
         json.push(b'\n');
@@ -459,11 +486,14 @@ impl Writer {
         let shell = snapshot.shell.as_ref();
         let shell = shell.map(|state| state.leaving_to_environment(origins.not_of_the_shell()));
         let shell = shell.as_ref().map(ShellState::as_bytes);
-        let files = [
-            (home.spec(name), Some(&*json)),
-            (home.env(name), Some(&*environment)),
+        let mut files = [
             (home.shell(name), shell),
+            (home.env(name), Some(&*environment)),
+            (home.spec(name), Some(&*json)),
         ];
+        if shell.is_none() {
+            files.reverse();
+        }
         let mut staged: Vec<Staged> = Vec::new();
         for (path, bytes) in files {
             match bytes.map(|bytes| Staged::write(path.clone(), bytes)) {

@@ -254,12 +254,8 @@ fn spec(
     if !is_missing {
         keep_aside(&path)?;
     }
-    let saved = SavedSpec {
-        version: 1,
-        id: meta.id,
-        name: name.clone(),
-        spec,
-    };
+    let mut saved = SavedSpec::new(meta.id, name.clone(), spec);
+    saved.shell_state = store.home().shell(name).exists();
     // Numbers and strings: serializing them does not fail.
     let mut json = serde_json::to_vec_pretty(&saved).unwrap_or_default();
     json.push(b'\n');

@@ -328,7 +328,10 @@ impl Supervisor {
         let store = self.writer.store();
         let environment = store.environment(&service.name)?;
         let spec = match store.spec(&service.name)? {
-            Some(saved) => saved.spec,
+            Some(saved) => {
+                store.check_shell(&saved)?;
+                saved.spec
+            }
             None => launch::spec_of_original(&service.meta, &environment)?,
         };
         Ok((spec, environment))

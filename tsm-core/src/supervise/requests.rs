@@ -86,12 +86,7 @@ impl Supervisor {
         let service = &self.services[&id];
         refuse_too_large(&service.name, &start.spec, &snapshot)?;
         refuse_taken_port(&service.name, start.spec.port, Some(id), &start.taken_ports)?;
-        let saved = SavedSpec {
-            version: 1,
-            id,
-            name: service.name.clone(),
-            spec: start.spec.clone(),
-        };
+        let saved = SavedSpec::new(id, service.name.clone(), start.spec.clone());
         let staged = self.writer.stage(&saved, &snapshot)?;
         // What cannot be read is replaced all the same; in what they differ is not known then.
         if let Ok((_, before)) = self.read_whole(id) {
@@ -201,12 +196,7 @@ impl Supervisor {
             .max(self.highest_id);
         let id = self.writer.allocate_id(highest)?;
         self.highest_id = self.highest_id.max(id);
-        let saved = SavedSpec {
-            version: 1,
-            id,
-            name: name.clone(),
-            spec: spec.clone(),
-        };
+        let saved = SavedSpec::new(id, name.clone(), spec.clone());
         // Nothing is replaced: a torn one is void, because the record comes last.
         let staged = self.writer.stage(&saved, snapshot)?;
         let written = staged

@@ -309,12 +309,7 @@ impl Supervisor {
             saved.id
         };
         self.highest_id = self.highest_id.max(id);
-        let document = SavedSpec {
-            version: 1,
-            id,
-            name: name.clone(),
-            spec: saved.spec,
-        };
+        let document = SavedSpec::new(id, name.clone(), saved.spec);
         let staged = self.writer.stage(&document, &snapshot)?;
         staged.iter().try_for_each(Staged::commit)?;
         self.make_logs(&name, &document.spec.logs)?;

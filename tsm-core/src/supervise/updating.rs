@@ -37,12 +37,7 @@ impl Supervisor {
             return Ok(());
         };
         refuse_too_large(&service.name, &spec, &after)?;
-        let saved = SavedSpec {
-            version: 1,
-            id,
-            name: service.name.clone(),
-            spec,
-        };
+        let saved = SavedSpec::new(id, service.name.clone(), spec);
         let staged = self.writer.stage(&saved, &after)?;
         self.note_environment(id, &before, &after, &asked);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {

@@ -31,9 +31,25 @@ pub(super) fn compose(parts: &Parts<'_>, version: &str) -> Result<Vec<u8>, DumpE
     text.extend(given::line(Shell::Zsh, &[]));
     text.extend_from_slice(NEW.as_bytes());
     text.extend(variables);
-    text.extend_from_slice(
-        b"builtin unfunction _tsm_new\nbuiltin unset _tsm_given\n\n# functions\n",
-    );
+    text.extend_from_slice(b"builtin unfunction _tsm_new\nbuiltin unset _tsm_given\n");
+    // A new zsh has these two by itself, and they would stand before functions of their names.
+    let unaliased = statements(parts.get("unaliased"));
+    for name in unaliased
+        .into_iter()
+        .filter(|name| [&b"run-help"[..], b"which-command"].contains(name))
+    {
+        text.extend(
+            [
+                b"(( ${+aliases[",
+                name,
+                b"]} )) && builtin unalias -- ",
+                name,
+                b"\n",
+            ]
+            .concat(),
+        );
+    }
+    text.extend_from_slice(b"\n# functions\n");
     text.extend_from_slice(parts.get("functions"));
     text.push(b'\n');
     text.extend_from_slice(END);

@@ -406,7 +406,7 @@ fn zsh_reads_its_state_whatever_aliases_and_options_there_are() {
         b"alias ls='ls --color' build='echo alias' typeset='echo t' run-help=man; alias -g print=PRINT builtin=B; setopt ksh_arrays sh_glob ignore_braces
           own=1\n",
     );
-    let show = "alias build; [[ -o ksharrays ]] && echo ksh; unalias -m '*'; emulate zsh; functions build; 'a b'; builtin; typeset -p COUNT CONST NUM unique; echo $FOO $hidden ${(t)hidden} $ldx[1] $own; whence -w run-help; echo $FLOAT $fpath[1]; env | grep -c TSM_Z";
+    let show = "alias build; whence -w run-help; [[ -o ksharrays ]] && echo ksh; unalias -m '*'; emulate zsh; functions build; 'a b'; builtin; typeset -p COUNT CONST NUM unique; echo $FOO $hidden ${(t)hidden} $ldx[1] $own; whence -w run-help; echo $FLOAT $fpath[1]; env | grep -c TSM_Z";
     let environment = [
         ("CONST", "c"),
         ("NUM", "7"),
@@ -418,7 +418,7 @@ fn zsh_reads_its_state_whatever_aliases_and_options_there_are() {
     assert_eq!(said.err, "");
     assert_eq!(
         said.out,
-        "build='echo alias'\nksh\nbuild () {\n\tls /x\n\tprint built\n}\nab\nmine\ntypeset -i COUNT=5\nexport -r CONST=c\nexport -i NUM=7\ntypeset -aU unique=( a b )\nold h scalar-hideval a 1\nrun-help: function\n1.50 /x\n0\n"
+        "build='echo alias'\nrun-help: function\nksh\nbuild () {\n\tls /x\n\tprint built\n}\nab\nmine\ntypeset -i COUNT=5\nexport -r CONST=c\nexport -i NUM=7\ntypeset -aU unique=( a b )\nold h scalar-hideval a 1\nrun-help: function\n1.50 /x\n0\n"
     );
     // The environment decides.
     let given = without(&state, &["COUNT"]);
