@@ -241,6 +241,22 @@ fn an_old_or_torn_dump_is_told() {
         problem.ends_with("older than the list: 'a' is up in it, 'b' is not in it"),
         "{problem}"
     );
+    let remark = |bed: &Bed| bed.tsm(["list"]).ok().stderr;
+    assert_eq!(
+        remark(&bed),
+        "tsm: not as saved: a (stopped), b (new); 'tsm save' saves what is now\n"
+    );
+    bed.tsm(["save"]).ok();
+    assert_eq!(remark(&bed), "");
+    bed.tsm(["env", "set", "b", "NEW=1"]).ok();
+    bed.tsm(["delete", "a"]).ok();
+    assert_eq!(
+        remark(&bed),
+        "tsm: not as saved: b (changed), a (gone); 'tsm save' saves what is now\n"
+    );
+    assert_eq!(bed.doctor().1, ["old-dump"]);
+    bed.start_idle("c");
+
     fs::write(bed.home().join("dump.json"), "{").unwrap();
     assert_eq!(bed.doctor().1, ["damaged-dump"]);
     bed.tsm(["save"]).ok();

@@ -4,6 +4,7 @@
 //! carried elsewhere. It is written whole and for good: the one before stays as `dump.json.1`, and at no moment is there
 //! none.
 
+mod difference;
 pub mod import;
 
 use std::collections::{HashMap, HashSet};
@@ -24,6 +25,8 @@ use crate::spec::ProcessSpec;
 use crate::store::{Damage, ProcessStore};
 use crate::sys::{clock, procfs};
 use crate::text::Text;
+
+pub use difference::{Differences, Differs};
 
 /// The version of dumps that this TSM writes.
 pub const DUMP_VERSION: u32 = 1;

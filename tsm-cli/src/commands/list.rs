@@ -1,6 +1,8 @@
 //! `tsm list`.
 
 use tsm_core::error::Error;
+use tsm_core::name::ProcessName;
+use tsm_core::persist::Differences;
 use tsm_core::selector::{Selector, suggestion};
 use tsm_core::view::{Overview, ProcessView};
 
@@ -14,6 +16,11 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
     for damage in &overview.damaged {
         complain(&damage.error);
     }
+    let listed: Vec<_> = overview
+        .processes
+        .iter()
+        .map(|view| (view.name.clone(), view.wanted))
+        .collect();
     if !args.selectors.is_empty() {
         overview.processes = select(overview.processes, &args.selectors)?;
     }
@@ -32,6 +39,9 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
     if overview.disk_full {
         context.output.remark(disk_full(context));
     }
+    if !args.fast {
+        tell_unsaved(context, &listed);
+    }
     if !overview.supervised
         && overview
             .processes
@@ -43,6 +53,30 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
         );
     }
     Ok(())
+}
+
+/// What `tsm save` would change, as PM2 tells it as well: after a reboot what was saved and is gone comes back.
+fn tell_unsaved(context: &Context, listed: &[(ProcessName, bool)]) {
+    const MOST: usize = 5;
+    let listed = listed.iter().map(|(name, wanted)| (name, *wanted));
+    // What is wrong with a dump is told by `doctor`, and by `resurrect`.
+    let Ok(Some(found)) = Differences::find(&context.store(), listed) else {
+        return;
+    };
+    let names: Vec<String> = found.processes[..found.processes.len().min(MOST)]
+        .iter()
+        .map(|(name, differs)| format!("{name} ({differs})"))
+        .collect();
+    let more = match found.processes.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    if !names.is_empty() {
+        context.output.remark(format_args!(
+            "not as saved: {}{more}; 'tsm save' saves what is now",
+            names.join(", ")
+        ));
+    }
 }
 
 /// All processes; where usage is wanted, CPU since the last time that anybody looked.

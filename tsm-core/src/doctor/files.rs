@@ -11,7 +11,7 @@ use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::meta::Meta;
 use crate::name::ProcessName;
-use crate::persist::Dump;
+use crate::persist::{Differences, Differs, Dump};
 use crate::store::ProcessStore;
 use crate::sys;
 
@@ -307,9 +307,13 @@ pub(super) fn room(home: &Home, findings: &mut Vec<Finding>) {
 
 pub(super) fn dump(store: &ProcessStore, known: &Known, findings: &mut Vec<Finding>) {
     let path = store.home().dump();
-    let dump = match Dump::read(&path) {
+    let wanted = known
+        .iter()
+        .map(|(name, meta)| (name, meta.desired.as_deref() == Some("up")));
+    let found = Dump::read(&path).and_then(|_| Differences::find(store, wanted));
+    let (saved_at, differences) = match found {
         Ok(None) => return,
-        Ok(Some(dump)) => dump,
+        Ok(Some(found)) => (found.saved_at, found.processes),
         Err(error) => {
             findings.push(Finding::new(
                 Kind::DamagedDump,
@@ -319,30 +323,23 @@ pub(super) fn dump(store: &ProcessStore, known: &Known, findings: &mut Vec<Findi
             return;
         }
     };
-    let mut differences = Vec::new();
-    for (name, meta) in known {
-        let up = meta.desired.as_deref() == Some("up");
-        let word = |up| if up { "up" } else { "down" };
-        match dump.processes.iter().find(|saved| saved.name == *name) {
-            None => differences.push(format!("'{name}' is not in it")),
-            Some(saved) if saved.up != up => {
-                differences.push(format!("'{name}' is {} in it", word(saved.up)));
-            }
-            Some(_) => {}
-        }
-    }
-    for saved in &dump.processes {
-        if !known.contains_key(&saved.name) {
-            differences.push(format!("'{}' is only in it", saved.name));
-        }
-    }
+    let differences: Vec<String> = differences
+        .iter()
+        .map(|(name, differs)| match differs {
+            Differs::New => format!("'{name}' is not in it"),
+            Differs::Gone => format!("'{name}' is only in it"),
+            Differs::Started => format!("'{name}' is down in it"),
+            Differs::Stopped => format!("'{name}' is up in it"),
+            Differs::Changed => format!("'{name}' was changed since"),
+        })
+        .collect();
     if !differences.is_empty() {
         findings.push(Finding::new(
             Kind::OldDump,
             format!(
                 "{} is of {} and older than the list: {}",
                 path.display(),
-                dump.saved_at,
+                saved_at,
                 listed(&differences)
             ),
             "'tsm save'",

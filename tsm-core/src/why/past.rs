@@ -145,7 +145,7 @@ impl Past {
             EventKind::GaveUp { failures } => {
                 self.gave_up = Some(*failures);
                 self.gave_up_ms = Some(at_ms);
-                self.fails(*failures + 1, at_ms);
+                self.fails(failures.saturating_add(1), at_ms);
             }
             EventKind::Resists { members } => self.resists = Some(members.clone()),
             EventKind::Stopped => self.resists = None,
