@@ -1,11 +1,12 @@
-//! `tsm repl` and `tsm tui`: fed from a file, and on a terminal (tmux's, with real keys in and the screen out).
+//! `tsm repl`: fed from a file, and on a terminal.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
-use crate::bed::{Bed, Output, TSM, finish};
+use crate::bed::{Bed, Output, finish};
+use crate::terminal::Terminal;
 use crate::wait::{DEADLINE, within};
 
 impl Bed {
@@ -23,118 +24,6 @@ impl Bed {
         stdin.write_all(lines.as_bytes()).unwrap();
         drop(stdin);
         finish(child, "tsm repl")
-    }
-}
-
-/// A terminal of 80 columns and 24 rows, in which a shell runs `tsm`; it ends with the value.
-struct Terminal<'a> {
-    bed: &'a Bed,
-    socket: String,
-}
-
-impl<'a> Terminal<'a> {
-    /// Runs a line of shell in a new terminal, `$0` being `tsm`; `None`, with a message, where there is no tmux.
-    fn open(bed: &'a Bed, line: &str) -> Option<Self> {
-        if !crate::programs::has("tmux") {
-            return None;
-        }
-        let socket = bed.root().join("tmux").to_str().unwrap().to_owned();
-        let terminal = Self { bed, socket };
-        // Ctrl-C reaches the shell around the program, too, as part of the terminal's foreground.
-        let line = format!("trap : INT; {line}");
-        // The pane stays when its program ends, so that what is left on the screen can be seen.
-        let line = format!("{line}; status=$?; echo; echo \"status $status\"; exec sleep 100000");
-        let sleeper = bed.sleeper();
-        let line = line.replace("exec sleep", &format!("exec {}", sleeper.display()));
-        terminal.tmux(&[
-            "new-session",
-            "-d",
-            "-s",
-            "main",
-            "-x",
-            "80",
-            "-y",
-            "24",
-            "/bin/sh",
-            "-c",
-            &line,
-            TSM,
-        ]);
-        Some(terminal)
-    }
-
-    #[track_caller]
-    fn tmux(&self, args: &[&str]) -> String {
-        let mut command = self.bed.command("tmux");
-        command
-            .env("TERM", "xterm-256color")
-            .args(["-S", &self.socket, "-f", "/dev/null"])
-            .args(args);
-        let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "tmux {args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// Presses keys, as tmux calls them.
-    #[track_caller]
-    fn press(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys", "-t", "main"], keys].concat());
-    }
-
-    #[track_caller]
-    fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p", "-t", "main"])
-    }
-
-    /// Waits until the screen is as it should be.
-    #[track_caller]
-    fn wait_screen(&self, what: &str, holds: impl Fn(&str) -> bool) -> String {
-        let mut screen = String::new();
-        let seen = within(DEADLINE, || {
-            screen = self.screen();
-            holds(&screen).then_some(())
-        });
-        assert!(seen.is_some(), "the screen never shows {what}:\n{screen}");
-        screen
-    }
-
-    #[track_caller]
-    fn wait_text(&self, text: &str) -> String {
-        self.wait_screen(text, |screen| screen.contains(text))
-    }
-
-    /// Waits for a prompt with nothing typed behind it.
-    #[track_caller]
-    fn wait_prompt(&self) {
-        self.wait_screen("an empty prompt", |screen| {
-            let last = screen.trim_end().lines().last();
-            last.is_some_and(|line| line.starts_with("tsm") && line.ends_with('>'))
-        });
-    }
-
-    /// Whether a program has the terminal's other screen.
-    fn is_alternate(&self) -> bool {
-        self.tmux(&["display-message", "-p", "-t", "main", "#{alternate_on}"])
-            .trim()
-            == "1"
-    }
-
-    fn value(&self, format: &str) -> String {
-        self.tmux(&["display-message", "-p", "-t", "main", format])
-            .trim()
-            .to_owned()
-    }
-}
-
-impl Drop for Terminal<'_> {
-    fn drop(&mut self) {
-        let mut command = self.bed.command("tmux");
-        // It may be gone already.
-        let _ = command.args(["-S", &self.socket, "kill-server"]).output();
     }
 }
 
@@ -200,14 +89,6 @@ fn a_start_has_the_environment_the_directory_and_the_home_of_the_shell() {
     let expected = format!("blue green\n{work}\n{unused}\n");
     assert!(told.stdout.contains(&expected), "{told:?}");
     assert!(!bed.root().join("unused").exists());
-}
-
-#[test]
-fn a_dashboard_without_a_terminal_is_wrong_usage() {
-    let bed = Bed::new();
-    let told = bed.tsm(["tui"]).exits(2);
-    assert!(told.message().contains("needs a terminal"), "{told:?}");
-    bed.tsm(["monit"]).exits(2);
 }
 
 #[test]
@@ -381,64 +262,4 @@ fn two_shells_share_what_was_typed() {
     first.wait_text("> info worker");
     first.press(&["C-u", "C-d"]);
     first.wait_text("status 0");
-}
-
-#[test]
-fn the_dashboard_shows_and_stops_a_process_and_leaves_the_terminal_as_it_was() {
-    let bed = Bed::new();
-    bed.tsm([
-        "start",
-        "--name",
-        "api",
-        "--",
-        "sh",
-        "-c",
-        "echo hello; exec sleep 100000",
-    ])
-    .ok();
-    let line = "stty -a >before; \"$0\" tui; status=$?; stty -a >after; (exit $status)";
-    let Some(terminal) = Terminal::open(&bed, line) else {
-        return;
-    };
-    let screen = terminal.wait_screen("the process and its log", |screen| {
-        screen.contains("log of api") && screen.contains("hello")
-    });
-    assert!(screen.contains("1 process  1 running"), "{screen}");
-    assert!(screen.contains(&bed.pid("api").to_string()), "{screen}");
-    assert!(terminal.is_alternate());
-    terminal.press(&["S"]);
-    terminal.wait_text("api stopped");
-    terminal.wait_text("0 running");
-    assert_eq!(bed.state("api"), "stopped");
-    terminal.press(&["/", "zzz"]);
-    terminal.wait_text("No process passes the filter.");
-    terminal.press(&["Escape"]);
-    terminal.wait_text("stopped  api");
-    terminal.press(&["d"]);
-    terminal.wait_text("Delete api and its files? y/n");
-    terminal.press(&["y"]);
-    terminal.wait_text("0 processes");
-    terminal.press(&["q"]);
-    terminal.wait_text("status 0");
-    assert!(!terminal.is_alternate());
-    assert_eq!(terminal.value("#{cursor_flag}"), "1");
-    let read = |name: &str| fs::read_to_string(bed.path(name)).unwrap();
-    assert_eq!(read("before"), read("after"));
-}
-
-#[test]
-fn a_dashboard_that_is_asked_to_end_by_a_signal_restores_the_terminal() {
-    let bed = Bed::new();
-    bed.start_idle("api");
-    let line = "stty -a >before; sh -c 'echo $$ >pid; exec \"$0\" tui' \"$0\"; status=$?; stty -a >after; (exit $status)";
-    let Some(terminal) = Terminal::open(&bed, line) else {
-        return;
-    };
-    terminal.wait_text("1 process  1 running");
-    let dashboard = bed.wait_pids("pid", 1).remove(0);
-    dashboard.signal(rustix::process::Signal::TERM);
-    terminal.wait_text("status 143");
-    assert!(!terminal.is_alternate());
-    let read = |name: &str| fs::read_to_string(bed.path(name)).unwrap();
-    assert_eq!(read("before"), read("after"));
 }

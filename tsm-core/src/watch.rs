@@ -129,7 +129,7 @@ impl Watch {
     }
 
     /// The processes as they are known now, by name. How long they run is as it was when they changed last.
-    pub fn processes(&self) -> impl ExactSizeIterator<Item = &ProcessView> {
+    pub fn processes(&self) -> impl ExactSizeIterator<Item = &ProcessView> + Clone {
         self.processes.values()
     }
 

@@ -40,6 +40,17 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// Local time of a Unix time in milliseconds: `2025-09-20 10:29:23`.
+pub fn local_time(unix_ms: u64) -> String {
+    DateTime::from_timestamp_millis(unix_ms as i64)
+        .map(|time| {
+            time.with_timezone(&Local)
+                .format("%Y-%m-%d %H:%M:%S")
+                .to_string()
+        })
+        .unwrap_or_default()
+}
+
 /// Reads a moment: so long ago (`10m`), a local date and time (`2026-11-22 10:00`, seconds or only the date too), a local
 /// time of today (`10:00`), or RFC 3339. In milliseconds since 1970.
 ///

@@ -1,262 +1,272 @@
-//! What happens, and what becomes of it.
+//! What happens, and what becomes of it: pure, but for the model.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use tsm_core::control::Verb;
+mod acting;
+mod layers;
+mod mouse;
+mod viewing;
 
-use crate::model::{Facts, LogLine, Mode, Model, Note};
+use crossterm::event::KeyEvent;
+use tsm_core::watch::Change;
 
-/// Something that happened.
-#[derive(Debug)]
-pub enum Message {
-    /// A key was pressed.
-    Key(KeyEvent),
-    /// The screen has this many columns and rows.
-    Resize(u16, u16),
-    /// A look at the home told this.
-    Facts(Facts),
-    /// The home, or a log, could not be read.
-    Trouble(String),
-    /// The last lines of the log of a process.
-    Log {
-        /// Whose.
-        id: u32,
-        /// Oldest first.
-        lines: Vec<LogLine>,
-    },
-    /// What was asked of the supervisor is answered.
-    Acted {
-        /// What was asked.
-        verb: Verb,
-        /// Of which process.
-        id: u32,
-        /// What there is to tell, or why it did not work.
-        result: Result<String, String>,
-    },
-    /// It is time to go: a signal came, or the terminal went away.
-    Leave,
-}
+use crate::keys::{self, Action, View};
+use crate::layer::{Layer, Prompt, Purpose};
+use crate::message::{Effect, LogFrom, LogPart, LogWish, Measured, Message, TextWish};
+use crate::meter::Meter;
+use crate::model::{MOST_LOG_LINES, Model};
+use crate::pane::PaneLine;
+use crate::{ansi, geometry};
 
-/// Something to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Look at the home now.
-    Look,
-    /// Read the last lines of a log.
-    ReadLog {
-        /// The id of the process.
-        id: u32,
-        /// Its name.
-        name: String,
-        /// How many lines are of use.
-        lines: usize,
-    },
-    /// Ask the supervisor.
-    Act {
-        /// For what.
-        verb: Verb,
-        /// The id of the process.
-        id: u32,
-        /// Its name.
-        name: String,
-    },
-    /// End.
-    Leave,
-}
-
-/// Takes a message in, and says what is to be done.
+/// Takes a message in, and says what is to be done. What is to be known from then on tells [`Model::wants`].
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    let effects = take(model, message);
+    model
+        .table
+        .keep_in_sight(usize::from(geometry::overview(model).rows.height));
+    match model.view {
+        View::Overview => model.wish_tail(),
+        View::Logs | View::Output => {}
+        _ => model.wish_text(),
+    }
+    effects
+}
+
+fn take(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => return press(model, key),
-        Message::Resize(columns, rows) => {
-            model.screen = (columns, rows);
-            return read_log(model);
-        }
-        Message::Facts(facts) => {
-            let before = place(model);
-            model.facts = Some(facts);
+        Message::Mouse { event, now_ms } => return mouse::act(model, event, now_ms),
+        Message::Paste(text) => return layers::paste(model, &text),
+        Message::Resize(columns, rows) => model.screen = (columns, rows),
+        Message::Known {
+            processes,
+            supervised,
+            damaged,
+            now_ms,
+        } => {
+            model.is_known = true;
             model.trouble = None;
-            select_near(model, before);
-            return read_log(model);
+            model.supervised = supervised;
+            model.damaged = damaged;
+            model.now_ms = now_ms;
+            model.revision += 1;
+            model.table.replace(processes);
         }
-        Message::Trouble(text) => model.trouble = Some(text),
-        Message::Log { id, lines } => {
-            // An answer about a process that was left meanwhile tells nothing.
-            if model.selected == Some(id) {
-                model.log = Some((id, lines));
+        Message::Changed {
+            changes,
+            damaged,
+            now_ms,
+        } => {
+            model.trouble = None;
+            model.damaged = damaged;
+            model.now_ms = now_ms;
+            for change in changes {
+                learn(model, change);
             }
+            model.table.arrange();
+            viewing::close_if_gone(model);
         }
-        Message::Acted { verb, id, result } => {
-            model
-                .under_way
-                .retain(|(other_verb, other, _)| (*other_verb, *other) != (verb, id));
-            let (text, is_error) = match result {
-                Ok(text) => (text, false),
-                Err(text) => (text, true),
-            };
-            model.note = Some(Note { text, is_error });
-            return vec![Effect::Look];
-        }
-        Message::Leave => return vec![Effect::Leave],
+        Message::Tick { now_ms, measured } => tick(model, now_ms, measured),
+        Message::Log { wish, part } => log(model, &wish, part),
+        Message::Text { wish, text } => show_text(model, &wish, &text),
+        Message::Printed { job, bytes } => acting::printed(model, job, &bytes),
+        Message::Ended { job, status } => acting::ended(model, job, status),
+        Message::Candidates { ask, found } => return layers::offer(model, &ask, found),
+        Message::Trouble(text) => model.trouble = Some(text),
+        Message::Suspend => return vec![Effect::Suspend],
+        Message::Continued => return vec![Effect::Redraw],
+        Message::Leave | Message::Broken => return vec![Effect::Leave],
     }
     Vec::new()
+}
+
+fn learn(model: &mut Model, change: Change) {
+    let mut concerns = |id: u32| {
+        if model.view == View::Ports || model.about.contains(&id) {
+            model.revision += 1;
+        }
+    };
+    match change {
+        Change::Appeared(view) => {
+            concerns(view.id);
+            model.table.put(*view);
+        }
+        Change::Changed { now, .. } => {
+            concerns(now.id);
+            model.table.put(*now);
+        }
+        Change::Removed(view) => {
+            concerns(view.id);
+            model.table.remove(view.id);
+        }
+        Change::Supervised(supervised) => model.supervised = supervised,
+        _ => {}
+    }
+}
+
+/// Every so many seconds a text is read again that changes while nothing happens.
+const INFO_SECONDS: u64 = 2;
+const PORTS_SECONDS: u64 = 5;
+
+fn tick(model: &mut Model, now_ms: u64, measured: Option<Measured>) {
+    model.now_ms = now_ms;
+    model.ticks += 1;
+    model.table.tick(now_ms);
+    let every = match model.view {
+        View::Info | View::Tree => INFO_SECONDS,
+        View::Ports => PORTS_SECONDS,
+        _ => u64::MAX,
+    };
+    if model.ticks.is_multiple_of(every) {
+        model.revision += 1;
+    }
+    if let Some(measured) = measured {
+        model.table.measured(&measured.usage);
+        model.disk_full = measured.disk_full;
+        let meter = model.machine.take().map(|(_, meter)| meter);
+        let mut meter: Meter = meter.unwrap_or_default();
+        meter.push(measured.machine.busy, measured.machine.memory_used);
+        model.machine = Some((measured.machine, meter));
+    }
+}
+
+fn log(model: &mut Model, wish: &LogWish, part: LogPart) {
+    // What was wished before comes too late.
+    let logs = if model.view == View::Logs && model.logs.wish.as_ref() == Some(wish) {
+        &mut model.logs
+    } else if model.view == View::Overview && model.tail.wish.as_ref() == Some(wish) {
+        &mut model.tail
+    } else {
+        return;
+    };
+    match part {
+        LogPart::Begin(lines) => {
+            logs.trouble = None;
+            logs.has_begun = true;
+            if std::mem::take(&mut logs.extends) {
+                logs.pane.keep(MOST_LOG_LINES);
+                logs.pane.extend_back(lines);
+            } else {
+                logs.pane.replace(lines);
+                if let LogFrom::Time(time) = wish.from {
+                    logs.pane.to_time(time);
+                }
+            }
+        }
+        LogPart::More(lines) => logs.pane.push(lines),
+        LogPart::Failed(error) => logs.trouble = Some(error),
+    }
+}
+
+fn show_text(model: &mut Model, wish: &TextWish, text: &[u8]) {
+    // One that was read a moment earlier is still of use, one of something else is not.
+    let wished = model.page.wish.as_ref();
+    if wished.is_none_or(|wished| wished.text != wish.text) {
+        return;
+    }
+    model.page.has_come = true;
+    model.page.pane.replace(lines(text));
+}
+
+/// The lines of a text.
+fn lines(text: &[u8]) -> Vec<PaneLine> {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split(|&byte| byte == b'\n')
+        .map(|line| PaneLine {
+            styled: ansi::parse(line),
+            ..PaneLine::default()
+        })
+        .collect()
 }
 
 fn press(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
-    if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
-        return vec![Effect::Leave];
-    }
     model.note = None;
-    match model.mode.clone() {
-        Mode::Table => press_in_table(model, key),
-        Mode::Filter => press_in_filter(model, key),
-        Mode::Help if key.code == KeyCode::Char('q') => vec![Effect::Leave],
-        Mode::Help => {
-            if matches!(key.code, KeyCode::Esc | KeyCode::Char('?') | KeyCode::Enter) {
-                model.mode = Mode::Table;
-            }
-            Vec::new()
-        }
-        Mode::Delete { id, name } => match key.code {
-            KeyCode::Char('y' | 'Y') => {
-                model.mode = Mode::Table;
-                act(model, Verb::Delete, id, name)
-            }
-            KeyCode::Char('n' | 'N' | 'q') | KeyCode::Esc | KeyCode::Enter => {
-                model.mode = Mode::Table;
-                Vec::new()
-            }
-            _ => Vec::new(),
-        },
+    if model.layer.is_some() {
+        return layers::press(model, key);
+    }
+    match keys::action(model.view, key) {
+        Some(action) => act(model, action),
+        None => Vec::new(),
     }
 }
 
-fn press_in_table(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
-    if key
-        .modifiers
-        .intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
-    {
-        return Vec::new();
-    }
-    match key.code {
-        KeyCode::Char('q') => return vec![Effect::Leave],
-        KeyCode::Char('?') => model.mode = Mode::Help,
-        KeyCode::Char('/') => model.mode = Mode::Filter,
-        KeyCode::Esc => return set_filter(model, String::new()),
-        KeyCode::Char('s') => return act_on_selected(model, Verb::Start),
-        KeyCode::Char('S') => return act_on_selected(model, Verb::Stop),
-        KeyCode::Char('r') => return act_on_selected(model, Verb::Restart),
-        KeyCode::Char('d') => {
-            if let Some(view) = model.selected_view() {
-                let (id, name) = (view.id, view.name.to_string());
-                model.mode = Mode::Delete { id, name };
-            }
+/// Does what a key of the view asks for.
+fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let overview = model.view == View::Overview;
+    match action {
+        Action::Leave => return vec![Effect::Leave],
+        Action::Interrupt => {
+            let Some(job) = model.jobs.last() else {
+                return vec![Effect::Leave];
+            };
+            return vec![Effect::Interrupt(job.number)];
         }
-        code => return travel(model, code),
+        Action::Redraw => return vec![Effect::LookAgain, Effect::Redraw],
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Help => model.layer = Some(Layer::Help(0)),
+        Action::Command => prompt(model, Purpose::Command, ""),
+        Action::LastOutput => viewing::show_output(model),
+        Action::Filter if overview => {
+            let filter = model.table.filter().to_owned();
+            prompt(model, Purpose::TableFilter, &filter);
+        }
+        Action::Filter => {
+            let typed = model.pane().and_then(|pane| pane.filter());
+            let typed = typed.map_or_else(String::new, |pattern| pattern.typed.clone());
+            prompt(model, Purpose::LineFilter, &typed);
+        }
+        Action::Search => prompt(model, Purpose::Search, ""),
+        Action::Jump => prompt(model, Purpose::Jump, ""),
+        Action::Compare => {
+            prompt(model, Purpose::Compare, "");
+            layers::offer_names(model);
+        }
+        Action::Sort => model.table.sort_by_next(),
+        Action::Reverse => {
+            let (column, _) = model.table.order();
+            model.table.sort_by(column);
+        }
+        Action::Group => model.table.toggle_groups(),
+        Action::Fold(collapsed) => model.table.fold(collapsed),
+        Action::Mark => {
+            model.table.toggle_mark();
+            model.table.select(model.table.place() + 1);
+        }
+        Action::MarkAll => model.table.mark_all(),
+        Action::Unmark => model.table.unmark(),
+        Action::Move(_) | Action::Page(_) | Action::First | Action::Last if overview => {
+            travel(model, action);
+        }
+        Action::Start
+        | Action::Stop
+        | Action::Restart
+        | Action::Reload
+        | Action::Delete
+        | Action::Reset
+        | Action::Signal
+        | Action::Scale
+        | Action::EditEnv
+        | Action::Save
+        | Action::New => return acting::act(model, action),
+        _ => return viewing::act(model, action),
     }
     Vec::new()
 }
 
-fn press_in_filter(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
-    let control = key.modifiers.contains(KeyModifiers::CONTROL);
-    let mut filter = model.filter.clone();
-    match key.code {
-        KeyCode::Esc => {
-            model.mode = Mode::Table;
-            filter.clear();
-        }
-        KeyCode::Enter => model.mode = Mode::Table,
-        KeyCode::Char('u') if control => filter.clear(),
-        KeyCode::Backspace => {
-            filter.pop();
-        }
-        KeyCode::Char(c) if !control => filter.push(c),
-        KeyCode::Up | KeyCode::Down => return travel(model, key.code),
-        _ => {}
-    }
-    set_filter(model, filter)
-}
-
-fn set_filter(model: &mut Model, filter: String) -> Vec<Effect> {
-    if model.filter == filter {
-        return Vec::new();
-    }
-    let before = place(model);
-    model.filter = filter;
-    select_near(model, before);
-    read_log(model)
+fn prompt(model: &mut Model, purpose: Purpose, value: &str) {
+    model.layer = Some(Layer::Prompt(Prompt::new(purpose, value)));
 }
 
 /// Moves the selection.
-fn travel(model: &mut Model, code: KeyCode) -> Vec<Effect> {
-    let visible = model.visible();
-    let Some(last) = visible.len().checked_sub(1) else {
-        return Vec::new();
+fn travel(model: &mut Model, action: Action) {
+    let at = model.table.place();
+    let page = usize::from(geometry::overview(model).rows.height).max(1);
+    let to = match action {
+        Action::Move(by) => at.saturating_add_signed(by),
+        Action::Page(by) => at.saturating_add_signed(by * page as isize),
+        Action::First => 0,
+        _ => usize::MAX,
     };
-    let at = place(model);
-    let page = usize::from(model.screen.1 / 2).max(1);
-    let to = match code {
-        KeyCode::Char('j') | KeyCode::Down => at + 1,
-        KeyCode::Char('k') | KeyCode::Up => at.saturating_sub(1),
-        KeyCode::Char('g') | KeyCode::Home => 0,
-        KeyCode::Char('G') | KeyCode::End => last,
-        KeyCode::PageDown => at + page,
-        KeyCode::PageUp => at.saturating_sub(page),
-        _ => return Vec::new(),
-    };
-    let id = visible[to.min(last)].id;
-    if model.selected == Some(id) {
-        return Vec::new();
-    }
-    model.selected = Some(id);
-    model.log = None;
-    read_log(model)
-}
-
-/// The row of the selected process, 0 where none is.
-fn place(model: &Model) -> usize {
-    let visible = model.visible();
-    let at = |id| visible.iter().position(|view| view.id == id);
-    model.selected.and_then(at).unwrap_or(0)
-}
-
-/// Keeps the selected process; where it is gone, the one in its row is selected.
-fn select_near(model: &mut Model, row: usize) {
-    let visible = model.visible();
-    if visible.iter().any(|view| Some(view.id) == model.selected) {
-        return;
-    }
-    let near = visible.get(row).or(visible.last()).map(|view| view.id);
-    model.selected = near;
-    model.log = None;
-}
-
-fn read_log(model: &Model) -> Vec<Effect> {
-    let Some(view) = model.selected_view() else {
-        return Vec::new();
-    };
-    vec![Effect::ReadLog {
-        id: view.id,
-        name: view.name.to_string(),
-        lines: usize::from(model.screen.1),
-    }]
-}
-
-fn act_on_selected(model: &mut Model, verb: Verb) -> Vec<Effect> {
-    let Some(view) = model.selected_view() else {
-        return Vec::new();
-    };
-    let (id, name) = (view.id, view.name.to_string());
-    act(model, verb, id, name)
-}
-
-fn act(model: &mut Model, verb: Verb, id: u32, name: String) -> Vec<Effect> {
-    if model
-        .under_way
-        .iter()
-        .any(|(other_verb, other, _)| (*other_verb, *other) == (verb, id))
-    {
-        return Vec::new();
-    }
-    model.under_way.push((verb, id, name.clone()));
-    vec![Effect::Act { verb, id, name }]
+    model.table.select(to);
 }

@@ -1,11 +1,18 @@
 //! `tsm tui`.
 
 use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
 
+use clap::CommandFactory as _;
 use tsm_core::error::{Error, ErrorKind};
-use tsm_tui::Options;
+use tsm_core::store::ProcessStore;
+use tsm_tui::{Candidate, Commands, Options, Theme};
 
-use crate::app::{Context, Failure, Outcome};
+use super::complete::{Live, candidates};
+use crate::app::{self, Context, Failure, Outcome};
+use crate::args::Cli;
 use crate::output::complain;
 
 pub(crate) fn run(context: &Context) -> Outcome {
@@ -19,11 +26,16 @@ pub(crate) fn run(context: &Context) -> Outcome {
         ));
         return Err(Failure::Told(ErrorKind::Usage));
     }
+    let colour = context.output.colour;
     let options = Options {
-        client: context.client()?,
+        commands: Arc::new(OwnCommands {
+            home: context.home.root().to_owned(),
+            store: context.store(),
+            colour,
+        }),
         store: context.store(),
         place: context.place(),
-        colour: context.output.colour,
+        theme: Theme::detect(colour, |name| std::env::var(name).ok()),
     };
     tsm_tui::run(options).map_err(|source| {
         Failure::Core(Error::System {
@@ -31,4 +43,36 @@ pub(crate) fn run(context: &Context) -> Outcome {
             source,
         })
     })
+}
+
+/// Commands of this program, with the home and the colours of the dashboard unless they say otherwise.
+struct OwnCommands {
+    home: PathBuf,
+    store: ProcessStore,
+    colour: bool,
+}
+
+impl Commands for OwnCommands {
+    fn command(&self, words: &[String]) -> io::Result<Command> {
+        let program = std::env::current_exe().map(app::executable)?;
+        let mut command = Command::new(program);
+        // What stands behind `--` is somebody else's.
+        let own = || words.iter().take_while(|word| *word != "--");
+        // Not by the environment: that is what a start hands over.
+        if !own().any(|word| word.starts_with("--home")) {
+            command.arg("--home").arg(&self.home);
+        }
+        if !own().any(|word| word.starts_with("--color")) {
+            let when = if self.colour { "always" } else { "never" };
+            command.arg(format!("--color={when}"));
+        }
+        command.args(words);
+        Ok(command)
+    }
+
+    fn complete(&self, words: &[String]) -> Vec<Candidate> {
+        let source = Live { store: &self.store };
+        let found = candidates(&Cli::command(), words, &source).into_iter();
+        found.map(|(word, help)| Candidate { word, help }).collect()
+    }
 }

@@ -179,6 +179,26 @@ impl Drop for LeftToChild {
     }
 }
 
+/// Stops this process group as Ctrl-Z on its terminal would, whatever handler SIGTSTP has here, and calls `wait`, which is
+/// to return when the process is continued. Where nobody could continue it (an orphaned process group), the kernel stops
+/// nothing, and `wait` has to see that (`setpgid(2)`, `signal(7)`).
+///
+/// # Errors
+/// An [`io::Error`] of `sigaction(2)` or `kill(2)`.
+pub fn stop_group(wait: impl FnOnce()) -> io::Result<()> {
+    use nix::sys::signal::{SaFlags, SigAction, SigHandler, kill, sigaction};
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: setting a default disposition installs no handler.
+    let before = unsafe { sigaction(NixSignal::SIGTSTP, &default)? };
+    let stopped = kill(nix::unistd::Pid::from_raw(0), NixSignal::SIGTSTP);
+    if stopped.is_ok() {
+        wait();
+    }
+    // SAFETY: this puts back what was there, flags and all.
+    unsafe { sigaction(NixSignal::SIGTSTP, &before)? };
+    Ok(stopped?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

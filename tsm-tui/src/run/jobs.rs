@@ -1,0 +1,121 @@
+//! Commands of tsm that are under way.
+
+use std::collections::HashMap;
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Stdio};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tsm_core::sys::Signal;
+use tsm_core::sys::pidfd::signal_group;
+
+use super::Commands;
+use crate::message::Message;
+
+/// The children that run and are not reaped, so that their pids are theirs.
+type Running = Arc<Mutex<HashMap<u64, Child>>>;
+
+/// What runs commands.
+pub(super) struct Jobs {
+    commands: Arc<dyn Commands>,
+    say: SyncSender<Message>,
+    running: Running,
+}
+
+impl Jobs {
+    pub(super) fn new(commands: Arc<dyn Commands>, say: SyncSender<Message>) -> Self {
+        Self {
+            commands,
+            say,
+            running: Running::default(),
+        }
+    }
+
+    /// Runs a command, and tells what it prints and how it ends.
+    pub(super) fn run(&self, job: u64, words: &[String]) {
+        let (commands, say) = (Arc::clone(&self.commands), self.say.clone());
+        let (running, words) = (Arc::clone(&self.running), words.to_vec());
+        std::thread::spawn(move || {
+            let status = follow(&*commands, &words, job, &say, &running);
+            let status = status.unwrap_or_else(|error| {
+                let bytes = format!("cannot run tsm: {error}\n").into_bytes();
+                let _ = say.send(Message::Printed { job, bytes });
+                None
+            });
+            let _ = say.send(Message::Ended { job, status });
+        });
+    }
+
+    /// Asks a command to end, as Ctrl-C would.
+    pub(super) fn interrupt(&self, job: u64) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(child) = running.get(&job) {
+            // It leads a group of its own. One that has ended needs no asking.
+            let _ = signal_group(child.id(), Signal::INT);
+        }
+    }
+
+    /// Runs a command that has the terminal for itself, and gives its exit status.
+    pub(super) fn foreground(&self, words: &[String]) -> Option<i32> {
+        let status = self
+            .commands
+            .command(words)
+            .and_then(|mut command| command.status());
+        let code = status
+            .as_ref()
+            .ok()
+            .and_then(std::process::ExitStatus::code);
+        if code == Some(0) {
+            return code;
+        }
+        // What it said would be gone with the next frame.
+        let mut stderr = io::stderr().lock();
+        if let Err(error) = status {
+            let _ = writeln!(stderr, "tsm: cannot run tsm: {error}");
+        }
+        let _ = write!(stderr, "Enter goes back to the dashboard ");
+        let _ = io::stdin().lock().read_line(&mut String::new());
+        code
+    }
+}
+
+fn follow(
+    commands: &dyn Commands,
+    words: &[String],
+    job: u64,
+    say: &SyncSender<Message>,
+    running: &Running,
+) -> io::Result<Option<i32>> {
+    let (mut reader, writer) = io::pipe()?;
+    let mut command = commands.command(words)?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0);
+    let child = command.spawn()?;
+    // The writing ends that it holds itself would keep the pipe open.
+    drop(command);
+    let lock = || running.lock().unwrap_or_else(PoisonError::into_inner);
+    lock().insert(job, child);
+    let mut bytes = [0; 8192];
+    loop {
+        match reader.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(length) => {
+                let bytes = bytes[..length].to_vec();
+                if say.send(Message::Printed { job, bytes }).is_err() {
+                    break;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let child = lock().remove(&job);
+    match child {
+        Some(mut child) => Ok(child.wait()?.code()),
+        None => Ok(None),
+    }
+}

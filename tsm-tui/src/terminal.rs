@@ -1,0 +1,96 @@
+//! The terminal: taken, given back, and given back whatever happens.
+
+use std::io::{self, Stdout, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use crossterm::cursor::Show;
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
+use crossterm::execute;
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use crate::message::Message;
+
+/// Whether the terminal is ours now.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal while the dashboard has it. It is given back when this goes away.
+pub(crate) struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal.
+    pub(crate) fn take() -> io::Result<Self> {
+        let mut screen = Self {
+            terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
+        };
+        screen.enter()?;
+        Ok(screen)
+    }
+
+    /// Takes it again after [`give_back`], or after somebody else wrote on it.
+    pub(crate) fn enter(&mut self) -> io::Result<()> {
+        TAKEN.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(
+            io::stdout(),
+            EnterAlternateScreen,
+            EnableMouseCapture,
+            EnableBracketedPaste
+        )?;
+        self.terminal.clear()
+    }
+
+    /// What draws.
+    pub(crate) fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<Stdout>> {
+        &mut self.terminal
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // There is nobody to tell.
+        let _ = give_back();
+    }
+}
+
+/// Gives the terminal back, as it was. Where it is not taken, nothing happens.
+pub(crate) fn give_back() -> io::Result<()> {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return Ok(());
+    }
+    // Each of it, whatever becomes of the other: lines have to be edited again even where nothing can be written.
+    let written = execute!(
+        io::stdout(),
+        DisableBracketedPaste,
+        DisableMouseCapture,
+        LeaveAlternateScreen,
+        Show
+    );
+    disable_raw_mode()?;
+    written?;
+    io::stdout().flush()
+}
+
+/// Gives only the modes of the terminal back: where it takes no bytes at the moment, writing would wait for ever.
+pub(crate) fn give_back_modes() {
+    let _ = disable_raw_mode();
+}
+
+/// Sees to it that a panic, in whichever thread, gives the terminal back before it is told, and ends the dashboard.
+pub(crate) fn restore_on_panic(say: SyncSender<Message>) {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let _ = give_back();
+        told(panic);
+        // Where the channel is full, nobody takes messages any more.
+        let _ = say.try_send(Message::Broken);
+    }));
+}

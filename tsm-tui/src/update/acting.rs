@@ -1,0 +1,333 @@
+//! What is done to processes: each action is a command of `tsm`.
+
+use crate::form::Form;
+use crate::keys::{Action, View};
+use crate::layer::{Layer, Menu, Prompt, Purpose, Question};
+use crate::message::Effect;
+use crate::model::{Job, Model, Note, Output, scaled_name};
+use crate::pane::{Pane, PaneLine};
+use crate::table::Column;
+
+use super::lines;
+
+/// The signals that are offered, and what they are mostly taken for.
+const SIGNALS: [(&str, &str); 10] = [
+    ("HUP", "read its configuration again"),
+    ("USR1", "whatever it makes of it"),
+    ("USR2", "whatever it makes of it"),
+    ("INT", "as Ctrl-C"),
+    ("TERM", "asked to end"),
+    ("QUIT", "end, with a core or a trace"),
+    ("STOP", "halt"),
+    ("CONT", "go on"),
+    ("WINCH", "another size of its terminal"),
+    ("KILL", "end at once"),
+];
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    match action {
+        Action::New => {
+            model.layer = Some(Layer::Form(Form::default()));
+            return Vec::new();
+        }
+        Action::Save => {
+            return run(model, vec!["save".to_owned()], "saving", "saved", false);
+        }
+        _ => {}
+    }
+    let targets = model.targets();
+    let Some(first) = targets.first() else {
+        model.tell("no process is selected", false);
+        return Vec::new();
+    };
+    let ids: Vec<String> = targets.iter().map(|view| view.id.to_string()).collect();
+    let whom = match targets.len() {
+        1 => first.name.to_string(),
+        number => format!("{number} processes"),
+    };
+    let is_one = targets.len() == 1;
+    let (first, scaled) = (first.id.to_string(), scaled_name(&first.name));
+    let with = |verb: &str| {
+        let mut words = vec![verb.to_owned()];
+        words.extend(ids.iter().cloned());
+        words
+    };
+    match action {
+        Action::Start => {
+            let doing = format!("starting {whom}");
+            return run(
+                model,
+                with("start"),
+                &doing,
+                &format!("{whom} started"),
+                false,
+            );
+        }
+        Action::Reload => {
+            let doing = format!("reloading {whom}");
+            let done = format!("{whom} asked to reload");
+            return run(model, with("reload"), &doing, &done, false);
+        }
+        Action::Reset => {
+            let doing = format!("resetting {whom}");
+            return run(
+                model,
+                with("reset"),
+                &doing,
+                &format!("{whom} reset"),
+                false,
+            );
+        }
+        Action::Stop if is_one => {
+            let doing = format!("stopping {whom}");
+            return run(
+                model,
+                with("stop"),
+                &doing,
+                &format!("{whom} stopped"),
+                false,
+            );
+        }
+        Action::Restart if is_one => {
+            let doing = format!("restarting {whom}");
+            let done = format!("{whom} restarted");
+            return run(model, with("restart"), &doing, &done, false);
+        }
+        Action::Stop => ask(model, format!("Stop {whom}?"), with("stop"), "stopping"),
+        Action::Restart => ask(
+            model,
+            format!("Restart {whom}?"),
+            with("restart"),
+            "restarting",
+        ),
+        Action::Delete => {
+            let files = if is_one { "its files" } else { "their files" };
+            let mut words = with("delete");
+            words.push("--yes".to_owned());
+            ask(
+                model,
+                format!("Delete {whom} and {files}?"),
+                words,
+                "deleting",
+            );
+        }
+        Action::Signal => {
+            let items = SIGNALS.iter().map(|(name, help)| {
+                let name = (*name).to_owned();
+                (name, (*help).to_owned())
+            });
+            model.layer = Some(Layer::Menu(Menu {
+                title: format!("Signal to {whom}"),
+                items: items.collect(),
+                at: 0,
+                words: with("signal"),
+                doing: format!("signalling {whom}"),
+            }));
+        }
+        Action::Scale => {
+            let there = model.table.all().map(|entry| &entry.view.name);
+            let number = there.filter(|name| scaled_name(name) == scaled).count();
+            let prompt = Prompt::new(Purpose::Scale(scaled), &number.to_string());
+            model.layer = Some(Layer::Prompt(prompt));
+        }
+        Action::EditEnv => {
+            let words = ["env", "edit", &first].map(str::to_owned).to_vec();
+            let job = begin(model, format!("editing {whom}"), String::new(), false);
+            return vec![Effect::Foreground { job, words }];
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn ask(model: &mut Model, text: String, words: Vec<String>, doing: &str) {
+    let whom = text
+        .split_once(' ')
+        .map_or("", |(_, whom)| whom.trim_end_matches('?'));
+    let whom = whom.split(" and ").next().unwrap_or(whom);
+    model.layer = Some(Layer::Question(Question {
+        doing: format!("{doing} {whom}"),
+        text,
+        words,
+        typed: false,
+    }));
+}
+
+/// Runs a command; `done` is told when it has worked and printed nothing of more use.
+pub(super) fn run(
+    model: &mut Model,
+    words: Vec<String>,
+    doing: &str,
+    done: &str,
+    typed: bool,
+) -> Vec<Effect> {
+    // The same is not asked for twice.
+    if !typed && model.jobs.iter().any(|job| job.doing == doing) {
+        return Vec::new();
+    }
+    if typed {
+        model.output = Output {
+            title: words.join(" "),
+            pane: Pane::following(),
+            job: Some(model.next_job),
+        };
+    }
+    let job = begin(model, doing.to_owned(), done.to_owned(), typed);
+    vec![Effect::Run { job, words }]
+}
+
+fn begin(model: &mut Model, doing: String, done: String, typed: bool) -> u64 {
+    let number = model.next_job;
+    model.next_job += 1;
+    model.jobs.push(Job {
+        number,
+        doing,
+        done,
+        typed,
+        printed: Vec::new(),
+    });
+    number
+}
+
+/// A line that somebody typed as a command.
+pub(super) fn command(model: &mut Model, line: &str) -> Vec<Effect> {
+    let line = line.trim();
+    let line = line.strip_prefix("tsm ").unwrap_or(line).trim();
+    let Some(words) = shlex::split(line) else {
+        model.tell("a quote is open", true);
+        return Vec::new();
+    };
+    let Some(first) = words.first() else {
+        return Vec::new();
+    };
+    if model.typed.last().map(String::as_str) != Some(line) {
+        model.typed.push(line.to_owned());
+    }
+    let named: Vec<&str> = words.iter().map(String::as_str).collect();
+    match named.as_slice() {
+        ["q" | "quit" | "exit"] => return vec![Effect::Leave],
+        ["tui" | "monit", ..] => {
+            model.tell("this is it", false);
+            return Vec::new();
+        }
+        // These take the terminal.
+        ["repl", ..] | ["env", "edit", ..] => {
+            let job = begin(model, line.to_owned(), String::new(), false);
+            return vec![Effect::Foreground { job, words }];
+        }
+        _ => {}
+    }
+    let is_delete = matches!(first.as_str(), "delete" | "del" | "rm");
+    let is_answered = |word: &String| matches!(word.as_str(), "-y" | "--yes" | "--help" | "-h");
+    if is_delete && !words.iter().any(is_answered) {
+        let mut words = words;
+        words.insert(1, "--yes".to_owned());
+        model.layer = Some(Layer::Question(Question {
+            text: format!("Run '{line}'?"),
+            words,
+            doing: line.to_owned(),
+            typed: true,
+        }));
+        return Vec::new();
+    }
+    run(model, words, line, "", true)
+}
+
+/// A command printed something.
+pub(super) fn printed(model: &mut Model, job: u64, bytes: &[u8]) {
+    let Some(at) = model.jobs.iter().position(|known| known.number == job) else {
+        return;
+    };
+    let known = &mut model.jobs[at];
+    known.printed.extend_from_slice(bytes);
+    if !known.typed || model.output.job != Some(job) {
+        return;
+    }
+    // What has no newline yet is told at the end.
+    let Some(end) = known.printed.iter().rposition(|&byte| byte == b'\n') else {
+        return;
+    };
+    let whole: Vec<u8> = known.printed.drain(..=end).collect();
+    model.output.pane.push(lines(&whole));
+    if model.output.pane.all() > 1 && model.layer.is_none() {
+        model.view = View::Output;
+    }
+}
+
+/// A command ended.
+pub(super) fn ended(model: &mut Model, job: u64, status: Option<i32>) {
+    let Some(at) = model.jobs.iter().position(|known| known.number == job) else {
+        return;
+    };
+    let ended = model.jobs.remove(at);
+    model.revision += 1;
+    let is_error = status != Some(0);
+    let note = |text, is_error| Some(Note { text, is_error });
+    if ended.typed {
+        if model.output.job == Some(job) {
+            model.output.job = None;
+            model.output.pane.push(lines(&ended.printed));
+            // A text is read from its begin.
+            if model.output.pane.follows() && !is_error {
+                model.output.pane.to_top();
+            }
+        }
+        let first = model.output.pane.line(0);
+        let first = first.map(|line| without_name(&line.styled.text).to_owned());
+        let several = model.output.pane.all() > 1;
+        model.note = match (first, status) {
+            (_, Some(0)) if several => None,
+            (Some(first), _) if !several => note(first, is_error),
+            (None, Some(0)) => note(format!("done: {}", ended.doing), false),
+            (_, Some(status)) => note(format!("exit status {status}"), true),
+            (_, None) => note("it was ended by a signal".to_owned(), true),
+        };
+        if several && model.layer.is_none() {
+            model.view = View::Output;
+        }
+    } else {
+        let told = lines(&ended.printed);
+        remember(model, &ended, told.clone());
+        model.note = if is_error {
+            // What went wrong comes last, after what was done.
+            let wrong = told
+                .iter()
+                .rev()
+                .find(|line| !line.styled.text.trim().is_empty());
+            let wrong = wrong.map(|line| without_name(&line.styled.text).to_owned());
+            let wrong = wrong.unwrap_or_else(|| match status {
+                Some(status) => format!("{}: exit status {status}", ended.doing),
+                None => format!("{}: ended by a signal", ended.doing),
+            });
+            let more = if told.len() > 1 { " (! shows all)" } else { "" };
+            note(format!("{wrong}{more}"), true)
+        } else if ended.done.is_empty() {
+            None
+        } else {
+            note(ended.done, false)
+        };
+    }
+}
+
+/// Keeps what an action printed for who wants to see it.
+fn remember(model: &mut Model, ended: &Job, told: Vec<PaneLine>) {
+    if model.output.job.is_none() && !told.is_empty() && model.view != View::Output {
+        let mut pane = Pane::default();
+        pane.replace(told);
+        model.output = Output {
+            title: ended.doing.clone(),
+            pane,
+            job: None,
+        };
+    }
+}
+
+/// A message without who says it: that is clear here.
+fn without_name(text: &str) -> &str {
+    text.strip_prefix("tsm: ").unwrap_or(text)
+}
+
+/// Sorts by a column whose head was clicked.
+pub(super) fn sort(model: &mut Model, column: Column) {
+    model.table.sort_by(column);
+}
