@@ -266,3 +266,27 @@ fn hooks_watch_and_schedule_are_as_declared() {
         "{next}"
     );
 }
+
+#[test]
+fn logs_are_shown_as_declared_and_kept_as_written() {
+    let bed = Bed::new();
+    let file = "processes:\n- {name: a, script: sh -c 'echo one; exec sleep 100000', logType: json}\n\
+        - {name: b, script: sh -c 'echo two; exec sleep 100001', logDateFormat: '[at] YYYY'}\n";
+    start(&bed, file, &[]);
+    assert_eq!(bed.wait_log("a.out", "one\n"), "one\n");
+    bed.wait_log("b.out", "two\n");
+    let told = bed.tsm(["logs", "a"]).ok().stdout;
+    let line: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&line["name"], &line["line"], &line["stream"]),
+        (&"a".into(), &"one".into(), &"out".into())
+    );
+    let told = bed.tsm(["logs", "b"]).ok().stdout;
+    let year = told
+        .strip_prefix("[at ")
+        .and_then(|rest| rest.strip_suffix("] two\n"));
+    assert!(
+        year.is_some_and(|year| year.len() == 4 && year.starts_with("20")),
+        "{told}"
+    );
+}

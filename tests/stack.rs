@@ -79,7 +79,11 @@ fn one_command_brings_all_up_in_order_and_what_is_killed_comes_back() {
     let stack = Stack::new();
     let bed = &stack.bed;
     stack.tsm(&["config", "check", "tspm.yaml"]).ok();
-    let told = stack.tsm(&["start", "-c", "tspm.yaml"]).ok().stdout;
+    // One command brings it up, and returns when all of it does its work.
+    let told = stack
+        .tsm(&["start", "-c", "tspm.yaml", "--wait=60s"])
+        .ok()
+        .stdout;
     let names: Vec<&str> = told
         .lines()
         .map(|line| line.split_whitespace().next().unwrap())
@@ -90,6 +94,13 @@ fn one_command_brings_all_up_in_order_and_what_is_killed_comes_back() {
     }
     assert_eq!(bed.state("migrate"), "done");
     bed.wait_log("migrate.out", "version 0 -> 2");
+    for name in ["redis", "api@0", "api@1"] {
+        assert_eq!(bed.view(name)["ready"], true, "{name}");
+        bed.wait_view(name, |view| view["health"] == "healthy");
+    }
+    let view = bed.view("report");
+    assert_eq!(view["state"], "waiting", "{view}");
+    assert!(view["next_run_at"].is_string(), "{view}");
     stack.order(0);
     stack.order(1);
     stack.wait_done(0, 2);
@@ -106,7 +117,18 @@ fn one_command_brings_all_up_in_order_and_what_is_killed_comes_back() {
     bed.wait_new_pid("api@0", 0);
     stack.order(0);
     stack.wait_done(0, 3);
+    bed.wait_view("api@0", |view| view["health"] == "healthy");
     assert_eq!((bed.pid("worker"), bed.pid("api@1")), (worker, api));
+
+    // Nor does it stay down when what all of it needs is killed.
+    let redis = bed.crash("redis");
+    bed.wait_new_pid("redis", redis);
+    wait_until("an order is taken and done again", || {
+        let request = "POST /orders HTTP/1.0\r\nContent-Length: 3\r\n\r\ntea";
+        let done = |text: String| !text.starts_with('0') && !text.starts_with("None");
+        stack.ask(1, request).is_some() && stack.ask(1, "GET / HTTP/1.0\r\n\r\n").is_some_and(done)
+    });
+    bed.wait_view("redis", |view| view["health"] == "healthy");
 
     bed.tsm(["stop", "@shop"]).ok();
     for view in bed.list() {

@@ -310,14 +310,7 @@ impl Error {
 
 /// Each mistake with its place, and the line that it stands in.
 fn config_mistakes(path: &Path, mistakes: &[Mistake]) -> String {
-    let told = |mistake: &Mistake| {
-        let Mistake { at, message, line } = mistake;
-        let head = format!("{}:{}:{}: {message}", path.display(), at.line, at.column);
-        if line.trim().is_empty() {
-            return head;
-        }
-        format!("{head}\n{:>5} | {line}", at.line)
-    };
+    let told = |mistake: &Mistake| format!("{}:{mistake}", path.display());
     mistakes.iter().map(told).collect::<Vec<_>>().join("\n")
 }
 

@@ -3,12 +3,14 @@
 pub mod care;
 mod declared;
 mod limits;
+mod log_view;
 mod logs;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+pub use log_view::{LogType, TimeFormat};
 pub use logs::{
     DEFAULT_KEEP, DEFAULT_MAX_SIZE, LARGEST_KEEP, LogMode, LogRules, LogSettings, LogTarget,
     OnFull, SMALLEST_MAX_SIZE,
@@ -182,6 +184,12 @@ pub struct ProcessSpec {
     /// How its logs are kept.
     #[serde(default, skip_serializing_if = "LogSettings::is_empty")]
     pub logs: LogSettings,
+    /// In which form `logs` shows them, where it is not told otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_type: Option<LogType>,
+    /// The form of the time that it shows before each line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_date_format: Option<TimeFormat>,
 }
 
 fn default_stop_signal() -> Signal {
@@ -224,6 +232,8 @@ impl ProcessSpec {
             depends_on: Vec::new(),
             instance: None,
             logs: LogSettings::default(),
+            log_type: None,
+            log_date_format: None,
         }
     }
 }

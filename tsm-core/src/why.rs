@@ -64,6 +64,11 @@ pub struct Why {
 pub enum Cause {
     /// It was not started yet, or its history does not go back so far.
     Unknown,
+    /// It is to be started, and what it needs of others is not there, or its time has not come.
+    Waiting {
+        /// What it waits for, in words.
+        reason: String,
+    },
     /// It is being started.
     Starting {
         /// By whom; `None` where TSM does so by itself.
@@ -173,7 +178,10 @@ impl Why {
             Cause::Running { .. } => {
                 last.is_some_and(Run::is_well) || past.failures == 0 || ended_well
             }
-            Cause::Stopped { .. } | Cause::Starting { .. } | Cause::Stopping { .. } => true,
+            Cause::Stopped { .. }
+            | Cause::Waiting { .. }
+            | Cause::Starting { .. }
+            | Cause::Stopping { .. } => true,
             Cause::Ended { .. } => ended_well,
             Cause::Unknown | Cause::ShutDown { .. } => !view.wanted,
             _ => false,
@@ -222,6 +230,15 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
         "running" => Cause::Running {
             since: view.started_at.clone(),
             by: by(&past.request).filter(|_| !past.started_again),
+        },
+        "waiting" => match (&view.waits, &view.next_run_at) {
+            (Some(reason), _) => Cause::Waiting {
+                reason: reason.clone(),
+            },
+            (None, Some(at)) => Cause::Waiting {
+                reason: format!("waits for its time, {at}"),
+            },
+            (None, None) => Cause::Unknown,
         },
         "unsupervised" => Cause::Unsupervised,
         "stopping" => match &past.resists {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::events::rfc3339;
 use tsm_core::logs::{self, Gone, Grep, Line, LogError, Query, Source, Stream, Tail};
+use tsm_core::spec::{LogType, TimeFormat};
 use tsm_core::sys::clock;
 use tsm_core::text::Text;
 use tsm_core::view::{Overview, ProcessView, Since};
@@ -93,7 +94,8 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
         until_ms,
         grep,
     };
-    let show = Show::new(context, args, &sources);
+    let forms = views.iter().map(|view| Form::of(context, args, view));
+    let show = Show::new(context, args, &sources, forms.collect());
     if !args.follow {
         show.tail(logs::select(&sources, &query).map_err(Error::from)?)?;
         return show.end();
@@ -191,21 +193,54 @@ struct LineView<'a> {
     line: Text,
 }
 
+/// In which form the lines of a process are shown.
+struct Form {
+    json: bool,
+    /// With the time before each line.
+    timestamps: bool,
+    /// The form of that, where not the usual one.
+    time: Option<TimeFormat>,
+}
+
+impl Form {
+    /// What is asked for, and for the rest what is declared.
+    fn of(context: &Context, args: &LogsArgs, view: &ProcessView) -> Self {
+        // Where that cannot be read, its lines are shown as they are.
+        let spec = context.store().spec(&view.name).ok().flatten();
+        let (log_type, time) = spec.map_or((None, None), |saved| {
+            (saved.spec.log_type, saved.spec.log_date_format)
+        });
+        Self {
+            json: args.json || log_type == Some(LogType::Json),
+            timestamps: args.timestamps || time.is_some(),
+            time,
+        }
+    }
+
+    fn time(&self, line: &Line) -> String {
+        match (line.time_ms, &self.time) {
+            // A line from before TSM noted times has none; it keeps its place.
+            (None, _) => "-".repeat(19),
+            (Some(time_ms), None) => words::local_time(time_ms),
+            (Some(time_ms), Some(form)) => form.show(time_ms),
+        }
+    }
+}
+
 /// How lines are shown.
 struct Show<'a> {
     context: &'a Context,
     sources: &'a [Source],
     /// What stands before lines of standard output and of standard error of each source.
     prefixes: Vec<[String; 2]>,
-    timestamps: bool,
-    json: bool,
+    forms: Vec<Form>,
     /// A log could not be read, and that was told.
     has_failed: Cell<bool>,
     stdout: RefCell<io::BufWriter<io::Stdout>>,
 }
 
 impl<'a> Show<'a> {
-    fn new(context: &'a Context, args: &LogsArgs, sources: &'a [Source]) -> Self {
+    fn new(context: &'a Context, args: &LogsArgs, sources: &'a [Source], forms: Vec<Form>) -> Self {
         let width = sources
             .iter()
             .map(|source| source.name.len())
@@ -228,8 +263,7 @@ impl<'a> Show<'a> {
             context,
             sources,
             prefixes: prefixes.collect(),
-            timestamps: args.timestamps,
-            json: args.json,
+            forms,
             has_failed: Cell::new(false),
             stdout: io::BufWriter::with_capacity(64 << 10, io::stdout()).into(),
         }
@@ -238,7 +272,8 @@ impl<'a> Show<'a> {
     fn line(&self, line: &Line) -> io::Result<()> {
         let mut out = self.stdout.borrow_mut();
         let is_err = line.stream == Stream::Err;
-        if self.json {
+        let form = &self.forms[line.source];
+        if form.json {
             let view = LineView {
                 time: line.time_ms.map(rfc3339),
                 name: &self.sources[line.source].name,
@@ -250,12 +285,8 @@ impl<'a> Show<'a> {
         }
         let prefix = &self.prefixes[line.source][usize::from(is_err)];
         out.write_all(prefix.as_bytes())?;
-        if self.timestamps {
-            // A line from before TSM noted times has none; it keeps its place.
-            let time = line
-                .time_ms
-                .map_or_else(|| "-".repeat(19), words::local_time);
-            write!(out, "[{time}] ")?;
+        if form.timestamps {
+            write!(out, "[{}] ", form.time(line))?;
         }
         if self.context.output.terminal {
             // What a program prints is shown as it is, colours too; only bytes that are no text are replaced.
@@ -275,7 +306,7 @@ impl<'a> Show<'a> {
             out.write_all(&line.bytes)?;
         }
         // Bytes go out unchanged where no terminal reads them: a last line without a newline has none there either.
-        let bare = prefix.is_empty() && !self.timestamps && !self.context.output.terminal;
+        let bare = prefix.is_empty() && !form.timestamps && !self.context.output.terminal;
         if line.complete || !bare {
             out.write_all(b"\n")?;
         }

@@ -12,8 +12,8 @@ pub use care::Care;
 use needs::PortKey;
 
 use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
+use super::mistake::Mistake;
 use super::node::{Entry, Language, Node, Place, Value};
-use crate::env::secret::without_secrets;
 use crate::error::{Error, IoContext as _, Result};
 use crate::name::ProcessName;
 use crate::spec::{Dependency, INSTANCE_VARIABLE, Instance, RestartPolicy};
@@ -31,17 +31,6 @@ pub const DEFAULT_FILES: [&str; 5] = [
 /// What `type` may say.
 const TYPES: [&str; 3] = ["service", "task", "daemon"];
 
-/// One mistake in a config file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// Where.
-    pub at: Place,
-    /// What is wrong, and what to do.
-    pub message: String,
-    /// The line of the file, secrets covered.
-    pub line: String,
-}
-
 /// A config file that was read and holds no mistake.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -49,6 +38,15 @@ pub struct Config {
     pub path: PathBuf,
     /// What it declares, in the order of the file; instances one by one.
     pub processes: Vec<Declared>,
+    /// What stands in it.
+    text: String,
+}
+
+impl Config {
+    /// A mistake in it.
+    pub(super) fn mistake(&self, at: Place, message: impl Into<String>) -> Mistake {
+        Mistake::new(&self.text, at, message)
+    }
 }
 
 /// One declared process.
@@ -136,6 +134,7 @@ impl Config {
             return Ok(Self {
                 path: path.to_owned(),
                 processes,
+                text,
             });
         }
         let mut mistakes = reader.mistakes;
@@ -158,12 +157,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn mistake(&mut self, at: Place, message: impl Into<String>) {
-        let line = self.text.lines().nth(at.line.saturating_sub(1));
-        self.mistakes.push(Mistake {
-            at,
-            message: message.into(),
-            line: without_secrets(line.unwrap_or_default()),
-        });
+        self.mistakes.push(Mistake::new(self.text, at, message));
     }
 
     fn root(&mut self, root: &Node) -> Vec<Declared> {
@@ -216,7 +210,11 @@ impl Reader<'_> {
             needs.push(merged.into_iter().find(|entry| entry.key == "dependsOn"));
             declared.push(process);
         }
-        self.check_needs(&declared, &needs);
+        let names: Vec<String> = (own.iter())
+            .filter_map(|(_, keys)| keys.iter().find(|entry| entry.key == "name"))
+            .filter_map(|entry| self.text(&entry.node))
+            .collect();
+        self.check_needs(&declared, &needs, &names);
         declared.into_iter().flat_map(Declared::instances).collect()
     }
 
@@ -228,12 +226,12 @@ impl Reader<'_> {
         prefix: &str,
     ) -> Vec<(&'static Key, &'n Entry)> {
         let Value::Map(entries) = &node.value else {
-            let what = if prefix.is_empty() {
-                "a config file"
+            let kind = node.value.kind();
+            let message = if prefix.is_empty() {
+                format!("a config file is a map, and here stands {kind}")
             } else {
-                "this"
+                format!("a map belongs here, not {kind}")
             };
-            let message = format!("{what} is a map, and here stands {}", node.value.kind());
             self.mistake(node.at, message);
             return Vec::new();
         };
@@ -243,7 +241,15 @@ impl Reader<'_> {
                 if prefix == "process" && entry.key.starts_with("env_") {
                     continue;
                 }
-                let near = keys::nearest(table, &entry.key)
+                let near = keys::nearest(table, &entry.key).map(|near| {
+                    // In the case in which it was written.
+                    if entry.key.contains('_') {
+                        keys::snake_case(near)
+                    } else {
+                        near.to_owned()
+                    }
+                });
+                let near = near
                     .map(|near| format!("; did you mean '{near}'?"))
                     .unwrap_or_default();
                 self.mistake(entry.at, format!("unknown key '{}'{near}", entry.key));
@@ -264,6 +270,16 @@ impl Reader<'_> {
                     key.kind.in_words(),
                     entry.node.value.kind()
                 );
+                self.mistake(entry.node.at, message);
+                continue;
+            }
+            // What `${VAR}` stands for is looked at where it is used.
+            if let (Kind::OneOf(words), Value::Text(text)) = (key.kind, &entry.node.value)
+                && !words.contains(&text.as_str())
+                && !text.contains("${")
+            {
+                let words = words.join(", ");
+                let message = format!("'{}' is one of {words}, and not '{text}'", entry.key);
                 self.mistake(entry.node.at, message);
                 continue;
             }
@@ -358,6 +374,9 @@ impl Reader<'_> {
             && let Value::Text(base) = &entry.node.value
         {
             match (0..all.len()).find(|&other| name_of(other) == base) {
+                // A circle is told once, from its first process on.
+                Some(base) if chain.contains(&base) && chain.iter().any(|&i| i < chain[0]) => {}
+                Some(base) if chain.contains(&base) && chain[0] != base => {}
                 Some(base) if chain.contains(&base) => {
                     let circle: Vec<&str> =
                         chain.iter().chain([&base]).map(|&i| name_of(i)).collect();

@@ -7,8 +7,8 @@
 
 use std::path::Path;
 
-use super::declare::Mistake;
 use super::keys::camel_case;
+use super::mistake::Mistake;
 use super::node::{Entry, Language, Node, Value};
 use crate::error::{Error, IoContext as _, Result};
 use crate::spec::{LogSettings, parse_duration, parse_size};
@@ -71,12 +71,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn mistake_at(&mut self, at: super::Place, message: String) {
-        let line = self.text.lines().nth(at.line.saturating_sub(1));
-        self.mistakes.push(Mistake {
-            at,
-            message,
-            line: line.unwrap_or_default().to_owned(),
-        });
+        self.mistakes.push(Mistake::new(self.text, at, message));
     }
 
     fn entries<'n>(&mut self, node: &'n Node) -> &'n [Entry] {

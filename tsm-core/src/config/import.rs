@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use self::yaml::Doc;
 use crate::error::{Error, Result};
 use crate::name::ProcessName;
+use crate::spec::TimeFormat;
 
 /// What came of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,10 @@ struct Process {
 impl Process {
     fn set(&mut self, key: &'static str, doc: impl Into<Doc>) {
         self.keys.push((key, doc.into()));
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.keys.iter().any(|(own, _)| *own == key)
     }
 
     fn name(&self) -> String {
@@ -256,8 +261,30 @@ fn pm2_app(app: &Map<String, Value>, number: usize, from: &Path) -> Result<Proce
             process.set(key, path);
         }
     }
+    pm2_log_view(&mut process, app);
     pm2_left_out(&mut process, app);
     Ok(process)
+}
+
+fn pm2_log_view(process: &mut Process, app: &Map<String, Value>) {
+    let text = |name: &str| app.get(name).and_then(plain);
+    if text("log_type").as_deref() == Some("json") {
+        process.set("logType", "json");
+    }
+    let usual = || (text("time")? == "true").then(|| "YYYY-MM-DDTHH:mm:ss".to_owned());
+    if let Some(format) = text("log_date_format").or_else(usual) {
+        match format.parse::<TimeFormat>() {
+            Ok(_) => process.set("logDateFormat", format),
+            Err(error) => process.comments.push(error.to_string()),
+        }
+    }
+    let merged = ["merge_logs", "combine_logs"].map(|name| text(name).as_deref() == Some("true"));
+    let has_files = ["outFile", "errFile"]
+        .map(|key| process.has(key))
+        .contains(&true);
+    if merged.contains(&true) && has_files && process.has("instances") {
+        process.set("mergeLogs", Doc::Plain("true".to_owned()));
+    }
 }
 
 fn is_relative_path(script: &str) -> bool {
@@ -409,7 +436,7 @@ fn pm2_left_out(process: &mut Process, app: &Map<String, Value>) {
          exp_backoff_restart_delay kill_timeout wait_ready listen_timeout max_memory_restart watch ignore_watch watch_delay \
          cron_restart cron out_file output out error_file error err namespace user uid";
     // What has no place, or is so anyway.
-    const NEEDLESS: &str = "exec_mode merge_logs combine_logs log_date_format time pid_file source_map_support \
+    const NEEDLESS: &str = "exec_mode merge_logs combine_logs log_date_format log_type time pid_file source_map_support \
          disable_source_map_support vizion autostart automation pmx treekill force watch_options append_env_to_name \
          filter_env gid min_uptime_restart node_version username vizion_running windowsHide km_link pm_id";
     let known = |list: &str, key: &str| list.split_whitespace().any(|known| known == key);

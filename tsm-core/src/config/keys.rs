@@ -383,6 +383,16 @@ pub const PROCESS: &[Key] = &[
         "true: all instances write into the file that outFile, errFile or logDir names; else each into one with its number",
     ),
     key(
+        "logType",
+        Kind::OneOf(&["raw", "json"]),
+        "json: `tsm logs` shows its lines as JSON; on disk they are what it wrote",
+    ),
+    key(
+        "logDateFormat",
+        Kind::Text,
+        "How `tsm logs` writes the time before each of its lines, such as YYYY-MM-DD HH:mm:ss",
+    ),
+    key(
         "reloadSignal",
         Kind::Text,
         "The signal that `tsm reload` sends [HUP]",
@@ -447,11 +457,6 @@ pub const PROCESS: &[Key] = &[
         "log",
         "both streams have a log of their own; `tsm logs NAME` merges them by time",
     ),
-    refused("logType", "`tsm logs --json` prints any log as JSON"),
-    refused(
-        "logDateFormat",
-        "`tsm logs --timestamps` prints the time before each line",
-    ),
     refused("labels", "use `namespace`"),
     refused("annotations", "write a comment"),
     refused("docker", CONTAINERS),
@@ -491,6 +496,18 @@ pub(super) fn camel_case(name: &str) -> String {
         camel.push_str(letters.as_str());
     }
     camel
+}
+
+/// `maxRestarts` as `max_restarts`.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 2);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
 }
 
 #[cfg(test)]

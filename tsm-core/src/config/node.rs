@@ -247,7 +247,7 @@ fn read_json(text: &str, comments: bool) -> Result<Node, Unreadable> {
         jsonc_parser::parse_to_ast(text, &jsonc_parser::CollectOptions::default(), &strict);
     let parsed = parsed.map_err(|error| Unreadable {
         at: place(text, error.range().start),
-        reason: error.kind().to_string(),
+        reason: json_reason(&error.kind().to_string()),
     })?;
     match parsed.value {
         Some(value) => from_json(text, &value),
@@ -255,6 +255,18 @@ fn read_json(text: &str, comments: bool) -> Result<Node, Unreadable> {
             at: Place { line: 1, column: 1 },
             value: Value::Null,
         }),
+    }
+}
+
+/// What is allowed in files of another name is told so.
+fn json_reason(reason: &str) -> String {
+    let reason = reason.trim_end_matches('.');
+    if reason.ends_with("are not allowed") {
+        format!(
+            "{reason} in .json; name the file .jsonc, which has both comments and trailing commas"
+        )
+    } else {
+        reason.to_owned()
     }
 }
 

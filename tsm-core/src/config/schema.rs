@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::keys::{Fate, Key, Kind, PROCESS, TOP};
+use super::keys::{Fate, Key, Kind, PROCESS, TOP, snake_case};
 use crate::spec::Condition;
 
 /// The schema (JSON Schema, draft 2020-12).
@@ -116,17 +116,6 @@ fn number(least: i64, most: i64, variable: &str) -> Value {
         { "type": "integer", "minimum": least, "maximum": most },
         { "type": "string", "pattern": variable },
     ] })
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 2);
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::declare::{Config, Declared, Mistake};
+use super::declare::{Config, Declared};
+use super::mistake::Mistake;
 use super::plan::Wanted;
 use crate::env::{EnvError, Environment, Origin, Snapshot, dotenv, quote};
 use crate::error::{Error, Result};
@@ -37,11 +38,10 @@ impl Config {
         for declared in &self.processes {
             match declared.wanted(&file, shell) {
                 Ok(process) => wanted.push(process),
-                Err(error) => mistakes.push(Mistake {
-                    at: declared.at,
-                    message: format!("'{}': {error}", declared.name),
-                    line: String::new(),
-                }),
+                Err(error) => {
+                    let message = format!("'{}': {error}", declared.name);
+                    mistakes.push(self.mistake(declared.at, message));
+                }
             }
         }
         if mistakes.is_empty() {
@@ -104,6 +104,8 @@ impl Declared {
         spec.schedule = care.schedule;
         spec.notify = care.notify;
         spec.logs = care.logs;
+        spec.log_type = care.log_type;
+        spec.log_date_format = care.log_date_format;
         spec.backoff = care.backoff;
         spec.config = Some(file.clone());
         spec.task = self.task;

@@ -23,6 +23,7 @@ pub(super) fn of(why: &Why) -> String {
     match &why.cause {
         Cause::Starting { by: None } => format!("is being started again: {}", end()),
         Cause::Starting { by: asked } => format!("is being started{}", by(asked)),
+        Cause::Waiting { reason } => reason.clone(),
         Cause::Running { since, by: asked } => {
             let since_ms = since.as_deref().and_then(words::unix_ms);
             let ago = since_ms.map(|at| words::duration(clock::unix_ms().saturating_sub(at)));

@@ -1,13 +1,15 @@
 //! What a file says of a process besides running it: limits, readiness, health, hooks, watching, schedules, notices, logs.
 
+use std::str::FromStr;
+
 use super::Reader;
 use crate::config::keys::{self, Key};
 use crate::config::node::{Entry, Node, Place, Value};
 use crate::error::Error;
 use crate::spec::{
     BackoffSpec, CommandLine, CpuShare, Daemon, HealthAction, HealthCheck, HealthSpec, Hook, Hooks,
-    HttpCheck, LogSettings, LogTarget, Notice, NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec,
-    ServiceLimits, WatchSpec, Zone, care::OWN_PORT,
+    HttpCheck, LogSettings, LogTarget, LogType, Notice, NoticeTarget, ReadyCheck, ReadySpec,
+    ScheduleSpec, ServiceLimits, TimeFormat, WatchSpec, Zone, care::OWN_PORT,
 };
 use crate::sys::Signal;
 
@@ -38,6 +40,10 @@ pub struct Care {
     pub backoff: Option<Box<BackoffSpec>>,
     /// All instances write into the same files.
     pub merge_logs: bool,
+    /// In which form its logs are shown.
+    pub log_type: Option<LogType>,
+    /// The form of the time before each line.
+    pub log_date_format: Option<TimeFormat>,
 }
 
 /// The entries of a map under the names of their keys.
@@ -113,11 +119,19 @@ impl Reader<'_> {
             logs: self.log_settings(&get),
             backoff: self.backoff(&get),
             merge_logs: merge_logs == Some(true),
+            log_type: get("logType").and_then(|node| self.parsed_text(node)),
+            log_date_format: get("logDateFormat").and_then(|node| self.parsed_text(node)),
         }
     }
 
     fn map<'n>(&mut self, node: &'n Node, table: &'static [Key]) -> Map<'n> {
         Map(self.known(node, table, "map"))
+    }
+
+    /// A text that is read as something else.
+    fn parsed_text<T: FromStr<Err = Error>>(&mut self, node: &Node) -> Option<T> {
+        let text = self.text(node)?;
+        self.parsed(node.at, text.parse())
     }
 
     fn signal(&mut self, node: &Node) -> Option<Signal> {
@@ -266,6 +280,7 @@ impl Reader<'_> {
             let text = self.text(node)?;
             return self.parsed(node.at, text.parse()).map(ReadySpec::new);
         }
+        let before = self.mistakes.len();
         let map = self.map(node, keys::READY);
         let mut checks: Vec<Option<ReadyCheck>> = Vec::new();
         if let Some(node) = map.get("port") {
@@ -296,10 +311,11 @@ impl Reader<'_> {
             checks.push(self.parsed(node.at, ReadyCheck::fd(number)));
         }
         if checks.len() != 1 {
-            self.mistake(
-                node.at,
-                "`ready` says one thing: port, http, log, command, notify or fd",
-            );
+            // Of a key that is not known it may have been one.
+            if self.mistakes.len() == before {
+                let message = "`ready` says one thing: port, http, log, command, notify or fd";
+                self.mistake(node.at, message);
+            }
             return None;
         }
         let mut ready = ReadySpec::new(checks.remove(0)?);
@@ -356,7 +372,13 @@ impl Reader<'_> {
                     .map(HealthCheck::Command)
             }
             "watchdog" => Some(HealthCheck::Watchdog),
-            scheme => self.http_of(&map, node.at, scheme).map(HealthCheck::Http),
+            "http" | "https" => self
+                .http_of(&map, node.at, &protocol)
+                .map(HealthCheck::Http),
+            other => {
+                self.mistake(node.at, format!("'{other}' is no protocol of checks"));
+                None
+            }
         };
         let mut health = HealthSpec::new(check?);
         for (name, time) in [
@@ -436,12 +458,7 @@ impl Reader<'_> {
         let zone = map.get("zone").and_then(|node| self.text(node));
         let zone = match zone.as_deref() {
             Some("utc" | "UTC") => Zone::Utc,
-            None | Some("local") => Zone::Local,
-            Some(other) => {
-                let message = format!("'{other}' is none of local, utc");
-                self.mistake(map.get("zone").map_or(node.at, |zone| zone.at), message);
-                return None;
-            }
+            _ => Zone::Local,
         };
         let Some(cron) = map.get("cron") else {
             self.mistake(node.at, "a schedule has a `cron`");
@@ -472,7 +489,7 @@ impl Reader<'_> {
                             .map_or_else(Vec::new, |node| self.variables(node)),
                     },
                     _ => {
-                        self.mistake(node.at, "here stands either a `command` or a `url`");
+                        self.mistake(node.at, "either a `command` or a `url` belongs here");
                         return None;
                     }
                 };
@@ -542,11 +559,7 @@ impl Reader<'_> {
         }
         if let Err(error) = logs.check() {
             let at = get("logs").or_else(|| get("outFile")).map(|node| node.at);
-            let reason = match error {
-                Error::BadValue { what, reason } => format!("{what}: {reason}"),
-                other => other.to_string(),
-            };
-            self.mistake(at.unwrap_or_default(), reason);
+            self.parsed::<(), _>(at.unwrap_or_default(), Err(error));
         }
         logs
     }

@@ -286,6 +286,8 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "instances: 2, outFile: x, mergeLogs: true",
         "instances: 2, outFile: x",
     ),
+    ("logType", "logType: json", ""),
+    ("logDateFormat", "logDateFormat: YYYY", ""),
     ("reloadSignal", "reloadSignal: USR1", ""),
     ("pidFile", "type: daemon, pidFile: x", "type: daemon"),
     ("restartDelay", "restartDelay: 1s", ""),

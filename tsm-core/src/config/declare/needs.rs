@@ -95,7 +95,7 @@ impl Reader<'_> {
             let first = first.trim().parse::<u16>().ok().filter(|first| *first > 0);
             let fits = first.filter(|first| u32::from(*first) + last <= 65_535);
             if fits.is_none() {
-                let message = "here stands a port and '+', such as 4000+, and the port of the last instance is at most 65535";
+                let message = "a port and '+' belong here, such as 4000+, and the port of the last instance is at most 65535";
                 self.mistake(node.at, message);
             }
             return fits.map(PortKey::From);
@@ -150,6 +150,7 @@ impl Reader<'_> {
             let condition = Condition::default();
             return Some(Dependency { name, condition });
         };
+        let before = self.mistakes.len();
         let (mut name, mut condition) = (None, Condition::default());
         for entry in entries {
             let text = self.text(&entry.node).unwrap_or_default();
@@ -167,7 +168,7 @@ impl Reader<'_> {
                 }
             }
         }
-        if name.is_none() && !entries.iter().any(|entry| entry.key == "name") {
+        if name.is_none() && self.mistakes.len() == before {
             self.mistake(item.at, "here is no 'name' of what is needed");
         }
         Some(Dependency {
@@ -177,7 +178,13 @@ impl Reader<'_> {
     }
 
     /// That what is needed is declared, and that the needs do not go round.
-    pub(super) fn check_needs(&mut self, declared: &[Declared], needs: &[Option<Entry>]) {
+    /// `names` are all that stand in the file, those too of which something else is wrong.
+    pub(super) fn check_needs(
+        &mut self,
+        declared: &[Declared],
+        needs: &[Option<Entry>],
+        names: &[String],
+    ) {
         let place = |index: usize, name: &ProcessName| {
             let entry = needs[index].as_ref()?;
             let items = match &entry.node.value {
@@ -186,14 +193,17 @@ impl Reader<'_> {
             };
             items
                 .iter()
-                .find(|item| names(item, name))
+                .find(|item| is_named(item, name))
                 .map(|item| item.at)
         };
         for (index, process) in declared.iter().enumerate() {
             let at = |name: &ProcessName| place(index, name).unwrap_or(process.at);
             for need in &process.depends_on {
                 let Some(needed) = declared.iter().find(|other| other.name == need.name) else {
-                    let known = declared.iter().map(|other| other.name.as_str());
+                    if names.iter().any(|name| name == need.name.as_str()) {
+                        continue;
+                    }
+                    let known = names.iter().map(String::as_str);
                     let meant = suggestion(need.name.as_str(), known)
                         .map(|name| format!("; did you mean '{name}'?"))
                         .unwrap_or_default();
@@ -236,7 +246,7 @@ fn condition_of(text: &str) -> crate::error::Result<Condition> {
 }
 
 /// Whether this item of `dependsOn` names that process.
-fn names(item: &Node, name: &ProcessName) -> bool {
+fn is_named(item: &Node, name: &ProcessName) -> bool {
     let text = match &item.value {
         Value::Map(entries) => entries
             .iter()

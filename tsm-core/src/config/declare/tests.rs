@@ -88,12 +88,16 @@ fn mistakes_are_told_all_at_once_with_their_lines() {
         told(text),
         "tspm.yaml:2:11: 'a b' cannot be the name of a process: only letters, digits, '.', '_', '-' and '@' may stand in it\n\
          \x20   2 |   - name: a b\n\
+         \x20     |           ^\n\
          tspm.yaml:4:5: unknown key 'prot'; did you mean 'port'?\n\
          \x20   4 |     prot: 1\n\
+         \x20     |     ^\n\
          tspm.yaml:7:5: 'waitReady' is refused: write by what it is told: `ready: {port: 3000}`, `{http: /health}`, `{log: \"listening\"}` or `{notify: true}`\n\
          \x20   7 |     waitReady: true\n\
-         tspm.yaml:8:11: here stands a number from 1 to 65535\n\
-         \x20   8 |     port: 99999"
+         \x20     |     ^\n\
+         tspm.yaml:8:11: a number from 1 to 65535 belongs here\n\
+         \x20   8 |     port: 99999\n\
+         \x20     |           ^"
     );
 }
 
@@ -107,7 +111,7 @@ fn each_kind_of_mistake_has_its_words() {
             "processes: 1",
             "'processes' takes a list of maps, and here stands a number",
         ),
-        ("processes: [1]", "this is a map, and here stands a number"),
+        ("processes: [1]", "a map belongs here, not a number"),
         ("processes: [{name: a}]", "this process has no 'script'"),
         ("processes: [{script: a}]", "this process has no 'name'"),
         (
@@ -132,7 +136,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "processes: [{name: a, script: x, restart: perhaps}]",
-            "'perhaps' is none of",
+            "'restart' is one of no, on-failure, always, and not 'perhaps'",
         ),
         (
             "processes: [{name: a, script: x, docker: {}}]",
@@ -192,7 +196,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "processes: [{name: a, script: x, instances: 0}]",
-            "here stands a number from 1 to 1024",
+            "a number from 1 to 1024 belongs here",
         ),
         (
             "processes: [{name: a, script: x, instances: 3, port: 65534+}]",
@@ -216,7 +220,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "webhooks: [{events: [x]}]\nprocesses: []",
-            "here stands either a `command` or a `url`",
+            "either a `command` or a `url`",
         ),
         (
             "processes: [{name: a",

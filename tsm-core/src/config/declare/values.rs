@@ -3,18 +3,33 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use super::Reader;
+use super::{Reader, keys};
 use crate::config::node::{Node, Place, Value};
 use crate::env::expand::{Dollar, expand};
 use crate::env::quote;
 use crate::spec::parse_duration;
 
+/// The names of options, which the parsers of values speak of, are none of a file.
+fn in_words_of_files(message: &str) -> String {
+    let Some((what, reason)) = message.split_once(": ") else {
+        return message.to_owned();
+    };
+    let key = what
+        .strip_prefix("--")
+        .or_else(|| what.strip_prefix("log "));
+    key.map_or_else(
+        || message.to_owned(),
+        |key| format!("{}: {reason}", keys::camel_case(key)),
+    )
+}
+
 impl Reader<'_> {
+    /// What was read, or a mistake that says why it could not be, in the words of config files.
     pub(super) fn parsed<T, E: Display>(&mut self, at: Place, parsed: Result<T, E>) -> Option<T> {
         match parsed {
             Ok(value) => Some(value),
             Err(error) => {
-                self.mistake(at, error.to_string());
+                self.mistake(at, in_words_of_files(&error.to_string()));
                 None
             }
         }
@@ -91,7 +106,7 @@ impl Reader<'_> {
         if fits.is_none() {
             self.mistake(
                 node.at,
-                format!("here stands a number from {least} to {most}"),
+                format!("a number from {least} to {most} belongs here"),
             );
         }
         fits

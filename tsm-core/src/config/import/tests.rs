@@ -57,6 +57,7 @@ processes:
     ready: {port: true, timeout: 8s}
     limits: {memory: 300M}
     outFile: logs/api.log
+    mergeLogs: true
     env_production:
       NODE_ENV: production
 
