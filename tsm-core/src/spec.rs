@@ -1,10 +1,12 @@
 //! What a person asked for: [`ProcessSpec`], and the words and units that its values are written in.
 
 pub mod care;
+pub mod checks;
 mod declared;
 mod limits;
 mod log_view;
 mod logs;
+mod schedule;
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,13 +28,12 @@ use crate::sys::account::Account;
 use crate::sys::limits::Limit;
 use crate::text::Text;
 
-pub(crate) use care::compile;
-pub use care::{
-    CommandLine, HealthAction, HealthCheck, HealthSpec, Hook, Hooks, HttpCheck, Notice,
-    NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec, Zone,
-};
+pub use care::{CommandLine, Hook, Hooks, Notice, NoticeTarget, WatchSpec};
+pub(crate) use checks::compile;
+pub use checks::{HealthAction, HealthCheck, HealthSpec, HttpCheck, ReadyCheck, ReadySpec};
 pub use declared::{BackoffSpec, Condition, Dependency, INSTANCE_VARIABLE, Instance};
 pub use limits::{CpuShare, Daemon, ServiceLimits, parse_size};
+pub use schedule::{ScheduleSpec, Zone};
 
 /// The namespace of a process that was given none.
 pub const DEFAULT_NAMESPACE: &str = "default";

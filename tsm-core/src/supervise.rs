@@ -29,6 +29,7 @@ mod guardian;
 mod handover;
 mod helper;
 mod histories;
+mod hooks;
 mod launching;
 mod log_rules;
 mod log_scan;

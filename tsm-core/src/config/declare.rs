@@ -2,6 +2,8 @@
 //! key and value checked, and every mistake told with its place.
 
 mod care;
+mod checks;
+mod merging;
 mod needs;
 mod values;
 
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use care::Care;
+use merging::merge;
 use needs::PortKey;
 
 use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
@@ -320,77 +323,6 @@ impl Reader<'_> {
         own
     }
 
-    /// The keys of the chosen profile. All of them are looked at: a mistake is one whether it is chosen or not.
-    fn chosen_profile(&mut self, root: &Node, profiles: Option<&Entry>) -> Vec<Entry> {
-        let mut chosen = None;
-        let mut names: Vec<&str> = Vec::new();
-        if let Some(Value::Map(entries)) = profiles.map(|profiles| &profiles.node.value) {
-            for entry in entries {
-                let keys = self.process_keys(&entry.node);
-                names.push(&entry.key);
-                if self.profile == Some(&entry.key) {
-                    chosen = Some(keys);
-                }
-            }
-        }
-        let Some(wanted) = self.profile.filter(|_| chosen.is_none()) else {
-            return chosen.unwrap_or_default();
-        };
-        // `env_production` of a process is a profile as well.
-        env_profiles(root, &mut names);
-        if !names.contains(&wanted) {
-            names.sort_unstable();
-            names.dedup();
-            let there = if names.is_empty() {
-                "this file has none".to_owned()
-            } else {
-                format!("only {}", names.join(", "))
-            };
-            let at = profiles.map_or(root.at, |profiles| profiles.at);
-            self.mistake(at, format!("there is no profile '{wanted}', {there}"));
-        }
-        Vec::new()
-    }
-
-    /// Merges what a process extends, and then its own keys, into `merged`.
-    fn inherit(
-        &mut self,
-        all: &[(Place, Vec<Entry>)],
-        index: usize,
-        chain: &mut Vec<usize>,
-        merged: &mut Vec<Entry>,
-    ) {
-        let name_of = |index: usize| {
-            let named = all[index].1.iter().find(|entry| entry.key == "name");
-            named.map_or("?", |entry| match &entry.node.value {
-                Value::Text(name) => name.as_str(),
-                _ => "?",
-            })
-        };
-        let (_, own) = &all[index];
-        chain.push(index);
-        let extends = own.iter().find(|entry| entry.key == "extends");
-        if let Some(entry) = extends
-            && let Value::Text(base) = &entry.node.value
-        {
-            match (0..all.len()).find(|&other| name_of(other) == base) {
-                // A circle is told once, from its first process on.
-                Some(base) if chain.contains(&base) && chain.iter().any(|&i| i < chain[0]) => {}
-                Some(base) if chain.contains(&base) && chain[0] != base => {}
-                Some(base) if chain.contains(&base) => {
-                    let circle: Vec<&str> =
-                        chain.iter().chain([&base]).map(|&i| name_of(i)).collect();
-                    let message = format!("'extends' goes round: {}", circle.join(" → "));
-                    self.mistake(entry.at, message);
-                }
-                Some(base) => self.inherit(all, base, chain, merged),
-                None => self.mistake(entry.node.at, format!("there is no process '{base}' here")),
-            }
-        }
-        chain.pop();
-        merge(merged, own);
-    }
-
     /// A process as it is declared, not yet one for each instance.
     fn declare(&mut self, at: Place, keys: &[Entry], namespace: Option<&str>) -> Option<Declared> {
         let before = self.mistakes.len();
@@ -507,34 +439,6 @@ impl Reader<'_> {
         // Where its value is wrong, that has been told.
         if self.mistakes.len() == before {
             self.mistake(at, format!("this process has no '{key}'"));
-        }
-    }
-}
-
-/// The profiles that processes and defaults name by `env_NAME`.
-fn env_profiles<'n>(node: &'n Node, names: &mut Vec<&'n str>) {
-    match &node.value {
-        Value::Map(entries) => {
-            for entry in entries {
-                names.extend(entry.key.strip_prefix("env_"));
-                env_profiles(&entry.node, names);
-            }
-        }
-        Value::List(items) => items.iter().for_each(|item| env_profiles(item, names)),
-        _ => {}
-    }
-}
-
-/// Puts the entries of `over` over those of `base`: maps key by key, everything else as a whole.
-fn merge(base: &mut Vec<Entry>, over: &[Entry]) {
-    for entry in over {
-        let Some(known) = base.iter_mut().find(|known| known.key == entry.key) else {
-            base.push(entry.clone());
-            continue;
-        };
-        match (&mut known.node.value, &entry.node.value) {
-            (Value::Map(below), Value::Map(above)) => merge(below, above),
-            _ => *known = entry.clone(),
         }
     }
 }

@@ -3,7 +3,6 @@
 use super::machine::Phase;
 use super::requests::refuse_taken_port;
 use super::supervisor::{Ending, Supervisor};
-use super::updating::refuse_too_large;
 use crate::control::{
     ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Outcome, Reply, TakenPort,
     Verb,
@@ -11,7 +10,6 @@ use crate::control::{
 use crate::env::{EnvError, Origins, Snapshot};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
-use crate::spec::SavedSpec;
 use crate::sys::listening;
 
 impl Supervisor {
@@ -108,12 +106,9 @@ impl Supervisor {
             self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
             return Ok(());
         }
-        let Some(service) = self.services.get(&id) else {
+        let Some((saved, staged)) = self.stage(id, spec, &after)? else {
             return Ok(());
         };
-        refuse_too_large(&service.name, &spec, &after)?;
-        let saved = SavedSpec::new(id, service.name.clone(), spec);
-        let staged = self.writer.stage(&saved, &after)?;
         let (asked, wait_ms) = (asked.clone(), how.wait_ms);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {

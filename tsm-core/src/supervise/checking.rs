@@ -6,7 +6,7 @@ use super::errands::{Order, Purpose};
 use super::supervisor::Supervisor;
 use super::vitals::VitalEvent;
 use crate::probe::{ask_http, ask_tcp};
-use crate::spec::{HealthCheck, care::NO_PORT};
+use crate::spec::{HealthCheck, checks::NO_PORT};
 
 impl Supervisor {
     /// Checks the health of a process, and feeds its vitals with what comes of it.

@@ -83,11 +83,11 @@ impl Supervisor {
                 None => self.any_port(&name)?,
             });
         }
-        let service = &self.services[&id];
-        refuse_too_large(&service.name, &start.spec, &snapshot)?;
-        refuse_taken_port(&service.name, start.spec.port, Some(id), &start.taken_ports)?;
-        let saved = SavedSpec::new(id, service.name.clone(), start.spec.clone());
-        let staged = self.writer.stage(&saved, &snapshot)?;
+        let name = &self.services[&id].name;
+        refuse_taken_port(name, start.spec.port, Some(id), &start.taken_ports)?;
+        let Some((_, staged)) = self.stage(id, start.spec.clone(), &snapshot)? else {
+            return Ok(());
+        };
         // What cannot be read is replaced all the same; in what they differ is not known then.
         if let Ok((_, before)) = self.read_whole(id) {
             self.note_environment(id, &before, &snapshot, &asked);

@@ -8,6 +8,7 @@ use crate::events::EventKind;
 use crate::launch;
 use crate::name::ProcessName;
 use crate::spec::{ProcessSpec, SavedSpec};
+use crate::store::Staged;
 use crate::text::Text;
 
 impl Supervisor {
@@ -33,12 +34,9 @@ impl Supervisor {
             return Ok(());
         }
         spec.origins = origins;
-        let Some(service) = self.services.get(&id) else {
+        let Some((_, staged)) = self.stage(id, spec, &after)? else {
             return Ok(());
         };
-        refuse_too_large(&service.name, &spec, &after)?;
-        let saved = SavedSpec::new(id, service.name.clone(), spec);
-        let staged = self.writer.stage(&saved, &after)?;
         self.note_environment(id, &before, &after, &asked);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
@@ -52,6 +50,23 @@ impl Supervisor {
             }
         });
         Ok(())
+    }
+
+    /// Writes down beside them what is to take the place of the spec and the snapshot of a process, see
+    /// [`Self::replace_intent`]. `None` where it has gone.
+    pub(super) fn stage(
+        &mut self,
+        id: u32,
+        spec: ProcessSpec,
+        snapshot: &Snapshot,
+    ) -> Result<Option<(SavedSpec, Vec<Staged>)>> {
+        let Some(service) = self.services.get(&id) else {
+            return Ok(None);
+        };
+        refuse_too_large(&service.name, &spec, snapshot)?;
+        let saved = SavedSpec::new(id, service.name.clone(), spec);
+        let staged = self.writer.stage(&saved, snapshot)?;
+        Ok(Some((saved, staged)))
     }
 
     /// Notes in which variables an environment differs from the one that it is about to replace. It comes before, so that

@@ -1,0 +1,38 @@
+//! What the commands about config files take.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Whether a file is good; else every mistake with its place
+    Check(ConfigFileArgs),
+    /// A JSON Schema of config files, for editors
+    Schema,
+    /// What another tool starts, as a config file: a PM2 ecosystem (.json, .js, .cjs, .mjs) or a Procfile
+    Import(ConfigImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigImportArgs {
+    /// The file [default: ecosystem.config.js, .cjs, .mjs, .json or Procfile of this directory]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Write it to this file, which must not be there [default: print it]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFileArgs {
+    /// The file [default: tspm.yaml, tspm.yml, tspm.json, tspm.jsonc or tsm.toml of this directory]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// The profile to put over everything else
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Print the declared names as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
