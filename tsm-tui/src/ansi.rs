@@ -19,9 +19,9 @@ pub struct Styled {
 }
 
 impl Styled {
-    /// Text without styles.
-    pub fn plain(text: &str) -> Self {
-        parse(text.as_bytes())
+    /// Reads a line of a program.
+    pub fn of(line: &[u8]) -> Self {
+        parse(line)
     }
 
     /// In which columns its rows begin, where it is wrapped after so many: a wide character stays whole.

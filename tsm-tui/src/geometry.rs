@@ -138,6 +138,8 @@ pub(crate) struct Placed {
     pub x: u16,
     /// How wide it is, sparkline and all.
     pub width: u16,
+    /// How many blanks are behind it.
+    pub(crate) gap: u16,
     /// How wide the sparkline in it is.
     pub spark: u16,
     /// Whether it is flush right.
@@ -185,7 +187,11 @@ pub(crate) fn columns(model: &Model) -> Vec<Placed> {
         };
     }
     shorten(&mut columns, 4);
+    // Sparklines have room before wider gaps between columns do.
     let left = room.saturating_sub(total(&columns));
+    let (gaps, sparks) = (columns.len(), 2 * usize::from(SPARK) + 2);
+    let wide = left >= gaps && !(sparks..sparks + gaps).contains(&left);
+    let (gap, left) = if wide { (2, left - gaps) } else { (1, left) };
     let spark = if left >= 2 * usize::from(SPARK) + 2 {
         let most = usize::from(SPARK) + (left - 2 * usize::from(SPARK) - 2) / 4;
         most.min(2 * usize::from(SPARK)) as u16
@@ -203,10 +209,11 @@ pub(crate) fn columns(model: &Model) -> Vec<Placed> {
                 column,
                 x,
                 width,
+                gap,
                 spark,
                 right,
             };
-            x += width + 1;
+            x += width + gap;
             placed
         })
         .collect()

@@ -95,6 +95,9 @@ fn converse(
     let jobs = jobs::Jobs::new(Arc::clone(&options.commands), say.clone());
     let mut wanted = Wants::default();
     loop {
+        if let Some(what) = terminal::broken() {
+            return Err(io::Error::other(what));
+        }
         screen.terminal().draw(|frame| view(&model, frame))?;
         let drawn = Instant::now();
         let wants = model.wants();
@@ -115,11 +118,11 @@ fn converse(
             return Ok(());
         };
         for message in messages {
-            if matches!(message, Message::Broken) {
-                return Err(io::Error::other("a part of the dashboard failed"));
-            }
             if matches!(message, Message::Continued) {
                 screen.enter()?;
+                continue;
+            }
+            if matches!(message, Message::Broken) {
                 continue;
             }
             for effect in update(&mut model, message) {

@@ -1,10 +1,15 @@
 //! The processes, and which of them stand in which row of the table.
 
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use tsm_core::view::ProcessView;
 
 use crate::meter::Meter;
+
+pub use order::Column;
+use order::{compare, holds, is_up};
 
 /// A process, and what was measured of it lately.
 #[derive(Clone, Debug)]
@@ -22,69 +27,6 @@ pub enum Row {
     Group(String),
     /// A process, by its id.
     Process(u32),
-}
-
-/// What the table is sorted by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Column {
-    /// State.
-    State,
-    /// Name.
-    Name,
-    /// TSM id.
-    #[default]
-    Id,
-    /// Pid.
-    Pid,
-    /// CPU.
-    Cpu,
-    /// Memory.
-    Memory,
-    /// Restarts.
-    Restarts,
-    /// Uptime.
-    Uptime,
-    /// Port.
-    Port,
-    /// Health.
-    Health,
-}
-
-impl Column {
-    /// All of them, as they stand in the table.
-    pub const ALL: [Self; 10] = [
-        Self::State,
-        Self::Name,
-        Self::Id,
-        Self::Pid,
-        Self::Cpu,
-        Self::Memory,
-        Self::Restarts,
-        Self::Uptime,
-        Self::Port,
-        Self::Health,
-    ];
-
-    /// What stands above it.
-    pub fn head(self) -> &'static str {
-        match self {
-            Self::State => "STATE",
-            Self::Name => "NAME",
-            Self::Id => "ID",
-            Self::Pid => "PID",
-            Self::Cpu => "CPU",
-            Self::Memory => "MEM",
-            Self::Restarts => "RESTARTS",
-            Self::Uptime => "UPTIME",
-            Self::Port => "PORT",
-            Self::Health => "HEALTH",
-        }
-    }
-
-    /// Whether most comes first where one first sorts by it.
-    fn begins_descending(self) -> bool {
-        matches!(self, Self::Cpu | Self::Memory | Self::Restarts)
-    }
 }
 
 /// What a namespace comes to.
@@ -119,6 +61,11 @@ pub struct Table {
     widths: (usize, usize),
     /// What all come to, and each namespace.
     sums: (Sum, BTreeMap<String, Sum>),
+    /// How many are in which state, and how many are unhealthy.
+    states: BTreeMap<String, usize>,
+    unhealthy: usize,
+    /// Whether they are of more than one namespace.
+    is_mixed: bool,
 }
 
 impl Table {
@@ -154,11 +101,17 @@ impl Table {
 
     /// Whether processes stand below the heads of their namespaces.
     pub fn is_grouped(&self) -> bool {
-        self.grouped.unwrap_or_else(|| {
-            let mut namespaces = self.all.values().map(|entry| &entry.view.namespace);
-            let first = namespaces.next();
-            first.is_some_and(|first| namespaces.any(|other| other != first))
-        })
+        self.grouped.unwrap_or(self.is_mixed)
+    }
+
+    /// How many processes are in a state.
+    pub fn in_state(&self, state: &str) -> usize {
+        self.states.get(state).copied().unwrap_or(0)
+    }
+
+    /// How many processes are unhealthy.
+    pub fn unhealthy(&self) -> usize {
+        self.unhealthy
     }
 
     /// Whether only the head of a namespace is shown.
@@ -174,6 +127,23 @@ impl Table {
     /// What a namespace comes to.
     pub fn sum(&self, namespace: &str) -> Sum {
         self.sums.1.get(namespace).copied().unwrap_or_default()
+    }
+
+    fn take_stock(&mut self) {
+        let (mut states, mut unhealthy) = (BTreeMap::<String, usize>::new(), 0);
+        for Entry { view, .. } in self.all.values() {
+            match states.get_mut(&view.state) {
+                Some(number) => *number += 1,
+                None => {
+                    states.insert(view.state.clone(), 1);
+                }
+            }
+            unhealthy += usize::from(view.condition() == Some("unhealthy"));
+        }
+        let mut namespaces = self.all.values().map(|entry| &entry.view.namespace);
+        let first = namespaces.next();
+        self.is_mixed = first.is_some_and(|first| namespaces.any(|other| other != first));
+        (self.states, self.unhealthy) = (states, unhealthy);
     }
 
     fn add_up(&mut self) {
@@ -268,6 +238,7 @@ impl Table {
     /// Puts the rows in order. The selected one stays selected; where it is gone, the one in its place is.
     pub fn arrange(&mut self) {
         let place = self.place();
+        self.take_stock();
         let words: Vec<String> = self
             .filter
             .split_whitespace()
@@ -491,64 +462,4 @@ impl Table {
         };
         ids.iter().filter_map(|id| self.get(*id)).collect()
     }
-}
-
-/// Whether a process runs, looked after or not.
-pub(crate) fn is_up(view: &ProcessView) -> bool {
-    matches!(view.state.as_str(), "running" | "unsupervised")
-}
-
-fn holds(view: &ProcessView, word: &str) -> bool {
-    let number = |n: Option<u32>| n.is_some_and(|n| n.to_string() == word);
-    let text = |text: &str| text.to_lowercase().contains(word);
-    text(view.name.as_str())
-        || text(&view.namespace)
-        || view.state.contains(word)
-        || view.condition().is_some_and(|condition| condition == word)
-        || number(Some(view.id))
-        || number(view.pid)
-        || number(view.port.map(u32::from))
-        || text(&view.script.to_string_lossy())
-}
-
-fn compare(a: &ProcessView, b: &ProcessView, column: Column) -> std::cmp::Ordering {
-    match column {
-        Column::State => a.state.cmp(&b.state),
-        Column::Name => natural(a.name.as_str()).cmp(natural(b.name.as_str())),
-        Column::Id => a.id.cmp(&b.id),
-        Column::Pid => a.pid.cmp(&b.pid),
-        Column::Cpu => {
-            let cpu = |view: &ProcessView| view.cpu_percent.unwrap_or(-1.0);
-            cpu(a).total_cmp(&cpu(b))
-        }
-        Column::Memory => a.memory_bytes.cmp(&b.memory_bytes),
-        Column::Restarts => a.restarts.cmp(&b.restarts),
-        // The start, not the uptime: that one changes all the time.
-        Column::Uptime => {
-            let since = |view: &ProcessView| view.pid.map(|_| std::cmp::Reverse(view.started_s));
-            since(a).cmp(&since(b))
-        }
-        Column::Port => a.port.cmp(&b.port),
-        Column::Health => a.condition().cmp(&b.condition()),
-    }
-}
-
-/// A name in pieces of digits and others, so that `api@10` comes after `api@9`.
-fn natural(name: &str) -> impl Iterator<Item = (u64, &str)> {
-    let mut rest = name;
-    std::iter::from_fn(move || {
-        let first = rest.chars().next()?;
-        let is_digit = first.is_ascii_digit();
-        let end = rest
-            .find(|c: char| c.is_ascii_digit() != is_digit)
-            .unwrap_or(rest.len());
-        let (piece, after) = rest.split_at(end);
-        rest = after;
-        let number = if is_digit {
-            piece.parse().unwrap_or(u64::MAX)
-        } else {
-            0
-        };
-        Some((number, piece))
-    })
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Stdout, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Mutex, PoisonError};
 
 use crossterm::cursor::Show;
 use crossterm::event::{
@@ -84,13 +85,31 @@ pub(crate) fn give_back_modes() {
     let _ = disable_raw_mode();
 }
 
-/// Sees to it that a panic, in whichever thread, gives the terminal back before it is told, and ends the dashboard.
+/// What a thread said that panicked.
+static BROKEN: Mutex<Option<String>> = Mutex::new(None);
+
+/// Sees to it that a panic leaves no terminal behind that cannot be used. One of the thread that calls this, which draws,
+/// gives the terminal back and is told as ever. One of another thread is kept for [`broken`]: this thread goes on drawing
+/// until it asks.
 pub(crate) fn restore_on_panic(say: SyncSender<Message>) {
+    let drawing = std::thread::current().id();
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let _ = give_back();
-        told(panic);
-        // Where the channel is full, nobody takes messages any more.
+        if std::thread::current().id() == drawing {
+            let _ = give_back();
+            told(panic);
+            return;
+        }
+        let mut broken = BROKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = panic.to_string();
+        broken.get_or_insert(what.split_whitespace().collect::<Vec<_>>().join(" "));
+        // Where the channel is full, the thread that draws is awake anyway.
         let _ = say.try_send(Message::Broken);
     }));
+}
+
+/// What a thread said that panicked, if one did.
+pub(crate) fn broken() -> Option<String> {
+    let mut broken = BROKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    broken.take()
 }

@@ -134,15 +134,17 @@ impl Theme {
 
     /// One of several sources.
     pub fn source(self, number: usize) -> Style {
-        const COLOURS: [Color; 6] = [
+        // Red is standard error's; yellow and cyan cannot be read on white.
+        const DARK: &[Color] = &[
             Color::Cyan,
             Color::Magenta,
             Color::Green,
             Color::Blue,
             Color::Yellow,
-            Color::Red,
         ];
-        self.of(COLOURS[number % COLOURS.len()])
+        const LIGHT: &[Color] = &[Color::Blue, Color::Magenta, Color::Green];
+        let colours = if self.light { LIGHT } else { DARK };
+        self.of(colours[number % colours.len()])
     }
 
     /// How a state is shown.

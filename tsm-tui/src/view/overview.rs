@@ -49,19 +49,16 @@ fn totals(model: &Model, width: u16) -> Line<'static> {
     part(processes(sum.processes), Style::new());
     part(format!("{} running", sum.running), theme.state("running"));
     for state in ["starting", "stopping", "waiting", "backoff", "failed"] {
-        let is_it = |entry: &&Entry| entry.view.state == state;
-        let number = model.table.all().filter(is_it).count();
+        let number = model.table.in_state(state);
         if number > 0 {
             part(format!("{number} {state}"), theme.state(state));
         }
     }
-    let unhealthy = model
-        .table
-        .all()
-        .filter(|entry| entry.view.condition() == Some("unhealthy"));
-    match unhealthy.count() {
-        0 => {}
-        number => part(format!("{number} unhealthy"), theme.bad()),
+    if model.table.unhealthy() > 0 {
+        part(
+            format!("{} unhealthy", model.table.unhealthy()),
+            theme.bad(),
+        );
     }
     if model.disk_full {
         part("disk full".to_owned(), theme.bad());
@@ -164,7 +161,7 @@ fn heads(model: &Model, columns: &[Placed]) -> Line<'static> {
             style
         };
         spans.push(Span::styled(head, own));
-        spans.push(Span::raw(" "));
+        spans.push(Span::raw(" ".repeat(usize::from(placed.gap))));
     }
     Line::from(spans)
 }
@@ -252,7 +249,7 @@ fn process(model: &Model, entry: &Entry, columns: &[Placed]) -> Line<'static> {
             let width = usize::from(placed.width);
             spans.push(Span::styled(fit(&text, width, placed.right), style));
         }
-        spans.push(Span::raw(" "));
+        spans.push(Span::raw(" ".repeat(usize::from(placed.gap))));
     }
     Line::from(spans)
 }
