@@ -118,8 +118,8 @@ pub struct Machine {
     pub load: [f64; 3],
     /// How many cores it has.
     pub cores: u32,
-    /// CPU of all of them, in percent.
-    pub busy: f64,
+    /// CPU of all of them, in percent; `None` where it was not measured for long enough.
+    pub busy: Option<f64>,
     /// Bytes of memory in use.
     pub memory_used: u64,
     /// Bytes of memory it has.

@@ -35,23 +35,24 @@ impl Meter {
     /// that does next to nothing looks like it.
     pub fn cpu(&self, columns: usize, full: f32) -> String {
         let most = self.cpu.iter().copied().fold(full, f32::max);
-        bars(&self.cpu, columns, 0.0, most)
+        bars(&self.cpu, columns, most)
     }
 
-    /// Memory so many columns wide: from nothing to the most that there was.
+    /// Memory so many columns wide. The most that there was is half the height, so that what stays as it is does not stand
+    /// out.
     pub fn memory(&self, columns: usize) -> String {
         let most = self.memory.iter().copied().fold(1.0, f32::max);
-        bars(&self.memory, columns, 0.0, most * 1.15)
+        bars(&self.memory, columns, most * 2.0)
     }
 }
 
 /// The last values as bars, the newest at the right.
-fn bars(values: &VecDeque<f32>, columns: usize, least: f32, most: f32) -> String {
+fn bars(values: &VecDeque<f32>, columns: usize, most: f32) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let skipped = values.len().saturating_sub(columns);
     let mut text = " ".repeat(columns.saturating_sub(values.len()));
     for value in values.iter().skip(skipped) {
-        let share = (value - least) / (most - least).max(f32::EPSILON);
+        let share = value / most.max(f32::EPSILON);
         let bar = (share * BARS.len() as f32) as usize;
         text.push(BARS[bar.min(BARS.len() - 1)]);
     }
@@ -71,7 +72,7 @@ mod tests {
         }
         assert_eq!(meter.cpu(4, 100.0), " ▁▅█");
         assert_eq!(meter.cpu(2, 100.0), "▅█");
-        assert_eq!(meter.memory(3), "▇▇▇");
+        assert_eq!(meter.memory(3), "▅▅▅");
         for _ in 0..2 * KEPT {
             meter.push(200.0, 0);
         }

@@ -143,7 +143,7 @@ fn converse(
                         screen.enter()?;
                         drop(pause);
                     }
-                    Effect::Run { job, words } => jobs.run(job, &words),
+                    Effect::Run { job, words } => jobs.run(job, &words, model.screen.0),
                     Effect::Interrupt(job) => jobs.interrupt(job),
                     Effect::Foreground { job, words } => {
                         let pause = input.pause();
@@ -162,6 +162,26 @@ fn converse(
             }
         }
     }
+}
+
+/// What hands its own environment over, or compares it: to that nothing may be added.
+const OF_ENVIRONMENT: &[&str] = &[
+    "start",
+    "restart",
+    "env",
+    "resurrect",
+    "import",
+    "supervisor",
+];
+
+/// A command whose output is to be so wide.
+fn command(commands: &dyn Commands, words: &[String], columns: u16) -> io::Result<Command> {
+    let mut command = commands.command(words)?;
+    let of_environment = |word: &str| words.iter().any(|own| own == word);
+    if !OF_ENVIRONMENT.iter().any(|word| of_environment(word)) {
+        command.env("COLUMNS", columns.to_string());
+    }
+    Ok(command)
 }
 
 /// Waits for something to happen, and takes all that has. What is not a person's doing may wait for the next frame.

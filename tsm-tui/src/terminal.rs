@@ -1,5 +1,7 @@
 //! The terminal: taken, given back, and given back whatever happens.
 
+mod named;
+
 use std::io::{self, Stdout, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -18,19 +20,21 @@ use ratatui::backend::CrosstermBackend;
 
 use crate::message::Message;
 
+use named::Named;
+
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// The terminal while the dashboard has it. It is given back when this goes away.
 pub(crate) struct Screen {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<CrosstermBackend<Named<Stdout>>>,
 }
 
 impl Screen {
     /// Takes the terminal.
     pub(crate) fn take() -> io::Result<Self> {
         let mut screen = Self {
-            terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
+            terminal: Terminal::new(CrosstermBackend::new(Named::new(io::stdout())))?,
         };
         screen.enter()?;
         Ok(screen)
@@ -50,7 +54,7 @@ impl Screen {
     }
 
     /// What draws.
-    pub(crate) fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<Stdout>> {
+    pub(crate) fn terminal(&mut self) -> &mut Terminal<CrosstermBackend<Named<Stdout>>> {
         &mut self.terminal
     }
 }

@@ -123,7 +123,9 @@ fn tick(model: &mut Model, now_ms: u64, measured: Option<Measured>) {
         model.disk_full = measured.disk_full;
         let meter = model.machine.take().map(|(_, meter)| meter);
         let mut meter: Meter = meter.unwrap_or_default();
-        meter.push(measured.machine.busy, measured.machine.memory_used);
+        if let Some(busy) = measured.machine.busy {
+            meter.push(busy, measured.machine.memory_used);
+        }
         model.machine = Some((measured.machine, meter));
     }
 }
@@ -205,7 +207,10 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Redraw => return vec![Effect::LookAgain, Effect::Redraw],
         Action::Suspend => return vec![Effect::Suspend],
         Action::Help => model.layer = Some(Layer::Help(0)),
-        Action::Command => prompt(model, Purpose::Command, ""),
+        Action::Command => {
+            prompt(model, Purpose::Command, "");
+            return layers::ask_first(model);
+        }
         Action::LastOutput => viewing::show_output(model),
         Action::Filter if overview => {
             let filter = model.table.filter().to_owned();

@@ -225,7 +225,7 @@ impl Looker {
             machine: message::Machine {
                 load: machine.load,
                 cores: machine.cores,
-                busy: busy.unwrap_or_default(),
+                busy,
                 memory_used: machine.memory_used,
                 memory_all: machine.memory_all,
             },

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,12 +32,13 @@ impl Jobs {
         }
     }
 
-    /// Runs a command, and tells what it prints and how it ends.
-    pub(super) fn run(&self, job: u64, words: &[String]) {
+    /// Runs a command, and tells what it prints, so many columns wide, and how it ends.
+    pub(super) fn run(&self, job: u64, words: &[String], columns: u16) {
         let (commands, say) = (Arc::clone(&self.commands), self.say.clone());
         let (running, words) = (Arc::clone(&self.running), words.to_vec());
         std::thread::spawn(move || {
-            let status = follow(&*commands, &words, job, &say, &running);
+            let command = super::command(&*commands, &words, columns);
+            let status = command.and_then(|command| follow(command, job, &say, &running));
             let status = status.unwrap_or_else(|error| {
                 let bytes = format!("cannot run tsm: {error}\n").into_bytes();
                 let _ = say.send(Message::Printed { job, bytes });
@@ -81,14 +82,12 @@ impl Jobs {
 }
 
 fn follow(
-    commands: &dyn Commands,
-    words: &[String],
+    mut command: Command,
     job: u64,
     say: &SyncSender<Message>,
     running: &Running,
 ) -> io::Result<Option<i32>> {
     let (mut reader, writer) = io::pipe()?;
-    let mut command = commands.command(words)?;
     command
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)

@@ -37,10 +37,8 @@ pub(super) fn spawn(commands: Arc<dyn Commands>, say: SyncSender<Message>) -> Se
 fn printed(commands: &dyn Commands, all: &[Vec<String>], columns: u16) -> Vec<u8> {
     let mut text = Vec::new();
     for words in all {
-        let output = commands.command(words).and_then(|mut command| {
-            command.env("COLUMNS", columns.to_string());
-            command.stdin(Stdio::null()).output()
-        });
+        let output = super::command(commands, words, columns)
+            .and_then(|mut command| command.stdin(Stdio::null()).output());
         if !text.is_empty() {
             text.push(b'\n');
         }

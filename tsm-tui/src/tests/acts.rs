@@ -110,7 +110,9 @@ fn signals_are_chosen_and_numbers_typed() {
 #[test]
 fn any_command_is_typed_and_what_it_prints_is_shown() {
     let mut model = dashboard(three(), (80, 24));
-    let effects = type_text(&mut model, ":li");
+    let effects = press(&mut model, KeyCode::Char(':'));
+    assert_eq!(effects, [Effect::Complete(Ask::Line(String::new()))]);
+    let effects = type_text(&mut model, "li");
     assert_eq!(effects, [Effect::Complete(Ask::Line("li".to_owned()))]);
     let found = vec![Candidate {
         word: "list".to_owned(),

@@ -40,7 +40,7 @@ fn filled(processes: Vec<ProcessView>, size: (u16, u16)) -> Model {
             machine: Machine {
                 load: [0.52, 0.4, 0.33],
                 cores: 2,
-                busy: f64::from(round * 8),
+                busy: Some(f64::from(round * 8)),
                 memory_used: 3 << 30,
                 memory_all: 8 << 30,
             },

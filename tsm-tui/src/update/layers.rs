@@ -202,6 +202,14 @@ fn ask_line(prompt: &mut Prompt) -> Vec<Effect> {
     vec![Effect::Complete(prompt.completion.ask(ask))]
 }
 
+/// Asks what a command may begin with.
+pub(super) fn ask_first(model: &mut Model) -> Vec<Effect> {
+    match &mut model.layer {
+        Some(Layer::Prompt(prompt)) => ask_line(prompt),
+        _ => Vec::new(),
+    }
+}
+
 /// Goes through the commands that were typed before.
 fn earlier(model: &Model, prompt: &mut Prompt, back: bool) {
     let count = model.typed.len();
@@ -225,7 +233,7 @@ fn accept(model: &mut Model, mut prompt: Prompt) -> Vec<Effect> {
             let pane = model.pane();
             let found = pane.is_some_and(|pane| (0..pane.len()).any(|at| pane.is_hit(at)));
             if !value.is_empty() && !found {
-                model.tell("not found", true);
+                super::viewing::not_found(model);
             }
         }
         Purpose::Command => return acting::command(model, &value),

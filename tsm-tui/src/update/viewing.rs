@@ -50,7 +50,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             if pane.search().is_none() {
                 model.tell("nothing was searched for; / does", false);
             } else if !pane.next_hit(back, size) {
-                model.tell("not found", true);
+                not_found(model);
             }
         }
         Action::Side(by) => {
@@ -78,6 +78,19 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
+}
+
+/// Says that a search found nothing, and where it looked.
+pub(super) fn not_found(model: &mut Model) {
+    let lines = model.logs.pane.all();
+    let wish = model.logs.wish.as_ref().map(|wish| wish.from);
+    match wish {
+        Some(LogFrom::End(wished)) if model.view == View::Logs && lines >= wished => {
+            let text = format!("not found in the last {lines} lines; g reads older ones");
+            model.tell(text, true);
+        }
+        _ => model.tell("not found", true),
+    }
 }
 
 /// Scrolls the pane of the view by rows.

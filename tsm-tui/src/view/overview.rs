@@ -67,7 +67,8 @@ fn totals(model: &Model, width: u16) -> Line<'static> {
         part("no supervisor".to_owned(), theme.warning());
     }
     if !model.damaged.is_empty() {
-        part(format!("{} unreadable", model.damaged.len()), theme.bad());
+        let number = model.damaged.len();
+        part(format!("{number} unreadable (:doctor)"), theme.bad());
     }
     if sum.running > 0 {
         part(format!("CPU {:.1}%", sum.cpu), Style::new());
@@ -97,13 +98,20 @@ fn machine(model: &Model) -> Line<'static> {
         return Line::default();
     };
     let [one, five, fifteen] = machine.load;
-    let cores = f64::from(machine.cores.max(1));
-    let load = if one > 2.0 * cores {
+    let number = f64::from(machine.cores.max(1));
+    let load = if one > 2.0 * number {
         theme.bad()
-    } else if one > cores {
+    } else if one > number {
         theme.warning()
     } else {
         Style::new()
+    };
+    let busy = machine
+        .busy
+        .map_or("-".to_owned(), |busy| format!("{busy:.0}"));
+    let cores = match machine.cores {
+        1 => "1 core".to_owned(),
+        number => format!("{number} cores"),
     };
     let label = |text: &'static str| Span::styled(text, theme.faint());
     let spark = usize::from(model.screen.0 / 10).clamp(4, 20);
@@ -112,12 +120,7 @@ fn machine(model: &Model) -> Line<'static> {
         Span::styled(format!("{one:.2} {five:.2} {fifteen:.2}"), load),
         label("  CPU "),
         Span::styled(meter.cpu(spark, 100.0), theme.accent()),
-        Span::raw(format!(
-            " {:.0}% of {} core{}",
-            machine.busy,
-            machine.cores,
-            if machine.cores == 1 { "" } else { "s" }
-        )),
+        Span::raw(format!(" {busy}% of {cores}")),
         label("  MEM "),
         Span::raw(format!(
             "{} of {}",
@@ -264,7 +267,7 @@ fn cell(model: &Model, view: &ProcessView, column: Column) -> (String, Style) {
         Column::State => {
             let state = match view.next_ms {
                 Some(next) if view.state == "backoff" && next > model.now_ms => {
-                    format!("backoff {}s", (next - model.now_ms).div_ceil(1000))
+                    format!("backoff {}", duration(next - model.now_ms + 999))
                 }
                 _ => view.state.clone(),
             };
