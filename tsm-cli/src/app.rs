@@ -188,9 +188,9 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
 
 /// What the words, `tsm` first, ask for.
 pub(crate) fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
-    let words = arrange::arrange(words, &Cli::command());
-    Cli::command()
-        .try_get_matches_from(words)
+    let tsm = Cli::command();
+    let words = arrange::arrange(words, &tsm);
+    tsm.try_get_matches_from(words)
         .and_then(|matches| Cli::from_arg_matches(&matches))
 }
 

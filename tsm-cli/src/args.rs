@@ -44,6 +44,13 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
+/// All that may be typed, every command in full: to parse words, only the one that is called is.
+pub(crate) fn in_full() -> clap::Command {
+    let mut all = <Cli as clap::CommandFactory>::command();
+    all.build();
+    all
+}
+
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The directory that holds everything [default: TSM_HOME, TSPM_HOME, $TETRA_DIR/tsm, ~/.tsm]
@@ -68,6 +75,7 @@ pub(crate) enum When {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     /// Start a script, a program or a "quoted command line"; or known, stopped processes again
     #[command(after_help = "Examples:

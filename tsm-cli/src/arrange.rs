@@ -6,7 +6,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 
-use clap::{Arg, Command};
+use clap::{Arg, Args as _, Command};
+
+use crate::args::StartArgs;
 
 /// Puts TSM's own options of a `start` first and the target with its arguments behind a `--`, so that the parser need
 /// not know which is which. Other commands stay as they are.
@@ -14,9 +16,7 @@ pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
     let Some(at) = command_at(&words, tsm).filter(|&at| words[at] == "start") else {
         return words;
     };
-    let Some(start) = tsm.find_subcommand("start") else {
-        return words;
-    };
+    let start = StartArgs::augment_args(Command::new("start"));
     let options: Vec<&Arg> = start.get_arguments().chain(tsm.get_arguments()).collect();
     let mut own: Vec<OsString> = words[..=at].to_vec();
     let mut program: Vec<OsString> = Vec::new();

@@ -181,8 +181,10 @@ impl ProcessStore {
     ) -> Result<(Vec<T>, Vec<Damage>)> {
         let (directory, mut names) = self.names_in_directory()?;
         let directory = directory.as_ref();
-        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = threads.min(names.len() / WORTH_A_THREAD).min(MOST_THREADS);
+        let worth = (names.len() / WORTH_A_THREAD).min(MOST_THREADS);
+        // The question takes as long as some records do.
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = if worth < 2 { 1 } else { worth.min(cores()) };
         if threads < 2 {
             return Ok(self.see(directory, names, &see));
         }

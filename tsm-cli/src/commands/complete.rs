@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 use tsm_core::config::{Config, DEFAULT_FILES};
 use tsm_core::selector::Selector;
 use tsm_core::spec::DEFAULT_NAMESPACE;
@@ -12,7 +12,7 @@ use tsm_core::store::ProcessStore;
 use tsm_core::view::Variables;
 
 use crate::app::{Context, Outcome};
-use crate::args::Cli;
+use crate::args;
 use crate::output::Output;
 
 /// A word and what it is.
@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, words: &[OsString]) -> Outcome {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let store = context.store();
-    let found = candidates(&Cli::command(), &words, &Live { store: &store });
+    let found = candidates(&args::in_full(), &words, &Live { store: &store });
     let mut text = String::new();
     for (word, help) in found {
         // A name from a directory that others wrote to could hold anything.
@@ -316,7 +316,7 @@ mod tests {
 
     fn of(line: &str) -> Vec<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        candidates(&Cli::command(), &words, &Fake)
+        candidates(&args::in_full(), &words, &Fake)
             .into_iter()
             .map(|(word, _)| word)
             .collect()

@@ -9,14 +9,13 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
 use std::process::{Command as Program, Stdio};
 
-use clap::CommandFactory as _;
 use tsm_core::error::ErrorKind;
 use tsm_core::store::ProcessStore;
 use tsm_repl::{Candidate, Commands, Options, status_number};
 
 use super::complete::{Live, Source, Typed, Word, candidates};
 use crate::app::{self, Context, Failure, Outcome};
-use crate::args::{Cli, Command, Global, When};
+use crate::args::{self, Command, Global, When};
 use crate::output::complain;
 
 pub(crate) fn run(context: &Context, global: &Global) -> Outcome {
@@ -36,7 +35,7 @@ pub(crate) fn run(context: &Context, global: &Global) -> Outcome {
             ..global.clone()
         },
         interactive: io::stdin().is_terminal(),
-        tsm: Cli::command(),
+        tsm: args::in_full(),
         processes: OnceCell::new(),
     };
     let status = match tsm_repl::run(&options, &mut commands) {
@@ -214,7 +213,7 @@ mod tests {
             store: ProcessStore::new(Home::at("/a")),
             global: cli.unwrap().global,
             interactive: false,
-            tsm: Cli::command(),
+            tsm: args::in_full(),
             processes: OnceCell::new(),
         }
     }

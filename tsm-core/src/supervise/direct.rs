@@ -39,6 +39,19 @@ struct Known {
     written: u64,
     /// The helper is at work on it.
     busy: bool,
+    /// It floods, and what is too large is made segments of when it does not any more.
+    floods: bool,
+}
+
+/// What is cut off a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// So much as it is too large, into segments.
+    TooLarge,
+    /// So much as is more than is kept of all. That goes: segments would be removed again before anybody reads them.
+    TooMuch,
+    /// All of it, into a segment.
+    All,
 }
 
 impl Supervisor {
@@ -108,13 +121,13 @@ impl Supervisor {
         if let Some(all) = &mut self.direct {
             all.known.entry((id, stream)).or_insert_with(|| Known {
                 written: written(&path).unwrap_or(0),
-                busy: false,
+                ..Known::default()
             });
         }
         // What a supervisor before did not come to do is not told by any watch.
         let is_large = |place: LogPlace| size(&place.path).is_ok_and(|n| n >= place.rules.max_size);
         if self.log_place(id, stream).is_some_and(is_large) {
-            self.cut_direct(id, stream, false);
+            self.cut_direct(id, stream, Cut::TooLarge);
         }
         self.look_at_direct(id, stream);
     }
@@ -187,13 +200,26 @@ impl Supervisor {
             return false;
         };
         let before = std::mem::replace(&mut known.written, now);
-        if now == before {
+        let flooded = std::mem::take(&mut known.floods);
+        if now == before && !flooded {
             return false;
         }
         if now < before {
             self.log_shrank(id, stream, &path, before, now);
             return true;
         }
+        // In the time between two looks it wrote as much as is kept of all.
+        let kept = kept(&rules);
+        known.floods = now - before >= kept;
+        let cut = if known.floods {
+            Cut::TooMuch
+        } else {
+            Cut::TooLarge
+        };
+        let limit = match cut {
+            Cut::TooMuch => kept.saturating_add(rules.max_size),
+            _ => rules.max_size,
+        };
         let noted = index::append_note(&path, before, clock::unix_ms(), index_bound(&rules));
         if let Err(error) = noted {
             self.log.say(format_args!(
@@ -201,8 +227,8 @@ impl Supervisor {
                 index::index_path(&path).display()
             ));
         }
-        if size(&path).is_ok_and(|size| size >= rules.max_size) {
-            self.cut_direct(id, stream, false);
+        if size(&path).is_ok_and(|size| size >= limit) {
+            self.cut_direct(id, stream, cut);
         }
         true
     }
@@ -225,8 +251,13 @@ impl Supervisor {
         let _ = index::append_note(path, after, clock::unix_ms(), u64::MAX);
     }
 
-    /// Has segments cut off a log by the helper: as many as it is too large, or, where `all`, what is in it.
-    pub(super) fn cut_direct(&mut self, id: u32, stream: Stream, all: bool) {
+    /// Has all that is in a log made a segment by the helper.
+    pub(super) fn rotate_direct(&mut self, id: u32, stream: Stream) {
+        self.cut_direct(id, stream, Cut::All);
+    }
+
+    /// Has the head of a log cut off by the helper.
+    fn cut_direct(&mut self, id: u32, stream: Stream, cut: Cut) {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return;
         };
@@ -241,7 +272,7 @@ impl Supervisor {
         let live = path.clone();
         self.helper.submit(
             Urgency::Background,
-            move |turns| cut_segments(&live, &rules, all, turns).at("rotate", &live),
+            move |turns| cut_off(&live, &rules, cut, turns).at("rotate", &live),
             move |supervisor, done| {
                 if let Err(error) = done {
                     supervisor.log.say(error);
@@ -346,27 +377,31 @@ fn size(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// Cuts segments off a log until it is not too large any more. What would be removed at once because only so many segments
-/// are kept is not made a segment first.
-fn cut_segments(live: &Path, rules: &LogRules, all: bool, turns: &Turns) -> io::Result<()> {
-    if all {
-        if rules.keep == 0 {
-            return direct::discard(live, u64::MAX);
-        }
+/// How much is kept of a log in segments.
+fn kept(rules: &LogRules) -> u64 {
+    rules.max_size.saturating_mul(u64::from(rules.keep))
+}
+
+/// Cuts off the head of a log. What would be removed at once because only so many segments are kept is not made a segment
+/// first.
+fn cut_off(live: &Path, rules: &LogRules, cut: Cut, turns: &Turns) -> io::Result<()> {
+    if cut == Cut::All && rules.keep > 0 {
         return direct::cut(live, u64::MAX, rules.keep, || turns.give_way()).map(drop);
     }
-    let kept = rules.max_size.saturating_mul(u64::from(rules.keep));
+    if cut == Cut::All || rules.keep == 0 {
+        return direct::discard(live, u64::MAX);
+    }
+    let kept = kept(rules);
     loop {
         let size = size(live)?;
-        if size < rules.max_size || turns.is_finishing() {
-            return Ok(());
-        }
         if size > kept.saturating_add(rules.max_size) {
             direct::discard(live, size - kept)?;
-            continue;
+            if cut == Cut::TooLarge {
+                continue;
+            }
         }
-        if rules.keep == 0 {
-            return direct::discard(live, u64::MAX);
+        if cut == Cut::TooMuch || size < rules.max_size || turns.is_finishing() {
+            return Ok(());
         }
         if direct::cut(live, rules.max_size, rules.keep, || turns.give_way())? == 0 {
             return Ok(());

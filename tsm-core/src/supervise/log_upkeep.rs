@@ -267,7 +267,7 @@ impl Supervisor {
             return true;
         };
         if self.is_direct(id, stream) {
-            self.cut_direct(id, stream, true);
+            self.rotate_direct(id, stream);
             return true;
         }
         let Ok(file) = File::open(&place.path) else {

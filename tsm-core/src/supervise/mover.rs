@@ -37,19 +37,19 @@ pub(super) struct OpenLogs {
 impl OpenLogs {
     /// The file for a stream and its length, opened (and made) where it is not open or was removed.
     fn get(&mut self, key: (u32, Stream), path: &Path) -> io::Result<(&File, u64)> {
-        let mut file = None;
+        let mut found = None;
         if let Some(at) = self.files.iter().position(|(k, _)| *k == key) {
             let (_, open) = self.files.remove(at);
             // What somebody removed or renamed is written no further.
-            if same_file(&open, path) {
-                file = Some(open);
-            }
+            found = length_if_named(&open, path).map(|length| (open, length));
         }
-        let file = match file {
-            Some(file) => file,
-            None => open(path)?,
+        let (file, length) = if let Some(found) = found {
+            found
+        } else {
+            let file = open(path)?;
+            let length = file.metadata()?.len();
+            (file, length)
         };
-        let length = file.metadata()?.len();
         if self.files.len() >= OPEN_FILES {
             self.files.remove(0);
         }
@@ -82,11 +82,10 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn same_file(file: &File, path: &Path) -> bool {
-    match (file.metadata(), std::fs::metadata(path)) {
-        (Ok(open), Ok(named)) => rotate::same_file(&open, &named),
-        _ => false,
-    }
+/// The length of an open file, if the path is still its name.
+fn length_if_named(file: &File, path: &Path) -> Option<u64> {
+    let (open, named) = (file.metadata().ok()?, std::fs::metadata(path).ok()?);
+    rotate::same_file(&open, &named).then_some(open.len())
 }
 
 /// How a round of moving ended.
