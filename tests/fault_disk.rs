@@ -11,13 +11,13 @@ use crate::processes::Seen;
 use crate::wait::{holds_for, wait_until};
 
 /// A small file system. It has to outlive the bed whose home is on it.
-struct SmallDisk {
+pub(crate) struct SmallDisk {
     directory: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// `None` where only root may mount, and these tests are not root's.
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if !is_root() {
             eprintln!("skipped: mounting a small file system needs root");
             return None;
@@ -39,12 +39,12 @@ impl SmallDisk {
         }
     }
 
-    fn filler(&self) -> PathBuf {
+    pub(crate) fn filler(&self) -> PathBuf {
         self.directory.path().join("filler")
     }
 
     /// Takes all the room there is.
-    fn fill(&self) {
+    pub(crate) fn fill(&self) {
         use std::io::Write as _;
         let mut file = fs::File::options()
             .append(true)
@@ -56,7 +56,7 @@ impl SmallDisk {
         }
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
 }
@@ -105,7 +105,7 @@ fn what_each_run_printed_last_waits_for_room_and_comes_in_order() {
 }
 
 /// A bed whose home is on the small disk.
-fn bed_on(disk: &SmallDisk) -> Bed {
+pub(crate) fn bed_on(disk: &SmallDisk) -> Bed {
     let bed = Bed::new();
     let permissions = fs::Permissions::from_mode(0o700);
     fs::set_permissions(disk.directory.path(), permissions).unwrap();

@@ -21,7 +21,7 @@ sleep 100000;
 "#;
 
 /// What is needed to have the mode, whoever runs the tests.
-fn options() -> Vec<&'static str> {
+pub(crate) fn options() -> Vec<&'static str> {
     let mut options = vec!["--log-mode", "direct"];
     if is_root() {
         options.push("--log-force");
@@ -198,10 +198,50 @@ fn a_log_that_others_made_shorter_is_told() {
     bed.file("go", "");
     bed.wait_log("says.out", "later\n");
     assert_eq!(bed.tsm(["logs", "says", "--out"]).ok().stdout, "later\n");
+    for words in [&["why", "says"][..], &["doctor"]] {
+        let told = bed.tsm(words);
+        let explained = told
+            .stdout
+            .contains("somebody else than TSM shortened its log of stdout by 6 bytes")
+            && told.stdout.contains("copytruncate")
+            && told.stdout.contains("/dev/stdout");
+        assert!(explained, "{words:?}: {}", told.stdout);
+    }
     let refused = bed.tsm(["reopen", "says"]).exits(2);
     assert!(
         refused.message().contains("copytruncate"),
         "{}",
         refused.stderr
+    );
+}
+
+#[test]
+fn what_a_hook_prints_stands_between_and_opens_the_log_to_nobody() {
+    let bed = Bed::new();
+    bed.script(
+        "says.sh",
+        "#!/bin/sh\necho one\nwhile [ ! -e go ]; do sleep 0.01; done\necho two\nexec sleep 100000\n",
+    );
+    let after = format!(
+        "until grep -q one {}; do sleep 0.01; done; echo between",
+        bed.home().join("logs/says.out").display()
+    );
+    let hooks = ["--pre-start", "echo before", "--post-start", &after];
+    let words = [&["start", "./says.sh"], &options()[..], &hooks].concat();
+    bed.tsm(words).ok();
+    let log = bed.wait_log("says.out", "between\n");
+    bed.file("go", "");
+    assert_eq!(log, "before\none\nbetween\n");
+    assert_eq!(
+        bed.wait_log("says.out", "two\n"),
+        "before\none\nbetween\ntwo\n"
+    );
+    let live = bed.home().join("logs/says.out");
+    let mode = fs::metadata(&live).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o400);
+    let stamped = bed.tsm(["logs", "says", "-t"]).ok().stdout;
+    assert!(
+        stamped.lines().all(|line| line.starts_with("[20")),
+        "{stamped}"
     );
 }

@@ -5,6 +5,7 @@
 
 mod boot;
 mod files;
+mod logs;
 pub(crate) mod mend;
 mod processes;
 
@@ -61,6 +62,8 @@ pub enum Kind {
     LowDisk,
     /// There are few inodes on the disk.
     LowInodes,
+    /// A log has lost something in the last day, and not by what TSM is told to keep of it.
+    LogLoss,
     /// The dump cannot be read.
     DamagedDump,
     /// The dump is not what the list is.
@@ -140,6 +143,7 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
     files::leftovers(&store, &known, &mut findings)?;
     files::room(home, &mut findings);
     files::dump(&store, &known, &mut findings);
+    logs::look(&store, &known, &mut findings);
     let status = supervisor(client, &store, &mut findings);
     processes::look(&store, &known, status.as_ref(), &mut findings)?;
     boot::look(home, &mut findings);

@@ -4,12 +4,14 @@
 
 mod changes;
 mod core_dump;
+mod log_loss;
 mod past;
 
 use serde::Serialize;
 
 pub use self::changes::{Change, FileChange};
 pub use self::core_dump::CoreDump;
+pub use self::log_loss::{HowLost, LogLoss};
 pub use self::past::{Past, Run};
 use crate::error::{Error, Result};
 use crate::events::{EventKind, OutOfMemory};
@@ -55,6 +57,8 @@ pub struct Why {
     pub changes: Vec<Change>,
     /// The last lines that its last run wrote to standard error.
     pub stderr: Vec<Text>,
+    /// What its logs have lost.
+    pub log_losses: Vec<LogLoss>,
 }
 
 /// What brought a process into its state.
@@ -202,6 +206,7 @@ impl Why {
             failing_since: past.failing_since.map(crate::events::rfc3339),
             next_start_at: view.next_start_at.clone(),
             stderr: last_lines(store, view, &past)?,
+            log_losses: LogLoss::all(&history),
             cause,
             end,
             ran_well,

@@ -54,6 +54,14 @@ fn in_words(context: &Context, why: &Why) -> String {
         context.output.paint(colour, &head),
         table::printable(&sentence::of(why))
     ));
+    for loss in &why.log_losses {
+        line(format!(
+            "Log: {}, {}: {}",
+            words::local_rfc3339(&loss.at),
+            loss.in_words(),
+            loss.remedy()
+        ));
+    }
     if why.well {
         return text;
     }

@@ -19,7 +19,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use super::index::{self, index_path, read_full_at};
-use super::rotate::{absent_is_fine, make_room, remove_segments};
+use super::rotate::{absent_is_fine, drop_oldest, make_room, remove_segments};
 use super::segments::numbered;
 use crate::fail;
 use crate::sys::holes;
@@ -199,6 +199,11 @@ pub(crate) fn open_for_service(live: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Adds to a log beside its service: behind what that has written by then.
+pub(crate) fn append(live: &Path, bytes: &[u8]) -> io::Result<()> {
+    open_for_service(live)?.write_all(bytes)
+}
+
 /// Opens a log that may be protected from its own user.
 fn open(live: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
     options.mode(0o600).custom_flags(crate::sys::fd::NONBLOCK);
@@ -235,11 +240,7 @@ pub(crate) fn recover(live: &Path) -> io::Result<()> {
     };
     match head.phase(&file, live)? {
         Phase::None => Ok(()),
-        Phase::Begun => {
-            // In this order: without `.1.tmp` it would count as done.
-            Head { cut: None, ..head }.write(live, true)?;
-            fs::remove_file(pending_path(live))
-        }
+        Phase::Begun => give_up(live, head),
         Phase::Punched => {
             name_segment(live, &head, start, length)?;
             take_out(&file, live, head, start, length)
@@ -254,8 +255,17 @@ pub(crate) fn recover(live: &Path) -> io::Result<()> {
     }
 }
 
+/// Undoes a cut of which nothing counts yet.
+fn give_up(live: &Path, head: Head) -> io::Result<()> {
+    let pending = pending_path(live);
+    // What it takes is given back first: the disk may be full. Then in this order: without `.1.tmp` it would count as done.
+    File::options().write(true).open(&pending)?.set_len(0)?;
+    Head { cut: None, ..head }.write(live, true)?;
+    fs::remove_file(pending)
+}
+
 /// Cuts at most `length` bytes off the head of a log and makes them its newest segment. Whole blocks are cut, and one
-/// stays. Returns how many bytes that were.
+/// stays. Returns how many bytes that were. What cannot be done because there is no room is undone.
 pub(crate) fn cut(
     live: &Path,
     length: u64,
@@ -267,33 +277,30 @@ pub(crate) fn cut(
     let Some((head, start, length)) = what_to_cut(&file, live, length)? else {
         return Ok(0);
     };
-    let pending = pending_path(live);
+    // The oldest would go in any case: all together never take more than they may.
+    drop_oldest(live, keep)?;
     let mut options = File::options();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let mut segment = options.open(&pending)?;
+    let mut segment = options.open(pending_path(live))?;
     fail::point("cut-1-begun");
-    Head {
+    let under_way = Head {
         cut: Some((start, length)),
         ..head
-    }
-    .write(live, true)?;
-    fail::point("cut-2-intended");
-    let mut block = vec![0; STEP];
-    let mut copied = 0;
-    while copied < length {
-        let most = (length - copied).min(STEP as u64) as usize;
-        let n = read_full_at(&file, &mut block[..most], start + copied)?;
-        if n == 0 {
-            // It was truncated by somebody: there is nothing to be cut any more.
-            Head { cut: None, ..head }.write(live, true)?;
-            fs::remove_file(&pending)?;
-            return Ok(0);
+    };
+    let copied = under_way.write(live, true).and_then(|()| {
+        fail::point("cut-2-intended");
+        copy(&file, &mut segment, (start, length), &mut between)
+    });
+    match copied {
+        Ok(true) => {}
+        // It was truncated by somebody: there is nothing to be cut any more.
+        Ok(false) => return give_up(live, head).map(|()| 0),
+        Err(error) => {
+            // The next cut tries it again, where this fails too.
+            let _ = give_up(live, head);
+            return Err(error);
         }
-        segment.write_all(&block[..n])?;
-        copied += n as u64;
-        between();
     }
-    segment.sync_all()?;
     fail::point("cut-3-copied");
     make_room(live, keep)?;
     fail::point("cut-4-room");
@@ -303,6 +310,30 @@ pub(crate) fn cut(
     fail::point("cut-6-named");
     take_out(&file, live, head, start, length)?;
     Ok(length)
+}
+
+/// Copies a part of a file, safely. False where the file has no such part any more.
+fn copy(
+    file: &File,
+    to: &mut File,
+    (start, length): (u64, u64),
+    between: &mut impl FnMut(),
+) -> io::Result<bool> {
+    let mut block = vec![0; STEP];
+    let mut copied = 0;
+    while copied < length {
+        fail::error("cut-copy")?;
+        let most = (length - copied).min(STEP as u64) as usize;
+        let n = read_full_at(file, &mut block[..most], start + copied)?;
+        if n == 0 {
+            return Ok(false);
+        }
+        to.write_all(&block[..n])?;
+        copied += n as u64;
+        between();
+    }
+    to.sync_all()?;
+    Ok(true)
 }
 
 /// Drops at most `length` bytes from the head of a log, and all segments: what is older than what is kept.

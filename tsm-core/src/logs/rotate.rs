@@ -60,6 +60,14 @@ pub(crate) fn make_room(live: &Path, keep: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Removes the segment for which there will be no number any more when another one comes, if there is one.
+pub(crate) fn drop_oldest(live: &Path, keep: u32) -> io::Result<()> {
+    if keep > 0 && (1..=keep).all(|number| is_taken(live, number)) {
+        remove_segment(live, keep)?;
+    }
+    Ok(())
+}
+
 /// An interrupted rotation may have left the index of a segment at the number that it had before.
 fn give_back_index(live: &Path, free: u32) -> io::Result<()> {
     let (left, owner) = (

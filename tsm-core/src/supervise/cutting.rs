@@ -71,7 +71,7 @@ fn byte_before(file: &File, at: u64) -> io::Result<u8> {
 }
 
 /// Where the last line of a file of `len` bytes begins; no further back than `most` bytes.
-fn line_start(file: &File, len: u64, most: u64) -> io::Result<u64> {
+pub(super) fn line_start(file: &File, len: u64, most: u64) -> io::Result<u64> {
     let first = len.saturating_sub(most);
     let mut end = len;
     let mut block = vec![0; 64 << 10];

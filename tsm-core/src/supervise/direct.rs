@@ -22,6 +22,10 @@ use crate::sys::inotify::{Inotify, Mask, WatchId};
 use crate::sys::poll::Interest;
 use crate::sys::{account, clock};
 
+/// A log that floods is left alone for so many looks: taking blocks out of a file holds up who writes into it, and most
+/// floods are over by then.
+const LET_FLOOD: u32 = 3;
+
 /// How long a log that grew is left alone.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -39,8 +43,8 @@ struct Known {
     written: u64,
     /// The helper is at work on it.
     busy: bool,
-    /// It floods, and what is too large is made segments of when it does not any more.
-    floods: bool,
+    /// For so many looks it has been flooding; what is too large is made segments of when it does not any more.
+    floods: u32,
 }
 
 /// What is cut off a log.
@@ -185,11 +189,7 @@ impl Supervisor {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return false;
         };
-        let Some(known) = self
-            .direct
-            .as_mut()
-            .and_then(|all| all.known.get_mut(&(id, stream)))
-        else {
+        let Some(known) = self.known_direct(id, stream) else {
             return false;
         };
         if known.busy {
@@ -200,37 +200,45 @@ impl Supervisor {
             return false;
         };
         let before = std::mem::replace(&mut known.written, now);
-        let flooded = std::mem::take(&mut known.floods);
-        if now == before && !flooded {
-            return false;
-        }
         if now < before {
             self.log_shrank(id, stream, &path, before, now);
             return true;
         }
-        // In the time between two looks it wrote as much as is kept of all.
-        let kept = kept(&rules);
-        known.floods = now - before >= kept;
-        let cut = if known.floods {
-            Cut::TooMuch
-        } else {
-            Cut::TooLarge
-        };
-        let limit = match cut {
-            Cut::TooMuch => kept.saturating_add(rules.max_size),
-            _ => rules.max_size,
-        };
-        let noted = index::append_note(&path, before, clock::unix_ms(), index_bound(&rules));
-        if let Err(error) = noted {
-            self.log.say(format_args!(
-                "cannot write {}: {error}",
-                index::index_path(&path).display()
-            ));
+        let flooded = known.floods > 0;
+        if now == before && !flooded {
+            return false;
         }
-        if size(&path).is_ok_and(|size| size >= limit) {
-            self.cut_direct(id, stream, cut);
+        // Whether it wrote, in the time between two looks, as much as is kept of all.
+        let floods = now - before >= kept(&rules);
+        known.floods = if floods { known.floods + 1 } else { 0 };
+        let looks = known.floods;
+        if now > before {
+            let noted = index::append_note(&path, before, clock::unix_ms(), index_bound(&rules));
+            if let Err(error) = noted {
+                self.log.say(format_args!(
+                    "cannot write {}: {error}",
+                    index::index_path(&path).display()
+                ));
+            }
+        }
+        let size = size(&path).unwrap_or(0);
+        if !floods {
+            if size >= rules.max_size {
+                self.cut_direct(id, stream, Cut::TooLarge);
+            }
+        } else if looks >= LET_FLOOD || !has_room_for(&path, 4 * (now - before)) {
+            if let Some(known) = self.known_direct(id, stream) {
+                known.floods = 1;
+            }
+            if size > kept(&rules).saturating_add(rules.max_size) {
+                self.cut_direct(id, stream, Cut::TooMuch);
+            }
         }
         true
+    }
+
+    fn known_direct(&mut self, id: u32, stream: Stream) -> Option<&mut Known> {
+        self.direct.as_mut()?.known.get_mut(&(id, stream))
     }
 
     /// A log became shorter, and TSM did not do that.
@@ -261,11 +269,7 @@ impl Supervisor {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return;
         };
-        let known = self
-            .direct
-            .as_mut()
-            .and_then(|all| all.known.get_mut(&(id, stream)));
-        match known {
+        match self.known_direct(id, stream) {
             Some(known) if !known.busy => known.busy = true,
             _ => return,
         }
@@ -285,11 +289,7 @@ impl Supervisor {
                     }
                     return;
                 }
-                let known = supervisor
-                    .direct
-                    .as_mut()
-                    .and_then(|all| all.known.get_mut(&(id, stream)));
-                if let Some(known) = known {
+                if let Some(known) = supervisor.known_direct(id, stream) {
                     known.busy = false;
                 }
                 if let Err(error) = rotate::prune(&path, 0, &rules).at("prune", &path) {
@@ -314,11 +314,7 @@ impl Supervisor {
         }
         direct::empty(path).at("empty", path)?;
         let now = written(path).unwrap_or(0);
-        if let Some(known) = self
-            .direct
-            .as_mut()
-            .and_then(|all| all.known.get_mut(&(id, stream)))
-        {
+        if let Some(known) = self.known_direct(id, stream) {
             known.written = now;
         }
         index::append_note(path, now, clock::unix_ms(), u64::MAX).at("empty the index of", path)
@@ -359,6 +355,13 @@ pub(super) fn refusal(spec: &ProcessSpec, home: &LogSettings) -> Option<String> 
     })
 }
 
+/// Adds to a log beside its service.
+pub(super) fn append(path: &Path, bytes: &[u8], bound: u64) -> io::Result<()> {
+    let before = if path.exists() { written(path)? } else { 0 };
+    index::append_note(path, before, clock::unix_ms(), bound)?;
+    direct::append(path, bytes)
+}
+
 /// How many bytes were written into a log so far, those counted that were cut off.
 fn written(path: &Path) -> io::Result<u64> {
     let file = File::open(path)?;
@@ -375,6 +378,11 @@ fn size(path: &Path) -> io::Result<u64> {
         Some(place) => Ok(place.len()),
         None => Ok(file.metadata()?.len()),
     }
+}
+
+/// Whether there is room for so many bytes more beside a log. Where that cannot be found out, there is none.
+fn has_room_for(path: &Path, bytes: u64) -> bool {
+    crate::sys::room(path).is_ok_and(|room| room.free_bytes > bytes)
 }
 
 /// How much is kept of a log in segments.

@@ -12,6 +12,7 @@ use super::service::{LogEnd, Service};
 use super::supervisor::{Supervisor, token};
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::{Event, EventKind};
+use crate::fail;
 use crate::logs::{self, Stream, rotate};
 use crate::spec::{LogRules, OnFull};
 use crate::sys::poll::Interest;
@@ -70,6 +71,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     let file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             rotate::finish_rotation(path)?;
+            fail::error("log-made")?;
             options
                 .create(true)
                 .truncate(false)
@@ -205,12 +207,16 @@ impl Supervisor {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return;
         };
-        let written = self.logs.get((id, stream), &path);
-        let written = written.and_then(|(file, offset)| {
-            let bound = index_bound(&rules);
-            logs::index::append_note(&path, offset, clock::unix_ms(), bound)?;
-            std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
-        });
+        let written = if self.is_direct(id, stream) {
+            super::direct::append(&path, bytes, index_bound(&rules))
+        } else {
+            let file = self.logs.get((id, stream), &path);
+            file.and_then(|(file, offset)| {
+                let bound = index_bound(&rules);
+                logs::index::append_note(&path, offset, clock::unix_ms(), bound)?;
+                std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+            })
+        };
         if let Err(error) = written {
             self.log
                 .say(format_args!("cannot write {}: {error}", path.display()));
@@ -254,16 +260,18 @@ impl Supervisor {
     fn block_log(&mut self, id: u32, stream: Stream, error: &Error) {
         let (kind, _) = stream_kind(stream);
         self.logs.close((id, stream));
-        let drops = is_full(error)
-            && self
-                .log_place(id, stream)
-                .is_some_and(|place| place.rules.on_full == OnFull::Drop);
+        let place = self.log_place(id, stream).filter(|_| is_full(error));
+        let drops = place.filter(|place| place.rules.on_full == OnFull::Drop);
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
         let end = service.log_end(stream);
-        if drops && drop_what_waits(end) {
-            return self.retry_later();
+        if let Some(LogPlace { path, .. }) = drops {
+            let torn = take_back_torn_line(&path).unwrap_or(0);
+            if drop_what_waits(end) {
+                count_dropped(end, torn, 0);
+                return self.retry_later();
+            }
         }
         if !end.blocked {
             end.blocked = true;
@@ -414,8 +422,21 @@ fn drop_what_waits(end: &mut LogEnd) -> bool {
         return false;
     };
     end.in_dropped_line = *last != b'\n';
-    count_dropped(end, &bytes);
+    count_dropped(end, bytes.len() as u64, newlines(&bytes));
     true
+}
+
+/// Takes the beginning of a line out of a log again whose rest is dropped: what follows would look like its end. Returns
+/// how many bytes that are.
+fn take_back_torn_line(path: &Path) -> io::Result<u64> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let len = file.metadata()?.len();
+    if cutting::ends_with_a_line(&file, len)? {
+        return Ok(0);
+    }
+    let begin = cutting::line_start(&file, len, AT_ONCE as u64)?;
+    file.set_len(begin)?;
+    Ok(len - begin)
 }
 
 /// Takes the rest of a line out of the pipe whose beginning was dropped.
@@ -428,12 +449,16 @@ fn skip_dropped_line(end: &mut LogEnd) -> io::Result<()> {
     let rest = newline.map_or(waiting.len(), |newline| newline + 1);
     let bytes = fd::take(pipe, rest)?;
     end.in_dropped_line = newline.is_none();
-    count_dropped(end, &bytes);
+    count_dropped(end, bytes.len() as u64, newlines(&bytes));
     Ok(())
 }
 
-fn count_dropped(end: &mut LogEnd, bytes: &[u8]) {
+fn newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+fn count_dropped(end: &mut LogEnd, bytes: u64, lines: u64) {
     let dropped = end.dropped.get_or_insert_default();
-    dropped.bytes += bytes.len() as u64;
-    dropped.lines += (bytes.split(|byte| *byte == b'\n').count() - 1) as u64;
+    dropped.bytes += bytes;
+    dropped.lines += lines;
 }

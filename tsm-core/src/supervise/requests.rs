@@ -241,7 +241,10 @@ impl Supervisor {
                 }
                 Some(LogTarget::Same | LogTarget::Null) => continue,
             };
-            super::mover::open(&log).at("open the log", &log)?;
+            // One that its service writes itself is there, and is not to be opened.
+            if !crate::logs::direct::is_direct(&log) {
+                super::mover::open(&log).at("open the log", &log)?;
+            }
         }
         Ok(())
     }

@@ -217,6 +217,7 @@ mod tests {
             ran_well: None,
             changes: Vec::new(),
             stderr: Vec::new(),
+            log_losses: Vec::new(),
         }
     }
 

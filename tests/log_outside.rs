@@ -1,0 +1,125 @@
+//! Other programs at the logs, and logs that cannot be read.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::bed::{Bed, Going, is_root, run};
+use crate::log_direct::options;
+use crate::log_full::{BATCHES, go, lines};
+use crate::log_rotation::bytes_of;
+use crate::programs::has;
+
+/// Rotates a log with logrotate, now.
+#[track_caller]
+fn logrotate(bed: &Bed, log: &std::path::Path, how: &str) {
+    let text = format!("{} {{\n  rotate 20\n{how}\n}}\n", log.display());
+    let configuration = bed.file("logrotate.conf", text);
+    fs::set_permissions(&configuration, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut command = bed.command("logrotate");
+    command
+        .arg("--force")
+        .arg("--state")
+        .arg(bed.path("logrotate.state"));
+    run({
+        command.arg(configuration);
+        command
+    })
+    .ok();
+}
+
+#[test]
+fn logrotate_may_rename_logs_and_have_them_opened_again() {
+    if !has("logrotate") {
+        return;
+    }
+    let bed = Bed::new();
+    bed.script("batches.pl", BATCHES);
+    bed.tsm(["start", "--name", "b", "--", "perl", "batches.pl"])
+        .ok();
+    let mut follow = Going::start(bed.tsm_command(["logs", "b", "-f", "--tail", "all"]));
+    let log = bed.home().join("logs/b.out");
+    let how = format!(
+        "  nocreate\n  postrotate\n    {} --home {} reopen b\n  endscript",
+        env!("CARGO_BIN_EXE_tsm"),
+        bed.home().display()
+    );
+    for round in 0..4 {
+        go(&bed, round, 1000);
+        bed.wait_log("b.out", &format!("line {}\n", round * 1000 + 999));
+        logrotate(&bed, &log, &how);
+        assert_eq!(fs::metadata(&log).unwrap().len(), 0, "it was opened again");
+    }
+    go(&bed, 4, 1000);
+    bed.wait_log("b.out", "line 4999\n");
+    let expected = lines(0..5000);
+    assert!(bytes_of(&log) == expected.as_bytes());
+    let shown = bed.tsm(["logs", "b", "--tail", "all"]).ok();
+    assert!(shown.bytes == expected.as_bytes());
+    follow.wait_text("line 4999\n");
+    assert!(follow.text == expected, "a follower lost or doubled lines");
+}
+
+#[test]
+fn logrotate_may_copy_and_truncate() {
+    if !has("logrotate") {
+        return;
+    }
+    // Where the service writes its log itself, nobody but root may open it for that.
+    let modes = if is_root() {
+        &["pipe", "direct"][..]
+    } else {
+        &["pipe"]
+    };
+    for mode in modes {
+        let bed = Bed::new();
+        bed.script("batches.pl", BATCHES);
+        let start = ["start", "--name", "b"];
+        let mode_options = if *mode == "direct" {
+            options()
+        } else {
+            Vec::new()
+        };
+        let words = [&start[..], &mode_options, &["--", "perl", "batches.pl"]].concat();
+        bed.tsm(words).ok();
+        let log = bed.home().join("logs/b.out");
+        for round in 0..3 {
+            go(&bed, round, 1000);
+            let last = format!("line {}\n", round * 1000 + 999);
+            let live = bed.wait_log("b.out", &last);
+            assert!(
+                live == lines(round * 1000..round * 1000 + 1000),
+                "{mode}: {round}"
+            );
+            logrotate(&bed, &log, "  copytruncate");
+        }
+        go(&bed, 3, 10);
+        bed.wait_log("b.out", "line 3009\n");
+        let shown = bed.tsm(["logs", "b", "--tail", "all"]).ok();
+        assert!(shown.bytes == lines(0..3010).as_bytes(), "{mode}");
+    }
+}
+
+#[test]
+fn one_log_that_cannot_be_read_keeps_no_other_from_being_shown() {
+    let bed = Bed::new();
+    for name in ["one", "two"] {
+        bed.script(
+            &format!("{name}.sh"),
+            &format!("#!/bin/sh\necho {name}\nexec sleep 100000\n"),
+        );
+        bed.tsm(["start", &format!("./{name}.sh")]).ok();
+        bed.wait_log(&format!("{name}.out"), &format!("{name}\n"));
+    }
+    let broken = bed.home().join("logs/one.out");
+    fs::remove_file(&broken).unwrap();
+    fs::create_dir(&broken).unwrap();
+    let shown = bed.tsm(["logs"]).exits(1);
+    assert_eq!(shown.stdout, "two | two\n");
+    assert_eq!(shown.stderr.lines().count(), 1, "{}", shown.stderr);
+    assert!(shown.stderr.contains("logs/one.out"), "{}", shown.stderr);
+    // Followed, it is told once, and the others go on.
+    let mut follow = Going::start(bed.tsm_command(["logs", "-f"]));
+    follow.wait_text("two | two\n");
+    bed.tsm(["logs", "one"]).exits(1);
+    bed.tsm(["logs", "two"]).ok();
+}
