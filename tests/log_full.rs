@@ -67,6 +67,30 @@ fn what_cannot_be_rotated_for_want_of_room_waits_and_is_whole() {
 }
 
 #[test]
+fn a_full_disk_that_only_a_log_is_on_is_told_too() {
+    let Some(disk) = SmallDisk::new() else { return };
+    let bed = Bed::new();
+    bed.script("batches.pl", BATCHES);
+    let log = disk.filler().with_file_name("b.log");
+    let out = ["start", "--name", "b", "--out", log.to_str().unwrap()];
+    bed.tsm([&out[..], &["--", "perl", "batches.pl"]].concat())
+        .ok();
+    disk.fill();
+    go(&bed, 0, 60_000);
+    let told = bed.tsm(["list"]).ok().stderr;
+    let directory = log.parent().unwrap().display().to_string();
+    assert!(
+        told.contains("disk full") && told.contains(&directory),
+        "{told}"
+    );
+    disk.make_room();
+    wait_until("all of it is there", || {
+        fs::read(&log).is_ok_and(|log| log == lines(0..60_000).as_bytes())
+    });
+    assert_eq!(bed.tsm(["list"]).ok().stderr, "");
+}
+
+#[test]
 fn a_log_whose_successor_cannot_be_made_waits_for_it() {
     let bed = Bed::new();
     bed.script("batches.pl", BATCHES);

@@ -196,3 +196,13 @@ fn a_reader_that_goes_away_ends_it_silently() {
         ("1\n2\n", "")
     );
 }
+
+#[test]
+fn a_follower_ends_with_its_reader_though_nothing_more_is_printed() {
+    let bed = Bed::new();
+    bed.script("says.sh", "#!/bin/sh\necho one\nexec sleep 100000\n");
+    bed.tsm(["start", "./says.sh"]).ok();
+    bed.wait_log("says.out", "one\n");
+    let shown = bed.shell("\"$0\" logs says -f | head -n 1").ok();
+    assert_eq!((&*shown.stdout, &*shown.stderr), ("one\n", ""));
+}

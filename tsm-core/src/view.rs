@@ -3,7 +3,7 @@
 mod moments;
 mod variables;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -256,6 +256,26 @@ const SMALLEST_ROOM: u64 = 64 << 10;
 pub fn is_disk_full(home: &Home) -> bool {
     let room = crate::sys::free_bytes(home.root());
     room.is_ok_and(|bytes| bytes < SMALLEST_ROOM)
+}
+
+/// Directories outside of the home that logs of these processes are in, and that have no room left.
+pub fn full_log_directories(views: &[ProcessView], home: &Home) -> BTreeSet<PathBuf> {
+    let elsewhere = views
+        .iter()
+        .filter(|view| view.out_file.is_some() || view.err_file.is_some());
+    let files = elsewhere.flat_map(|view| {
+        let (out, err) = view.log_files(home);
+        out.into_iter().chain(err)
+    });
+    let mut directories: BTreeSet<PathBuf> = files
+        .filter_map(|file| Some(file.parent()?.to_owned()))
+        .filter(|directory| !directory.starts_with(home.root()))
+        .collect();
+    directories.retain(|directory| {
+        let room = crate::sys::room(directory);
+        room.is_ok_and(|room| room.all_bytes > 0 && room.free_bytes < SMALLEST_ROOM)
+    });
+    directories
 }
 
 /// All records of a home at one moment.

@@ -20,7 +20,7 @@ use tsm_core::view::ProcessView;
 
 use unusual::{LimitView, limit_views, unusual};
 
-use super::list::{disk_full, overview, select};
+use super::list::{overview, select, tell_full_disks};
 use crate::app::{Context, Outcome};
 use crate::args::InfoArgs;
 use crate::output::{Output, complain, json};
@@ -99,9 +99,7 @@ pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     }
     let text: Vec<String> = infos.iter().map(|info| in_words(context, info)).collect();
     Output::raw(text.join("\n").as_bytes())?;
-    if overview.disk_full {
-        context.output.remark(disk_full(context));
-    }
+    tell_full_disks(context, overview.disk_full, &views);
     Ok(())
 }
 

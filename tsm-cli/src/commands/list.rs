@@ -4,7 +4,7 @@ use tsm_core::error::Error;
 use tsm_core::name::ProcessName;
 use tsm_core::persist::Differences;
 use tsm_core::selector::{Selector, suggestion};
-use tsm_core::view::{Overview, ProcessView};
+use tsm_core::view::{Overview, ProcessView, full_log_directories};
 
 use crate::app::{Context, Outcome};
 use crate::args::ListArgs;
@@ -36,9 +36,7 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
     }
     let width = table::terminal_width(context.output);
     Output::raw(table::processes(context.output, &overview.processes, width).as_bytes())?;
-    if overview.disk_full {
-        context.output.remark(disk_full(context));
-    }
+    tell_full_disks(context, overview.disk_full, &overview.processes);
     if !args.fast {
         tell_unsaved(context, &listed);
     }
@@ -92,12 +90,20 @@ pub(crate) fn overview(context: &Context, usage: bool) -> Result<Overview, Error
     Ok(overview)
 }
 
-/// What an operator has to know and do.
-pub(crate) fn disk_full(context: &Context) -> String {
-    let home = context.home.root().display();
-    format!(
-        "disk full: {home} has no room; records wait in memory and what is printed in its pipe, until there is some"
-    )
+/// What an operator has to know and do where the disk has no room.
+pub(crate) fn tell_full_disks(context: &Context, disk_full: bool, views: &[ProcessView]) {
+    if disk_full {
+        let home = context.home.root().display();
+        context.output.remark(format_args!(
+            "disk full: {home} has no room; records wait in memory and what is printed in its pipe, until there is some"
+        ));
+    }
+    for directory in full_log_directories(views, &context.home) {
+        context.output.remark(format_args!(
+            "disk full: {} has no room; what is printed waits in its pipe, until there is some",
+            directory.display()
+        ));
+    }
 }
 
 /// Those that the selectors mean; one that means nothing is an error.

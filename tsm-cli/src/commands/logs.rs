@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use anstyle::AnsiColor;
 use serde::Serialize;
@@ -9,7 +10,7 @@ use tsm_core::error::{Error, ErrorKind};
 use tsm_core::events::rfc3339;
 use tsm_core::logs::{self, Gone, Grep, Line, LogError, Query, Source, Stream, Tail};
 use tsm_core::spec::{LogType, TimeFormat};
-use tsm_core::sys::clock;
+use tsm_core::sys::{clock, fd};
 use tsm_core::text::Text;
 use tsm_core::view::{Overview, ProcessView, Since};
 use tsm_core::words::moment;
@@ -103,8 +104,18 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
     let (tail, mut follower) = logs::select_and_follow(&sources, &query).map_err(Error::from)?;
     show.tail(tail)?;
     while !follower.is_empty() {
-        show.flush()?;
-        let lines = match follower.next_batch(None) {
+        let lines = match follower.next_batch(Some(Duration::ZERO)) {
+            Ok(lines) if lines.is_empty() => {
+                if follower.is_behind() {
+                    continue;
+                }
+                show.flush()?;
+                if fd::wait_while_read(&follower, io::stdout())? {
+                    // Whoever read this has seen enough.
+                    return Ok(());
+                }
+                continue;
+            }
             Ok(lines) => lines,
             Err(error @ LogError::Events(_)) => return Err(Error::from(error).into()),
             Err(error) => {

@@ -26,7 +26,8 @@ use crate::sys::inotify::{Inotify, Mask, WatchId};
 /// events, and two for each log: the file and its index.
 ///
 /// Its descriptor ([`AsFd`]) is readable when something happened. Who polls it along with others
-/// then calls [`next_batch`](Self::next_batch) with a time-out of zero until it gives no line.
+/// then calls [`next_batch`](Self::next_batch) with a time-out of zero until it gives no line and is not
+/// [behind](Self::is_behind).
 #[derive(Debug)]
 pub struct Follower {
     inotify: Inotify,
@@ -123,6 +124,11 @@ impl Follower {
                 return Ok(Vec::new());
             }
         }
+    }
+
+    /// Whether it was in the midst of a long line when it came back without a line: what is left was told by no event.
+    pub fn is_behind(&self) -> bool {
+        self.logs.iter().any(|log| log.changed)
     }
 
     /// Whether there is nothing left to follow.

@@ -150,6 +150,25 @@ pub fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Waits until there is something to be read from `source`, or until nobody is left to read what is written into `sink`
+/// (`poll(2)`). Tells whether it is the latter.
+pub fn wait_while_read(source: impl AsFd, sink: impl AsFd) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags};
+    let (source, sink) = (source.as_fd(), sink.as_fd());
+    let mut both = [
+        PollFd::from_borrowed_fd(source, PollFlags::IN),
+        // What is not asked for is told all the same: the end.
+        PollFd::from_borrowed_fd(sink, PollFlags::empty()),
+    ];
+    match rustix::event::poll(&mut both, None) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {
+            let end = PollFlags::ERR | PollFlags::HUP;
+            Ok(both[1].revents().intersects(end))
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 /// Takes up to `max` bytes out of a pipe (`read(2)`).
 pub fn take(pipe: impl AsFd, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; max];
