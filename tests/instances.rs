@@ -171,3 +171,43 @@ fn a_restart_goes_through_them_one_by_one_and_stops_where_one_fails() {
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told.as_array().unwrap().len(), 3);
 }
+
+#[test]
+fn instances_that_a_file_changes_are_restarted_one_by_one_as_well() {
+    let bed = Bed::new();
+    let file = |more: &str| {
+        let text = format!(
+            "processes: [{{name: api, script: ./service.sh, instances: 3, ready: {{log: '^ready$'}}{more}}}]\n"
+        );
+        bed.file("tspm.yaml", text);
+    };
+    let ready = "#!/bin/sh\ntrap 'echo \"$NODE_APP_INSTANCE down\" >> order; exit 0' TERM\n\
+         [ \"$BROKEN\" = $NODE_APP_INSTANCE ] && exit 3\n\
+         sleep 0.1; echo \"$NODE_APP_INSTANCE up\" >> order; echo ready\nwhile :; do sleep 0.02; done\n";
+    bed.script("service.sh", ready);
+    file("");
+    bed.tsm(["start", "-c", "--wait=60s"]).ok();
+    fs::remove_file(bed.path("order")).unwrap();
+    file(", env: {A: 1}");
+    let told = bed.tsm(["start", "-c"]).ok().stdout;
+    let line = |number: u32| format!("api@{number}  restarted (env.A)\n");
+    assert_eq!(told, line(0) + &line(1) + &line(2));
+    assert_eq!(
+        order(&bed, 6),
+        ["0 down", "0 up", "1 down", "1 up", "2 down", "2 up"]
+    );
+    // Where one does not come up, the others do the work as before.
+    let last = bed.pid("api@2");
+    file(", env: {A: 1, BROKEN: 1}");
+    let told = bed.tsm(["start", "-c"]).exits(1);
+    assert_eq!(told.stdout, "api@0  restarted (env.BROKEN)\n");
+    let left = "'api@2' goes on as it is, because another instance did not come up";
+    assert!(
+        told.stderr.contains("'api@1' ended before it was ready") && told.stderr.contains(left),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(bed.pid("api@2"), last);
+    file("");
+    bed.tsm(["start", "-c", "--wait=60s"]).ok();
+}

@@ -20,7 +20,7 @@ use crate::words;
 /// After this long a terminal is shown what is waited for.
 const PROGRESS_AFTER: Duration = Duration::from_millis(700);
 /// How long a restart of one instance may take until it is ready, where nothing else is said.
-const ROLLING_PATIENCE_MS: u64 = 60_000;
+pub(crate) const ROLLING_PATIENCE_MS: u64 = 60_000;
 
 pub(crate) fn stop(context: &Context, select: SelectArgs, force: bool) -> Outcome {
     let json = select.json;

@@ -12,7 +12,7 @@ use tsm_core::error::Error;
 use tsm_core::name::ProcessName;
 use tsm_core::selector::{Selector, names_it, suggestion};
 
-use super::act::Progress;
+use super::act::{self, Progress};
 use super::{config, variables, waiting};
 use crate::app::{Context, Failure, Outcome};
 use crate::args::StartArgs;
@@ -95,7 +95,7 @@ fn take(
     shell: &Snapshot,
     wait_ms: Option<u64>,
 ) -> Result<Vec<control::Outcome>, Failure> {
-    let items: Vec<ApplyItem> = steps
+    let items = steps
         .iter()
         .filter(|planned| {
             // What is as declared may not be ready yet.
@@ -115,13 +115,45 @@ fn take(
                 Step::Stop => ApplyThen::Stop,
             },
             any_port: planned.any_port,
-        })
-        .collect();
-    if items.is_empty() && !steps.is_empty() {
+        });
+    let (rolling, at_once): (Vec<ApplyItem>, Vec<ApplyItem>) =
+        items.partition(|item| is_rolling(steps, item));
+    if at_once.is_empty() && rolling.is_empty() && !steps.is_empty() {
         // What is as declared is to be looked after, too.
         context.client()?.ensure_supervisor()?;
     }
-    ask(context, items, shell, wait_ms)
+    let mut outcomes = ask(context, at_once, shell, wait_ms)?;
+    let mut failed: HashSet<String> = HashSet::new();
+    for item in rolling {
+        let of = item
+            .name
+            .of_instance()
+            .map_or("", |(whole, _)| whole)
+            .to_owned();
+        if failed.contains(&of) {
+            continue;
+        }
+        // The next one goes down only when this one does its work.
+        let wait = wait_ms.or(Some(act::ROLLING_PATIENCE_MS));
+        let told = ask(context, vec![item], shell, wait)?;
+        if told.iter().any(|outcome| outcome.error.is_some()) {
+            failed.insert(of);
+        }
+        outcomes.extend(told);
+    }
+    Ok(outcomes)
+}
+
+/// Whether it is restarted alone: one of several instances that are, so that others do the work meanwhile.
+fn is_rolling(steps: &[Planned], item: &ApplyItem) -> bool {
+    let Some((whole, _)) = item.name.of_instance() else {
+        return false;
+    };
+    let is_another = |planned: &Planned| {
+        let of = planned.name.of_instance();
+        planned.name != item.name && of.is_some_and(|(other, _)| other == whole)
+    };
+    item.then == ApplyThen::Restart && steps.iter().any(is_another)
 }
 
 /// Asks the supervisor, and shows what is waited for.
@@ -190,11 +222,17 @@ fn tell(
     for planned in steps {
         let outcome = outcome_of(planned);
         let error = outcome.and_then(|outcome| outcome.error.as_ref());
+        // One before it did not come up.
+        let is_left = planned.step == Step::Restart && outcome.is_none();
         if args.json {
             let keys: Vec<&str> = planned.changes.iter().map(|c| c.key.as_str()).collect();
             documents.push(json!({
                 "name": planned.name,
-                "result": if error.is_some() { "failed" } else { done_word(planned.step) },
+                "result": match error {
+                    Some(_) => "failed",
+                    None if is_left => "left",
+                    None => done_word(planned.step),
+                },
                 "changed": keys,
                 "id": outcome.map(|outcome| outcome.id),
                 "pid": outcome.and_then(|outcome| outcome.pid),
@@ -203,10 +241,17 @@ fn tell(
         }
         if let Some(error) = error {
             complain(&error.message);
-            if args.wait.ms().is_some() {
+            if args.wait.ms().is_some() || planned.name.of_instance().is_some() {
                 waiting::last_lines(context, &planned.name);
             }
             worst.get_or_insert(error.kind);
+            continue;
+        }
+        if is_left {
+            context.output.remark(format_args!(
+                "'{}' goes on as it is, because another instance did not come up",
+                planned.name
+            ));
             continue;
         }
         if !args.json {

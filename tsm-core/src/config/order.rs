@@ -81,6 +81,7 @@ pub(super) fn circle(count: usize, needs: impl Fn(usize) -> Vec<usize>) -> Optio
 mod tests {
     use super::*;
     use crate::spec::Condition;
+    use proptest::prelude::*;
 
     fn item(name: &str, needs: &[&str]) -> (ProcessName, Vec<Dependency>) {
         let needs = needs.iter().map(|name| Dependency {
@@ -123,5 +124,58 @@ mod tests {
         let edges = [vec![1, 2], vec![2], vec![]];
         assert_eq!(circle(3, |i| edges[i].clone()), None);
         assert_eq!(circle(1, |_| vec![0]), Some(vec![0, 0]));
+    }
+
+    const SIZE: usize = 6;
+
+    /// Who needs whom, each only those before it; and the order in which they stand.
+    fn graphs() -> impl Strategy<Value = (Vec<Vec<usize>>, Vec<usize>)> {
+        let edges = proptest::collection::vec((0..SIZE, 0..SIZE), 0..12);
+        let stand = Just((0..SIZE).collect::<Vec<_>>()).prop_shuffle();
+        (edges, stand).prop_map(|(edges, stand)| {
+            let mut needs = vec![Vec::new(); SIZE];
+            for (one, other) in edges {
+                if one != other {
+                    needs[one.max(other)].push(one.min(other));
+                }
+            }
+            (needs, stand)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn in_whatever_order_they_stand_each_comes_behind_what_it_needs((needs, stand) in graphs()) {
+            let name = |index: usize| format!("p{index}");
+            let names: Vec<String> = (0..SIZE).map(name).collect();
+            let items: Vec<_> = stand
+                .iter()
+                .map(|&index| {
+                    let needs: Vec<&str> = needs[index].iter().map(|&n| names[n].as_str()).collect();
+                    item(&names[index], &needs)
+                })
+                .collect();
+            let sorted = order(&items);
+            let at = |index: usize| sorted.iter().position(|own| *own == names[index]).unwrap();
+            prop_assert_eq!(sorted.len(), SIZE);
+            for (index, needs) in needs.iter().enumerate() {
+                for &needed in needs {
+                    prop_assert!(at(needed) < at(index), "{:?}", sorted);
+                }
+            }
+            prop_assert_eq!(circle(SIZE, |index| needs[index].clone()), None);
+        }
+
+        #[test]
+        fn a_circle_that_is_told_is_one((mut needs, _) in graphs(), from in 0..SIZE, to in 0..SIZE) {
+            let (low, high) = (from.min(to), from.max(to));
+            needs[high].push(low);
+            needs[low].push(high);
+            let circle = circle(SIZE, |index| needs[index].clone()).unwrap();
+            prop_assert!(circle.len() > 1 && circle.first() == circle.last());
+            for pair in circle.windows(2) {
+                prop_assert!(needs[pair[0]].contains(&pair[1]), "{:?}", circle);
+            }
+        }
     }
 }

@@ -306,8 +306,10 @@ impl Supervisor {
         self.save(id);
         self.set_triggers(id);
         let waiters = self.waiters.remove(&id).unwrap_or_default();
+        let name = self.name_of(id);
+        let note = format!("waits for its time; 'tsm restart {name}' runs it now");
         for waiter in waiters {
-            self.settle(waiter.connection, id, Some("waits for its time"), None);
+            self.settle(waiter.connection, id, Some(&note), None);
         }
     }
 }
