@@ -1,22 +1,14 @@
 //! `start -c --wait`: it returns when all that a file declares is ready, and says of each that is not in time what it does.
 
-use std::process::Stdio;
-
-use crate::bed::{Bed, finish, free_port, words};
+use crate::bed::{Bed, free_port};
 use crate::wait::wait_until;
 
 /// Runs `tsm ARGS` and lets `meanwhile` happen before it can have returned.
 #[track_caller]
 fn while_waiting(bed: &Bed, args: &[&str], meanwhile: impl FnOnce()) -> String {
-    let mut command = bed.tsm_command(args);
-    let line = words(&command);
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let begun = bed.begin(args);
     meanwhile();
-    finish(child, &line).ok().stdout
+    begun.end().ok().stdout
 }
 
 /// A database that is ready when the file `go` is there, a migration that needs it, and an API that needs that.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 
-pub(crate) use crate::command::{Going, Output, TSM, finish, run, words};
+pub(crate) use crate::command::{Begun, Going, Output, TSM, begin, finish, run, words};
 use crate::processes::{self, Seen};
 use crate::wait::{DEADLINE, wait_for, within};
 
@@ -130,6 +130,12 @@ impl Bed {
     #[track_caller]
     pub(crate) fn tsm<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Output {
         run(self.tsm_command(args))
+    }
+
+    /// `tsm ARGS` under way.
+    #[track_caller]
+    pub(crate) fn begin<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Begun {
+        begin(self.tsm_command(args))
     }
 
     /// A line of shell with its outcome; `$0` is `tsm`.

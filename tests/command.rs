@@ -61,13 +61,34 @@ impl Output {
 /// Runs a command to its end. Both the end of the process and the end of its output have to come in time: a descriptor
 /// that a supervisor or service inherited is found here.
 #[track_caller]
-pub(crate) fn run(mut command: Command) -> Output {
+pub(crate) fn run(command: Command) -> Output {
+    begin(command).end()
+}
+
+/// A command under way, while a test does something else.
+pub(crate) struct Begun {
+    child: Child,
+    line: String,
+}
+
+/// Begins a command.
+#[track_caller]
+pub(crate) fn begin(mut command: Command) -> Begun {
+    let line = words(&command);
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    finish(child, &words(&command))
+    Begun { child, line }
+}
+
+impl Begun {
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn end(self) -> Output {
+        finish(self.child, &self.line)
+    }
 }
 
 /// What was typed, for messages.

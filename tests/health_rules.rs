@@ -100,10 +100,7 @@ fn each_condition_holds_a_start_until_it_is_true() {
         \x20 healthCheck: {command: test -e well, interval: 20ms, retries: 1, action: report}\n\
         - {name: job, script: ./job.sh, type: task}\n";
     bed.file("tspm.yaml", file);
-    let mut command = bed.tsm_command(["start", "-c"]);
-    let line = crate::bed::words(&command);
-    let piped = std::process::Stdio::piped;
-    let child = command.stdout(piped()).stderr(piped()).spawn().unwrap();
+    let begun = bed.begin(["start", "-c"]);
     let is = |names: &[&str], state: &str| {
         for name in names {
             bed.wait_state_of_new(name, state);
@@ -125,7 +122,7 @@ fn each_condition_holds_a_start_until_it_is_true() {
     bed.file("go", "");
     is(&["completed", "composed"], "running");
     assert_eq!(bed.state("job"), "done");
-    crate::bed::finish(child, &line).ok();
+    begun.end().ok();
 }
 
 #[test]

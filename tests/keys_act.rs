@@ -290,3 +290,50 @@ fn logs_are_shown_as_declared_and_kept_as_written() {
         "{told}"
     );
 }
+
+#[test]
+fn shared_parts_profiles_and_variables_come_together() {
+    let bed = Bed::new();
+    let jsonc = "{\n  // comments, and commas at the end\n  \"defaults\": {\"env\": {\"WHO\": \"all\", \"ZONE\": \"${ZONE:-here}\", \"HOME_OF\": \"${HOME}\"}},\n\
+        \x20 \"profiles\": {\"production\": {\"namespace\": \"prod\"}},\n  \"processes\": [\n\
+        \x20   {\"name\": \"base\", \"script\": \"sleep 100000\", \"env\": {\"WHO\": \"base\", \"PRICE\": \"5$$\"}, \"env_production\": {\"WHO\": \"live\"},},\n\
+        \x20   {\"name\": \"more\", \"extends\": \"base\", \"env\": {\"MORE\": 1}, /* its own */},\n  ],\n}\n";
+    bed.file("tspm.jsonc", jsonc);
+    let told = |name: &str| {
+        let told = bed
+            .tsm(["env", "show", name, "--format", "json"])
+            .ok()
+            .stdout;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        ["WHO", "ZONE", "PRICE", "MORE"].map(|name| told[name].as_str().unwrap_or("-").to_owned())
+    };
+    bed.tsm(["start", "-c", "tspm.jsonc"]).ok();
+    assert_eq!(told("base"), ["base", "here", "5$", "-"]);
+    assert_eq!(told("more"), ["base", "here", "5$", "1"]);
+    let mut command = bed.tsm_command(["start", "-c", "tspm.jsonc", "--profile", "production"]);
+    command.env("ZONE", "there");
+    let told_changes = crate::bed::run(command).ok().stdout;
+    assert!(
+        told_changes.contains("base  restarted (namespace, env.WHO, env.ZONE)"),
+        "{told_changes}"
+    );
+    assert_eq!(told("more"), ["live", "there", "5$", "1"]);
+    assert_eq!(bed.view("base")["namespace"], "prod");
+    let refused = bed
+        .tsm(["start", "-c", "tspm.jsonc", "--profile", "prodution"])
+        .exits(2);
+    assert!(
+        refused
+            .stderr
+            .contains("there is no profile 'prodution', only production"),
+        "{}",
+        refused.stderr
+    );
+    // The same shared in the language of YAML.
+    bed.file(
+        "tspm.yaml",
+        "x-shared: &shared {script: sleep 100001, env: {A: 1}}\nprocesses:\n- &one {<<: *shared, name: one}\n- {<<: *one, name: two}\n",
+    );
+    let told = bed.tsm(["start", "-c", "tspm.yaml"]).ok().stdout;
+    assert_eq!(told, "one  started\ntwo  started\n");
+}

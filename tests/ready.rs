@@ -30,17 +30,11 @@ const SPEAKER: &str = "import os, socket, time\n\
 /// Starts `tsm start ARGS --wait=TIME` and lets `meanwhile` happen once the process is there.
 #[track_caller]
 fn start_waiting(bed: &Bed, name: &str, args: &[&str], meanwhile: impl FnOnce()) {
-    let mut command = bed.tsm_command(["start", "--name", name, "--wait=60s"]);
-    command.args(args);
-    let line = crate::bed::words(&command);
-    let child = command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let start = ["start", "--name", name, "--wait=60s"];
+    let begun = bed.begin(start.iter().chain(args));
     bed.wait_state_of_new(name, "running");
     meanwhile();
-    crate::bed::finish(child, &line).ok();
+    begun.end().ok();
 }
 
 #[test]

@@ -90,18 +90,12 @@ fn a_start_whose_hook_fails_has_failed() {
 fn a_hook_that_hangs_is_ended_by_a_stop() {
     let bed = Bed::new();
     let hook = "sleep 100000 & echo $$ > pids; echo $! >> pids; wait";
-    let mut command = bed.tsm_command(["start", "--name", "a", "--pre-start", hook]);
-    command.args(IDLE);
-    let line = crate::bed::words(&command);
-    let child = command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let start = ["start", "--name", "a", "--pre-start", hook];
+    let begun = bed.begin(start.iter().chain(IDLE));
     let pids = bed.wait_pids("pids", 2);
     assert_eq!(bed.state("a"), "starting");
     bed.tsm(["stop", "a"]).ok();
-    crate::bed::finish(child, &line).exits(1);
+    begun.end().exits(1);
     assert!(pids.iter().all(|pid| !pid.is_alive()));
     // One before the end hangs as well: a kill does not wait for it.
     let start = [
@@ -112,16 +106,10 @@ fn a_hook_that_hangs_is_ended_by_a_stop() {
         "echo $$ > stopping; sleep 100000",
     ];
     bed.tsm(start.iter().chain(IDLE)).ok();
-    let mut stop = bed.tsm_command(["stop", "b"]);
-    let line = crate::bed::words(&stop);
-    let child = stop
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let stop = bed.begin(["stop", "b"]);
     let hook = bed.wait_pids("stopping", 1);
     bed.tsm(["kill", "b"]).ok();
-    crate::bed::finish(child, &line).ok();
+    stop.end().ok();
     assert!(!hook[0].is_alive());
 }
 
@@ -161,21 +149,15 @@ fn the_hook_after_the_end_runs_after_a_crash_and_before_the_next_run() {
 fn a_supervisor_that_dies_during_a_hook_starts_nothing_twice() {
     let bed = Bed::new();
     let hook = "echo $$ >> pids; while [ ! -e go ]; do sleep 0.02; done";
-    let mut command = bed.tsm_command(["start", "--name", "a", "--pre-start", hook]);
-    command.args(IDLE);
-    let line = crate::bed::words(&command);
-    let child = command
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let start = ["start", "--name", "a", "--pre-start", hook];
+    let begun = bed.begin(start.iter().chain(IDLE));
     let first = bed.wait_pids("pids", 1);
     Seen::now(bed.supervisor_pid().unwrap()).signal(Signal::KILL);
     // The hook of the first attempt is ended before another one runs.
     bed.wait_file("pids", |text| text.lines().count() == 2);
     assert!(!first[0].is_alive());
     bed.file("go", "");
-    crate::bed::finish(child, &line).ok();
+    begun.end().ok();
     assert_eq!(bed.state("a"), "running");
 }
 

@@ -241,7 +241,9 @@ impl Reader<'_> {
         let mut known: Vec<(&'static Key, &Entry)> = Vec::new();
         for entry in entries {
             let Some(key) = keys::find(table, &entry.key) else {
-                if prefix == "process" && entry.key.starts_with("env_") {
+                // What stands there is for anchors, as in a file of Docker Compose.
+                let is_shared = prefix.is_empty() && entry.key.starts_with("x-");
+                if is_shared || prefix == "process" && entry.key.starts_with("env_") {
                     continue;
                 }
                 let near = keys::nearest(table, &entry.key).map(|near| {

@@ -12,6 +12,8 @@ pub fn schema() -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Processes that TSM keeps running",
         "required": ["processes"],
+        // Parts that are shared by anchors.
+        "patternProperties": { "^x-": {} },
     });
     if let (Value::Object(schema), Value::Object(extra)) = (&mut schema, extra) {
         schema.extend(extra);
