@@ -94,3 +94,22 @@ fn an_ecosystem_and_a_procfile_become_config_files_that_are_good() {
         told.stderr
     );
 }
+
+#[test]
+fn the_example_of_the_page_is_good() {
+    let bed = Bed::new();
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/config.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let example = page.split("```yaml\n").nth(1).unwrap();
+    bed.file("tspm.yaml", example.split("```").next().unwrap());
+    for profile in [&[][..], &["--profile", "production"]] {
+        let told = bed
+            .tsm(["config", "check"].iter().chain(profile))
+            .ok()
+            .stdout;
+        assert_eq!(
+            told,
+            "tspm.yaml: good; it declares db, migrate, api@0, api@1, cache\n"
+        );
+    }
+}

@@ -86,6 +86,9 @@ fn in_words(entry: &Entry) -> (String, String, Option<AnsiColor>) {
     (at, happened, colour)
 }
 
+/// What is said of an event of a newer version.
+const NO_WORDS: &str = "something that this version has no words for";
+
 fn happened(event: &Event) -> (String, Option<AnsiColor>) {
     let bad = Some(AnsiColor::Red);
     match &event.kind {
@@ -192,9 +195,65 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
         }
         EventKind::Stopped => ("nothing of it is left".to_owned(), None),
         EventKind::Resists { members } => (format!("does not end: {members}"), bad),
-        _ => (
-            "something that this version has no words for".to_owned(),
+        EventKind::Followed { run, pid } => (
+            format!("put itself into the background, and is followed (run {run}, PID: {pid})"),
             None,
         ),
+        EventKind::LimitHit {
+            run,
+            limit,
+            allowed,
+            used,
+        } => {
+            let used = used.map(|used| format!("{used}, and "));
+            let text = format!(
+                "ended for its limit of {limit}: {}{allowed} are allowed (run {run})",
+                used.unwrap_or_default()
+            );
+            (text, bad)
+        }
+        EventKind::Ready { after_ms } => (
+            format!("ready, {} after start", words::seconds(*after_ms)),
+            Some(AnsiColor::Green),
+        ),
+        EventKind::NotReady { after_ms } => (
+            format!(
+                "not ready in time, {} after start",
+                words::seconds(*after_ms)
+            ),
+            bad,
+        ),
+        EventKind::Healthy => ("healthy".to_owned(), Some(AnsiColor::Green)),
+        EventKind::Unhealthy { reason } => (format!("not healthy: {reason}"), bad),
+        EventKind::FilesChanged { path } => (format!("{path} has changed"), None),
+        EventKind::Scheduled { skipped: true } => (
+            "its time has come, and it still runs: left out this time".to_owned(),
+            Some(AnsiColor::Yellow),
+        ),
+        EventKind::Scheduled { skipped: false } => ("its time has come".to_owned(), None),
+        EventKind::HookFailed { hook, reason } => {
+            (format!("its {hook} hook failed: {reason}"), bad)
+        }
+        _ => (NO_WORDS.to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_has_words() {
+        for name in EventKind::NAMES {
+            let event = serde_json::json!({
+                "at": "2026-11-26T19:00:00.000Z", "event": name, "run": 1, "pid": 2, "by": "mr from `tsm start`", "reason": "why",
+                "status": "code:1", "uptime_ms": 1500, "delay_ms": 0, "failures": 2, "slow": false, "names": ["A"],
+                "signal": "SIGHUP", "file": "tspm.yaml", "stream": "out", "bytes": 1, "lines": 1, "before": 2, "after": 1,
+                "after_ms": 10, "path": "src/a.js", "skipped": false, "hook": "preStart", "limits": "nofile", "limit": "memory",
+                "allowed": 1, "members": "71282 (sleep)",
+            });
+            let event: Event = serde_json::from_value(event).unwrap();
+            assert_ne!(happened(&event).0, NO_WORDS, "{name}");
+        }
     }
 }
