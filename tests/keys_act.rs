@@ -294,7 +294,7 @@ fn logs_are_shown_as_declared_and_kept_as_written() {
 #[test]
 fn shared_parts_profiles_and_variables_come_together() {
     let bed = Bed::new();
-    let jsonc = "{\n  // comments, and commas at the end\n  \"defaults\": {\"env\": {\"WHO\": \"all\", \"ZONE\": \"${ZONE:-here}\", \"HOME_OF\": \"${HOME}\"}},\n\
+    let jsonc = "{\n  \"$schema\": \"./tspm.schema.json\",\n  // comments, and commas at the end\n  \"defaults\": {\"env\": {\"WHO\": \"all\", \"ZONE\": \"${ZONE:-here}\", \"HOME_OF\": \"${HOME}\"}},\n\
         \x20 \"profiles\": {\"production\": {\"namespace\": \"prod\"}},\n  \"processes\": [\n\
         \x20   {\"name\": \"base\", \"script\": \"sleep 100000\", \"env\": {\"WHO\": \"base\", \"PRICE\": \"5$$\"}, \"env_production\": {\"WHO\": \"live\"},},\n\
         \x20   {\"name\": \"more\", \"extends\": \"base\", \"env\": {\"MORE\": 1}, /* its own */},\n  ],\n}\n";

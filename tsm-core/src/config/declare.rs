@@ -241,9 +241,10 @@ impl Reader<'_> {
         let mut known: Vec<(&'static Key, &Entry)> = Vec::new();
         for entry in entries {
             let Some(key) = keys::find(table, &entry.key) else {
-                // What stands there is for anchors, as in a file of Docker Compose.
-                let is_shared = prefix.is_empty() && entry.key.starts_with("x-");
-                if is_shared || prefix == "process" && entry.key.starts_with("env_") {
+                // What stands there is for anchors, as in a file of Docker Compose, or for editors.
+                let is_others =
+                    prefix.is_empty() && (entry.key.starts_with("x-") || entry.key == "$schema");
+                if is_others || prefix == "process" && entry.key.starts_with("env_") {
                     continue;
                 }
                 let near = keys::nearest(table, &entry.key).map(|near| {

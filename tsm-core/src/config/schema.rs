@@ -12,8 +12,8 @@ pub fn schema() -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Processes that TSM keeps running",
         "required": ["processes"],
-        // Parts that are shared by anchors.
-        "patternProperties": { "^x-": {} },
+        // Parts that are shared by anchors, and what tells editors of this schema.
+        "patternProperties": { "^x-": {}, r"^\$schema$": { "type": "string" } },
     });
     if let (Value::Object(schema), Value::Object(extra)) = (&mut schema, extra) {
         schema.extend(extra);
