@@ -3,6 +3,7 @@
 //! They need root and a test bed, and are run by `tests/boot/run`.
 #![cfg(test)]
 
+mod cron;
 mod machine;
 mod refusals;
 mod system;

@@ -12,7 +12,10 @@ fn pids(running: &BTreeMap<String, Running>) -> Vec<u64> {
 }
 
 #[track_caller]
-fn same_environments(before: &BTreeMap<String, Running>, after: &BTreeMap<String, Running>) {
+pub(crate) fn same_environments(
+    before: &BTreeMap<String, Running>,
+    after: &BTreeMap<String, Running>,
+) {
     for (name, service) in before {
         assert_eq!(service.environment, after[name].environment, "of '{name}'");
     }

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
+use crate::name::ProcessName;
 use crate::store::ProcessStore;
-use crate::sys::Identity;
 use crate::sys::account::Account;
 use crate::sys::procfs::{self, ProcessTable};
+use crate::sys::{Identity, cgroup};
 
 /// A process that forks while it is being moved leaves a child behind: it is looked again, so often.
 const LOOKS: usize = 4;
@@ -40,7 +41,7 @@ pub fn move_home(store: &ProcessStore, supervisor: u32, owner: &Account) -> Resu
         return Ok(0);
     };
     // The supervisor moves itself into a group below the unit's, to make room for others there.
-    if group.ends_with("supervisor") {
+    if group.ends_with(cgroup::SUPERVISOR) {
         group.pop();
     }
     move_below(store, &group, Some(owner))
@@ -62,6 +63,8 @@ fn move_below(store: &ProcessStore, group: &Path, owner: Option<&Account>) -> Re
     let boot = procfs::boot_id().doing("read the boot id")?;
     let (records, _) = store.records()?;
     let mut leaders = HashMap::new();
+    let names: HashMap<u32, &ProcessName> =
+        records.iter().map(|(name, meta)| (meta.id, name)).collect();
     for (_, meta) in &records {
         if let (Some(pid), Some(start), Some(b)) = (meta.pid, meta.ticks, &meta.boot)
             && *b == boot
@@ -80,9 +83,11 @@ fn move_below(store: &ProcessStore, group: &Path, owner: Option<&Account>) -> Re
             break;
         }
         for (identity, id) in new {
-            let target = match owner {
-                Some(owner) => group_for(group, id, owner)?,
-                None => group.to_owned(),
+            let target = match (owner, names.get(&id)) {
+                (Some(owner), Some(name)) => group_for(group, name, owner)?,
+                // It was left behind by a record that is gone: no service of this unit.
+                (Some(_), None) => continue,
+                (None, _) => group.to_owned(),
             };
             move_process(identity, &target)?;
             moved.insert(identity, id);
@@ -126,8 +131,8 @@ fn members(store: &ProcessStore, leaders: &HashMap<Identity, u32>) -> Result<Vec
 }
 
 /// The group of a service below the unit's, made where it is missing, for the supervisor to use.
-fn group_for(unit: &Path, id: u32, owner: &Account) -> Result<PathBuf> {
-    let group = unit.join(format!("service-{id}"));
+fn group_for(unit: &Path, name: &ProcessName, owner: &Account) -> Result<PathBuf> {
+    let group = unit.join(cgroup::of_service(name));
     match fs::create_dir(&group) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(group),

@@ -83,7 +83,7 @@ impl Groups {
         name: &ProcessName,
         limits: &ServiceLimits,
     ) -> std::io::Result<MadeGroup> {
-        let path = self.root.join(format!("tsm-{name}"));
+        let path = self.root.join(cgroup::of_service(name));
         let join = cgroup::make(&path)?;
         let mut not_held = ServiceLimits::default();
         let set = |controller: &str, file: &str, value: Option<String>| {

@@ -11,6 +11,11 @@ use std::path::{Path, PathBuf};
 /// The group of a supervisor itself, below the one that was given to it.
 pub const SUPERVISOR: &str = "supervisor";
 
+/// The group of a service, below the same one.
+pub fn of_service(name: &crate::name::ProcessName) -> String {
+    format!("tsm-{name}")
+}
+
 /// The group that this process is in, as a directory; `None` where there is no cgroup v2.
 pub fn own() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
