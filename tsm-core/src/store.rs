@@ -90,7 +90,7 @@ pub struct Damage {
 }
 
 /// So many records keep another core busy for longer than it takes to wake it.
-const WORTH_A_THREAD: usize = 128;
+const WORTH_A_THREAD: usize = 48;
 const MOST_THREADS: usize = 8;
 
 /// All records of a home: those that can be read, and what is wrong with the others.
@@ -143,14 +143,18 @@ impl ProcessStore {
     /// [`Error::Damaged`] where it cannot be parsed, [`Error::Io`] where it cannot be read.
     pub fn meta(&self, name: &ProcessName) -> Result<Meta> {
         let file = sys::open_without_waiting(&self.home.meta(name));
-        self.parsed(name, file)
+        self.parsed(name, file, &mut [0; FIRST_PIECE])
     }
 
-    fn parsed(&self, name: &ProcessName, file: io::Result<File>) -> Result<Meta> {
-        let mut first = [0; FIRST_PIECE];
+    fn parsed(
+        &self,
+        name: &ProcessName,
+        file: io::Result<File>,
+        first: &mut [u8; FIRST_PIECE],
+    ) -> Result<Meta> {
         let mut rest = Vec::new();
         let path = || self.home.meta(name);
-        let bytes = file.and_then(|file| read_small(file, &mut first, &mut rest));
+        let bytes = file.and_then(|file| read_small(file, first, &mut rest));
         let bytes = match bytes {
             Ok(bytes) => bytes,
             Err(error) => return Err(error).at("read", path()),
@@ -182,9 +186,11 @@ impl ProcessStore {
         let (directory, mut names) = self.names_in_directory()?;
         let directory = directory.as_ref();
         let worth = (names.len() / WORTH_A_THREAD).min(MOST_THREADS);
-        // The question takes as long as some records do.
-        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = if worth < 2 { 1 } else { worth.min(cores()) };
+        let threads = if worth < 2 {
+            1
+        } else {
+            worth.min(sys::cores())
+        };
         if threads < 2 {
             return Ok(self.see(directory, names, &see));
         }
@@ -213,6 +219,7 @@ impl ProcessStore {
     ) -> (Vec<T>, Vec<Damage>) {
         let mut seen = Vec::with_capacity(names.len());
         let mut damaged = Vec::new();
+        let mut first = [0; FIRST_PIECE];
         for name in names {
             let file = match directory {
                 Some(directory) => {
@@ -220,7 +227,7 @@ impl ProcessStore {
                 }
                 None => sys::open_without_waiting(&self.home.meta(&name)),
             };
-            match self.parsed(&name, file) {
+            match self.parsed(&name, file, &mut first) {
                 Ok(meta) => seen.push(see(name, meta)),
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => damaged.push(Damage { name, error }),

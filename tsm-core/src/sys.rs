@@ -148,6 +148,11 @@ pub fn is_alone_with(file: impl std::os::fd::AsFd) -> bool {
     unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
 }
 
+/// On how many cores this process may run. Quotas of cgroups are not asked for: that takes longer than what is shared out.
+pub fn cores() -> usize {
+    rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
+}
+
 /// Gives memory that was freed back to the system, as far as the allocator can (`malloc_trim(3)`).
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]
@@ -213,15 +218,23 @@ pub fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
     ))
 }
 
-/// Lets go of the pages of program code that were needed until now; those that are needed again come back from the page
-/// cache. What only a start needs is most of what a supervisor ever executes.
+/// Lets go of the pages of program files that were needed until now, code and constants; those that are needed again come
+/// back from the page cache. What only a start needs is most of what a supervisor ever executes.
 pub fn release_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for line in maps.lines() {
         let mut fields = line.split_ascii_whitespace();
-        let (Some(range), Some("r-xp")) = (fields.next(), fields.next()) else {
+        let (Some(range), Some(access), Some(offset)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
             continue;
         };
+        // Of what is only read, the segment that a file begins with: the linker's own notes and constants. Others may have
+        // been written to before they were protected (relocations).
+        let begins_the_file = offset.bytes().all(|digit| digit == b'0');
+        if access != "r-xp" && !(access == "r--p" && begins_the_file) {
+            continue;
+        }
         let bounds = range.split_once('-').and_then(|(from, to)| {
             Some((
                 usize::from_str_radix(from, 16).ok()?,
@@ -231,8 +244,8 @@ pub fn release_code() {
         let (Some((from, to)), true) = (bounds, line.contains(" /")) else {
             continue;
         };
-        // SAFETY: a private mapping of a file that may be executed and not written holds nothing but the file's own
-        // bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.
+        // SAFETY: a private mapping of a file that may not be written, and never could (elf(5): the ELF header and code
+        // are in segments without PF_W, and text relocations are refused by the linker), holds nothing but the file's own bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.
         unsafe {
             let address = std::ptr::without_provenance_mut(from);
             libc::madvise(address, to - from, libc::MADV_DONTNEED);

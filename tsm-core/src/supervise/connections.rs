@@ -58,6 +58,7 @@ impl Connection {
 
 impl Supervisor {
     pub(super) fn accept_all(&mut self) {
+        self.tidy_later();
         // A few at a time: whoever connects in a flood takes turns with everything else.
         for _ in 0..ACCEPTED_AT_ONCE {
             let socket = match sys::socket::accept(&self.listener) {

@@ -31,6 +31,8 @@ use crate::sys::{self, Signal, WaitStatus, clock};
 const AHEAD: usize = 1024;
 /// How many exits are remembered while no supervisor is there to hear of them.
 const EXITS_KEPT: usize = 4096;
+/// How long after an event what it needed is given back.
+const TIDY_DELAY: Duration = Duration::from_millis(500);
 /// The pause before a supervisor is started again.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
@@ -179,11 +181,17 @@ impl Guardian {
     fn serve(&mut self) -> Result<u8> {
         let mut ready: Vec<Ready> = Vec::with_capacity(16);
         let mut buffer = vec![0; 4096];
+        let mut tidy_at = None;
         loop {
-            let pause = self
-                .restart_at
-                .map(|at| at.saturating_sub(clock::monotonic()));
+            let pause = [self.restart_at, tidy_at].into_iter().flatten().min();
+            let pause = pause.map(|at| at.saturating_sub(clock::monotonic()));
             self.poll.wait(pause, &mut ready).doing("wait for events")?;
+            if !ready.is_empty() {
+                tidy_at.get_or_insert_with(|| clock::monotonic() + TIDY_DELAY);
+            } else if tidy_at.is_some_and(|at| at <= clock::monotonic()) {
+                tidy_at = None;
+                sys::release_code();
+            }
             for event in &ready {
                 match event.token {
                     CHANNEL => self.hear(&mut buffer),

@@ -11,6 +11,8 @@ use crate::view::{self, ProcessView};
 
 /// How long changes gather before `status.json` is written.
 const STATUS_DELAY: Duration = Duration::from_millis(300);
+/// How long after a request or a change what it needed is given back.
+const TIDY_DELAY: Duration = Duration::from_millis(500);
 /// How long after a write failed for want of room it is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 impl Supervisor {
@@ -112,9 +114,19 @@ impl Supervisor {
             self.status_at = None;
             self.write_status();
             self.tell_status();
-            // After a change comes quiet: what it needed is given back.
+            self.tidy_later();
+        }
+        if self.tidy_at.is_some_and(|at| at <= now) {
+            self.tidy_at = None;
             sys::trim_memory();
             sys::release_code();
+        }
+    }
+
+    /// What is being done needs memory and code; after it comes quiet, and both are given back.
+    pub(super) fn tidy_later(&mut self) {
+        if self.tidy_at.is_none() {
+            self.tidy_at = Some(clock::monotonic() + TIDY_DELAY);
         }
     }
 

@@ -215,6 +215,8 @@ pub(super) struct Supervisor {
     /// When the trees of services are to be looked at that have limits and no cgroup to hold them.
     pub(super) sample_at: Option<Duration>,
     pub(super) status_at: Option<Duration>,
+    /// When memory and code that nobody needs are given back.
+    pub(super) tidy_at: Option<Duration>,
     pub(super) retry_at: Option<Duration>,
     /// It goes on where another supervisor of this boot was, which died or handed over.
     pub(super) continues: bool,
@@ -435,6 +437,7 @@ impl Supervisor {
             follow_at: None,
             sample_at: None,
             status_at: None,
+            tidy_at: None,
             retry_at: None,
             continues,
             options,
@@ -526,6 +529,7 @@ impl Supervisor {
             self.accept_at,
             self.place.deadline(),
             self.status_at,
+            self.tidy_at,
             self.sample_at,
             self.follow_at,
             self.retry_at,
