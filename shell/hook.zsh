@@ -33,7 +33,7 @@ function _tsm_state {
     \builtin zmodload zsh/parameter
     \builtin unfunction tsm _tsm_state _tsm_complete
     \builtin local _tsm_name _tsm_kind
-    \builtin local -a _tsm_names _tsm_hidden _tsm_unaliased
+    \builtin local -a _tsm_names _tsm_hidden _tsm_unaliased _tsm_unreadable
     for _tsm_name in "${signals[@]}" ERR ZERR DEBUG; do
         if (( ${+functions[TRAP$_tsm_name]} )); then
             \builtin unfunction "TRAP$_tsm_name"
@@ -55,13 +55,24 @@ function _tsm_state {
             esac ;;
         esac
     done
+    # With RC_QUOTES zsh prints 'don''t' as 'don't', which nothing reads: one such function would take the others with it.
+    for _tsm_name _tsm_kind in "${(@kv)functions}"; do
+        [[ $_tsm_kind == *\'* ]] || continue
+        \builtin unset 'functions[_tsm_probe]'
+        functions[_tsm_probe]=$_tsm_kind 2> /dev/null
+        if (( ! ${+functions[_tsm_probe]} )); then
+            _tsm_unreadable+=("$_tsm_name")
+            \builtin unfunction -- "$_tsm_name"
+        fi
+    done
+    \builtin unset 'functions[_tsm_probe]'
     # Those that a new zsh has by itself, and this one no more: they would stand before functions of their names.
     for _tsm_name in run-help which-command; do
         (( ${+aliases[$_tsm_name]} )) || _tsm_unaliased+=("$_tsm_name")
     done
     {
         \builtin printf '%s\0' shell "zsh $ZSH_VERSION" hidden "${(F)_tsm_hidden}"
-        \builtin printf 'unaliased\0%s\0' "${(F)_tsm_unaliased}"
+        \builtin printf '%s\0' unaliased "${(F)_tsm_unaliased}" unreadable "${(F)_tsm_unreadable}"
         \builtin printf 'fpath\0%s\0' "fpath=( ${(j: :)${(@qq)fpath}} )"
         \builtin printf 'variables\0'
         (( ${#_tsm_names} )) && \builtin typeset -p -- "${(@o)_tsm_names}"

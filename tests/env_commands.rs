@@ -551,3 +551,108 @@ fn the_largest_of_what_is_too_large_is_named() {
         told.stderr
     );
 }
+
+#[test]
+fn a_stopped_process_starts_in_an_environment_that_is_given_and_a_running_one_keeps_its_own() {
+    let bed = Bed::new();
+    start(&bed, "a", &[]);
+    let told = bed.tsm(["start", "a", "--env", "NEW=1"]).exits(4);
+    assert!(told.stderr.contains("restart"), "{}", told.stderr);
+    assert_eq!(value(&bed, "a", "NEW"), None);
+    bed.tsm(["stop", "a"]).ok();
+    bed.file("1.env", "ONE=one\n");
+    bed.file("2.env", "TWO=${ONE}-two\n");
+    let args = [
+        "start",
+        "a",
+        "--env",
+        "NEW=1",
+        "--env-file",
+        "1.env",
+        "--env-file",
+        "2.env",
+    ];
+    bed.tsm(args).ok();
+    assert_eq!(value(&bed, "a", "NEW").as_deref(), Some("1"));
+    assert_eq!(value(&bed, "a", "TWO").as_deref(), Some("one-two"));
+    // What was given stays, as after a restart.
+    bed.tsm(["restart", "a"]).ok();
+    assert_eq!(value(&bed, "a", "NEW").as_deref(), Some("1"));
+}
+
+#[test]
+fn what_was_unset_by_hand_can_be_left_to_the_shell_again() {
+    let bed = Bed::new();
+    let script = idle(&bed);
+    run(with(
+        &bed,
+        &["start", &script, "--name", "a"],
+        &[("E2", "two")],
+    ))
+    .ok();
+    bed.tsm(["env", "unset", "a", "E2"]).ok();
+    let update = ["restart", "a", "--update-env"];
+    run(with(&bed, &update, &[("E2", "new")])).ok();
+    assert_eq!(value(&bed, "a", "E2"), None);
+    bed.tsm(["env", "unset", "a", "E2", "--forget"]).ok();
+    run(with(&bed, &update, &[("E2", "new")])).ok();
+    assert_eq!(value(&bed, "a", "E2").as_deref(), Some("new"));
+}
+
+#[test]
+fn a_dotenv_file_of_one_process_is_taken_by_another() {
+    let bed = Bed::new();
+    start(&bed, "a", &["--env", "WILD=it's \"$X\" `y`"]);
+    let shown = bed
+        .tsm(["env", "show", "a", "--reveal", "--format", "dotenv"])
+        .ok();
+    bed.file("a.env", &shown.stdout);
+    start(&bed, "b", &["--env-file", "a.env"]);
+    assert_eq!(value(&bed, "b", "WILD"), value(&bed, "a", "WILD"));
+    bed.file("own.env", "A=1\nexport TSM_ID=5\n");
+    let told = bed.tsm(["restart", "b", "--env-file", "own.env"]).exits(2);
+    assert!(told.stderr.contains("own.env: line 2: "), "{}", told.stderr);
+}
+
+#[test]
+fn an_edit_that_would_have_no_effect_is_told_with_its_line() {
+    let bed = Bed::new();
+    start(&bed, "a", &["--env", "A=2"]);
+    for (line, told) in [
+        ("export A=7", "A stands there twice"),
+        ("export TSM_ID=5", "TSM_ID"),
+        ("export NOVALUE", "neither an assignment"),
+    ] {
+        let output = edit(&bed, "a", &format!("echo '{line}' >>")).exits(1);
+        let first = output.stderr.lines().next().unwrap();
+        assert!(first.contains(told) && first.contains("line "), "{first}");
+    }
+    bed.tsm(["restart", "a"]).ok();
+    assert_eq!(value(&bed, "a", "A").as_deref(), Some("2"));
+}
+
+#[test]
+fn no_message_shows_a_secret_that_was_typed_in_a_wrong_place() {
+    let bed = Bed::new();
+    start(&bed, "a", &[]);
+    for args in [
+        ["env", "unset", "a", "API_TOKEN=hunter2"].as_slice(),
+        &["env", "show", "a", "API_TOKEN=hunter2"],
+        &["start", "API_TOKEN=hunter2", "sleep", "5"],
+        &["restart", "a", "API_TOKEN=hunter2"],
+        &["env", "diff", "a", "API_TOKEN=hunter2"],
+    ] {
+        let output = bed.tsm(args.iter().copied());
+        assert_ne!(output.status, 0, "{args:?}");
+        assert!(
+            !output.stderr.contains("hunter2"),
+            "{args:?}: {}",
+            output.stderr
+        );
+        assert!(
+            output.stderr.contains("API_TOKEN=********"),
+            "{args:?}: {}",
+            output.stderr
+        );
+    }
+}

@@ -456,6 +456,9 @@ fn a_zsh_service_finds_functions_and_variables() {
     let typed = format!(
         "plain=\"it's\"; list=(a 'b c'); typeset -A map=(k v 'a b' 'c]d'); integer count=5; typeset -r fixed='$x'
          mine() {{ print \"mine $1 $list[2]\" }}
+         setopt rc_quotes
+         broken() {{ print 'don''t' }}
+         unsetopt rc_quotes
          setopt ksh_arrays null_glob err_exit no_unset
          tsm start '{service}' --name a"
     );
@@ -466,10 +469,14 @@ fn a_zsh_service_finds_functions_and_variables() {
         "mine x b c\ntypeset plain='it'\\''s'\ntypeset -a list=( a 'b c' )\ntypeset -A map=( ['a b']='c]d' [k]=v )\n\
          typeset -i count=5\ntypeset -r fixed='$x'\nyes none\n0\nnone yes\n"
     );
+    let info = bed.tsm(["info", "a"]).ok().stdout;
+    let state = info
+        .lines()
+        .find(|line| line.starts_with("Shell state: zsh, "));
     assert!(
-        bed.tsm(["info", "a"])
-            .ok()
-            .stdout
-            .contains("\nShell state: zsh, ")
+        state.is_some_and(|state| state.ends_with(
+            "; not kept, because zsh itself cannot read what it prints of them: broken"
+        )),
+        "{info}"
     );
 }

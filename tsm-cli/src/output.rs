@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::{AnsiColor, Style};
 
+use tsm_core::env::secret::cover_message;
+
 use crate::args::{Global, When};
 
 /// What a person reads and where it goes.
@@ -69,8 +71,20 @@ impl Output {
 
 /// An error to standard error; always.
 pub(crate) fn complain(text: impl Display) {
+    // A file name may hold anything, and what was typed in a wrong place a secret.
+    let text = text.to_string();
+    let text: String = cover_message(&text).chars().map(visible).collect();
     // Nobody is left to tell where even this fails.
     let _ = writeln!(io::stderr().lock(), "tsm: {text}");
+}
+
+/// A control character would change the terminal; messages have several lines where they say so themselves.
+fn visible(c: char) -> char {
+    if c.is_control() && !matches!(c, '\n' | '\t') {
+        '?'
+    } else {
+        c
+    }
 }
 
 /// A document of JSON to standard output.

@@ -251,8 +251,8 @@ impl ProcessStore {
             path: path.clone(),
             reason,
         };
-        let saved: SavedSpec =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let saved: SavedSpec = serde_json::from_slice(&bytes)
+            .map_err(|error| damaged(format!("{error}; 'tsm doctor --fix' mends it")))?;
         if saved.version > 1 {
             return Err(damaged(format!(
                 "version {} is newer than this TSM; use the newer tsm",

@@ -33,7 +33,7 @@ pub(crate) enum EnvCommand {
         #[arg(value_name = "K=V", required = true)]
         assignments: Vec<OsString>,
     },
-    /// Remove variables, for the next start
+    /// Remove variables, for the next start; 'restart --update-env' does not take them from the shell again
     Unset {
         /// Which process
         #[arg(value_name = "NAME")]
@@ -41,6 +41,9 @@ pub(crate) enum EnvCommand {
         /// Their names
         #[arg(value_name = "K", required = true)]
         names: Vec<OsString>,
+        /// Leave them to the shell again, as if they had never been set or unset by hand
+        #[arg(long)]
+        forget: bool,
     },
     /// Edit the snapshot with $VISUAL or $EDITOR, for the next start
     Edit {

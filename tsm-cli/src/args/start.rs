@@ -86,8 +86,6 @@ impl StartArgs {
         let given = [
             ("--port", self.port.is_some()),
             ("--cwd", self.cwd.is_some()),
-            ("--env", !self.variables.env.is_empty()),
-            ("--env-file", !self.variables.env_file.is_empty()),
             ("--interpreter", self.interpreter.is_some()),
             ("--restart", self.restart != RestartPolicy::OnFailure),
             ("--max-restarts", self.max_restarts.is_some()),

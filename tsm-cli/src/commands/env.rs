@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use tsm_core::control::{ActOptions, Verb};
-use tsm_core::env::{EnvUpdate, Environment, Origin, dotenv, file, quote};
+use tsm_core::env::{EnvUpdate, Environment, Origin, dotenv, file, is_tsms_own, quote};
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::name::ProcessName;
 use tsm_core::text::Text;
@@ -44,7 +44,11 @@ pub(crate) fn run(context: &Context, command: EnvCommand) -> Outcome {
             }
             change(context, &name, update)
         }
-        EnvCommand::Unset { name, names } => unset(context, &name, &names),
+        EnvCommand::Unset {
+            name,
+            names,
+            forget,
+        } => unset(context, &name, &names, forget),
         EnvCommand::Edit { name } => edit::run(context, &the_one(context, &name)?),
     }
 }
@@ -141,8 +145,10 @@ fn print_format(
     format: EnvFormat,
     shown: &[(&Variable, Text)],
 ) -> Result<(), Failure> {
+    // What is given to another process, or to a shell, is not to make that one look like this process.
     let pairs = shown
         .iter()
+        .filter(|(variable, _)| !is_tsms_own(variable.name.as_bytes()))
         .map(|(variable, value)| (variable.name.as_bytes(), value.as_bytes()));
     match format {
         EnvFormat::Dotenv => {
@@ -240,7 +246,7 @@ fn diff(context: &Context, name: &str, other: Option<&str>, reveal: bool, json: 
     }
 }
 
-fn unset(context: &Context, name: &str, names: &[OsString]) -> Outcome {
+fn unset(context: &Context, name: &str, names: &[OsString], forget: bool) -> Outcome {
     if let Some(wrong) = names
         .iter()
         .find(|name| name.is_empty() || name.as_bytes().contains(&b'='))
@@ -258,17 +264,20 @@ fn unset(context: &Context, name: &str, names: &[OsString]) -> Outcome {
     for name in names {
         let bytes = name.as_bytes();
         let in_shell = shell.as_ref().is_some_and(|state| state.gives(bytes));
-        if environment.get(bytes).is_none() && !in_shell {
+        if environment.get(bytes).is_none() && !in_shell && !forget {
             context.output.remark(format_args!(
                 "{} was not set",
                 table::printable(&name.to_string_lossy())
             ));
         }
     }
-    let update = EnvUpdate {
-        unset: names.iter().map(Text::from).collect(),
-        ..EnvUpdate::default()
+    let mut update = EnvUpdate::default();
+    let list = if forget {
+        &mut update.released
+    } else {
+        &mut update.unset
     };
+    list.extend(names.iter().map(Text::from));
     change(context, name, update)
 }
 

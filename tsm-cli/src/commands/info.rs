@@ -228,10 +228,7 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
     if let Some(lowered) = info.limits_lowered {
         line(
             "Lowered",
-            &format!(
-                "{} (the supervisor's own hard limits)",
-                table::printable(lowered)
-            ),
+            &format!("{} (as the supervisor itself)", table::printable(lowered)),
         );
     }
     if let Some(user) = info.user {

@@ -29,20 +29,17 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         if let Some(option) = args.spec_option() {
             let name = &selectors[0];
             let reason = format!(
-                "'{name}' is a known process and starts as it was; delete it first, or give the new one a --name"
+                "'{name}' is a known process and starts as it was, but for --env and --env-file; delete it first, or give the new one a --name"
             );
             return Err(Error::bad_value(option, reason).into());
         }
-        return act::act(
-            context,
-            Verb::Start,
-            &selectors,
-            ActOptions {
-                wait_ms: args.wait.ms(),
-                ..ActOptions::default()
-            },
-            args.json,
-        );
+        let update = variables::update(&args.variables)?;
+        let options = ActOptions {
+            wait_ms: args.wait.ms(),
+            ..ActOptions::default()
+        };
+        let update = (!update.is_empty()).then_some((update, None));
+        return act::act_with(context, Verb::Start, &selectors, options, update, args.json);
     }
     let before = variables::this_shell(context);
     let mut request =

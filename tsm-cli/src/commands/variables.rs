@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use tsm_core::env::{EnvError, EnvUpdate, Environment, Origin, Snapshot, dotenv, is_tsms_own};
 use tsm_core::error::{Error, IoContext as _};
@@ -14,13 +15,23 @@ pub(crate) fn update(args: &VariableArgs) -> Result<EnvUpdate, Error> {
     let mut update = EnvUpdate::default();
     for path in &args.env_file {
         let bytes = std::fs::read(path).at("read", path)?;
-        let lookup = |name: &str| std::env::var(name).ok();
+        // What an earlier file gives counts for a later one.
+        let earlier = update.set.clone();
+        let lookup = |name: &str| {
+            let given = earlier.iter().rev();
+            let given = given.filter(|given| given.name.as_bytes() == name.as_bytes());
+            let given = given.map(|given| given.value.to_string_lossy().into_owned());
+            given
+                .into_iter()
+                .next()
+                .or_else(|| std::env::var(name).ok())
+        };
         let variables = dotenv::parse(&bytes, &lookup).map_err(|error| Error::Damaged {
             path: path.clone(),
             reason: error.to_string(),
         })?;
         for (name, value) in variables {
-            refuse_own(&path.display().to_string(), name.as_bytes())?;
+            refuse_own(&at_line(path, &bytes, &name), name.as_bytes())?;
             update.set(name.as_bytes(), value.as_bytes(), Origin::File);
         }
     }
@@ -28,6 +39,21 @@ pub(crate) fn update(args: &VariableArgs) -> Result<EnvUpdate, Error> {
         assign(&mut update, "--env", assignment)?;
     }
     Ok(update)
+}
+
+/// A file with the line that gives a variable.
+fn at_line(path: &Path, bytes: &[u8], name: &str) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let gives = |line: &str| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+    };
+    match text.lines().position(gives) {
+        Some(at) => format!("{}: line {}", path.display(), at + 1),
+        None => path.display().to_string(),
+    }
 }
 
 /// Adds one `NAME=VALUE`.

@@ -282,7 +282,7 @@ pub struct ActRequest {
     /// How.
     #[serde(default)]
     pub options: ActOptions,
-    /// How their environments change first; for [`Verb::Restart`] and [`Verb::Update`].
+    /// How their environments change first; for [`Verb::Start`], [`Verb::Restart`] and [`Verb::Update`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<EnvUpdate>,
     /// Who listens on the ports of those that are to be started, as the command saw it.

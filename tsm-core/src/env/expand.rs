@@ -61,7 +61,9 @@ pub(crate) fn expand(
         match (lookup(name), default) {
             (Some(value), None) => expanded.push_str(&value),
             (Some(value), Some(_)) if !value.is_empty() => expanded.push_str(&value),
-            (_, Some(default)) => expanded.push_str(&expand(default, dollar, lookup)?),
+            (_, Some(default)) => {
+                expanded.push_str(&expand(without_quotes(default), dollar, lookup)?);
+            }
             (None, None) => {
                 return Err(format!(
                     "the variable {name} is not set here; set it, or write ${{{name}:-default}}"
@@ -102,6 +104,15 @@ fn closing_brace(inner: &str) -> Option<usize> {
     None
 }
 
+/// A default may stand in quotes, which are none of it.
+fn without_quotes(default: &str) -> &str {
+    let inner = |quote: char| {
+        let inner = default.strip_prefix(quote)?.strip_suffix(quote)?;
+        (!inner.contains(quote)).then_some(inner)
+    };
+    inner('"').or_else(|| inner('\'')).unwrap_or(default)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +133,9 @@ mod tests {
             ("${NONE:-y}", "y"),
             ("${NONE:-${HOME}}!", "/home/mr!"),
             ("${NONE:-a}b}", "ab}"),
+            ("${NONE:-\"a b\"}", "a b"),
+            ("${NONE:-'a b'}", "a b"),
+            ("${NONE:-it's}", "it's"),
             ("${EMPTY:-y}", "y"),
             ("${EMPTY}", ""),
             ("${NONE:-}", ""),

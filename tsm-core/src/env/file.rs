@@ -149,7 +149,8 @@ fn is_bashs_own(name: &[u8]) -> bool {
 /// Reads a file in either form (see the [module](self) for how they are told apart).
 ///
 /// In the shell form `NAME=value`, `export NAME=value` and `declare -x NAME="value"` are read, bare
-/// or quoted, with several on a line and comments behind them; `export NAME` alone gives no variable.
+/// or quoted, with several on a line and comments behind them; `export NAME` alone gives no variable, and is refused in a
+/// file of TSM's own.
 ///
 /// # Errors
 ///
@@ -253,7 +254,9 @@ fn parse_shell(bytes: &[u8], lines: Lines) -> Result<Environment, EnvFileError> 
         };
         let before = env.len();
         let begin = at;
-        at = parse_words(&bytes[..end], at, is_exported, &mut env)?;
+        // TSM writes no name without a value.
+        let may_lack_value = is_exported && lines == Lines::Any;
+        at = parse_words(&bytes[..end], at, may_lack_value, &mut env)?;
         if lines == Lines::One && env.len() > before + 1 {
             return Err(located(bytes, begin, EnvFileErrorReason::Behind));
         }
@@ -265,7 +268,7 @@ fn parse_shell(bytes: &[u8], lines: Lines) -> Result<Environment, EnvFileError> 
 fn parse_words(
     bytes: &[u8],
     mut at: usize,
-    is_exported: bool,
+    may_lack_value: bool,
     env: &mut Environment,
 ) -> Result<usize, EnvFileError> {
     loop {
@@ -285,7 +288,7 @@ fn parse_words(
             }
             Ok(_) => push(env, &assignment).map_err(wrong)?,
             // What bash writes for a variable that is exported and not set, often `OLDPWD`.
-            Err(_) if is_exported && is_identifier(&assignment) => {}
+            Err(_) if may_lack_value && is_identifier(&assignment) => {}
             Err(_) => return Err(wrong(EnvFileErrorReason::NotAnAssignment)),
         }
         at += used;

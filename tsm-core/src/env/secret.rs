@@ -6,7 +6,7 @@
 
 mod cover;
 
-pub use cover::{cover, cover_command, cover_words};
+pub use cover::{cover, cover_command, cover_message, cover_words};
 
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
@@ -19,18 +19,24 @@ const WORDS: &[&str] = &[
     "apikey",
     "auth",
     "authorization",
+    "bearer",
     "cookie",
     "credential",
     "credentials",
+    "cred",
     "creds",
+    "jwt",
     "key",
     "keys",
     "oauth",
+    "otp",
     "pass",
     "passphrase",
     "passwd",
     "password",
+    "pat",
     "private",
+    "pw",
     "pwd",
     "secret",
     "secrets",
@@ -139,6 +145,10 @@ impl Secrets {
                 MASK.to_owned()
             };
         }
+        // A key as `PEM` has it (RFC 7468), whatever its name.
+        if value.contains("-----BEGIN ") && value.contains("PRIVATE KEY-----") {
+            return MASK.to_owned();
+        }
         let value = cover::cover_address(name, value);
         cover(&value).into_owned()
     }
@@ -233,6 +243,10 @@ mod tests {
             "SSHKEY",
             "ENCRYPTIONKEY",
             "DBPASS",
+            "GITHUB_PAT",
+            "DB_PW",
+            "JWT",
+            "BEARER",
         ] {
             assert!(secrets.is_secret(name), "{name}");
         }
@@ -251,6 +265,8 @@ mod tests {
             "PORT",
             "TSM_NAME",
             "PASSENGER_COUNT",
+            "PATTERN",
+            "CREDITS",
             "BYPASS",
             "DONKEY_KONG",
             "HOTKEYS",

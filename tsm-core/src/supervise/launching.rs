@@ -147,7 +147,8 @@ impl Supervisor {
         prepared.group = self.make_group(id, &name, &spec.limits);
         // What a person asks for now and cannot have is refused; what once was granted is not insisted on.
         let insisted = fresh && spec.limits.nofile.is_some();
-        self.fit_limits(id, &mut prepared.limits, insisted);
+        let nice = prepared.nice;
+        self.fit_limits(id, &mut prepared.limits, nice, insisted);
         let system = |what: &'static str| {
             move |source: std::io::Error| Error::System {
                 action: what,
@@ -261,7 +262,13 @@ impl Supervisor {
 
     /// Lowers limits that this supervisor may not set, and says so: it may have been started by something with lower ones
     /// than the shell that a service was started from, and a service with lower limits is better than none.
-    fn fit_limits(&mut self, id: u32, limits: &mut [Limit], insists_on_files: bool) {
+    fn fit_limits(
+        &mut self,
+        id: u32,
+        limits: &mut [Limit],
+        nice: Option<i32>,
+        insists_on_files: bool,
+    ) {
         let may = |own: &[Limit], limits: &[Limit]| {
             limits.iter().all(|limit| {
                 own.iter()
@@ -280,7 +287,8 @@ impl Supervisor {
             limits[at] = asked;
             lowered.retain(|limit| *limit != asked);
         }
-        let words: Vec<String> = lowered
+        let late = nice.filter(|nice| !sys::limits::may_have_nice(*nice, &self.own_limits));
+        let mut words: Vec<String> = lowered
             .iter()
             .map(|asked| {
                 let given = limits.iter().find(|l| l.resource == asked.resource);
@@ -292,6 +300,9 @@ impl Supervisor {
                 )
             })
             .collect();
+        if let (Some(asked), Some(own)) = (late, sys::limits::nice()) {
+            words.push(format!("nice {own} instead of {asked}"));
+        }
         let words = words.join(", ");
         let Some(service) = self.services.get_mut(&id) else {
             return;
@@ -305,7 +316,7 @@ impl Supervisor {
             return;
         }
         let notice = format!(
-            "'{}' runs with lower limits than it should ({words}): its supervisor was started with these hard limits; 'tsm supervisor stop', then 'tsm restart {}' from a shell with higher ones",
+            "'{}' runs with lower limits than it should ({words}): its supervisor was started with these; 'tsm supervisor stop', then 'tsm restart {}' from a shell with higher ones",
             service.name, service.name
         );
         self.log.say(&notice);

@@ -303,7 +303,7 @@ impl Supervisor {
         }
     }
 
-    fn already_there(&self, id: u32) -> Error {
+    pub(super) fn already_there(&self, id: u32) -> Error {
         let service = &self.services[&id];
         let name = service.name.to_string();
         let state = service.meta.state.clone().unwrap_or_default();

@@ -1,7 +1,9 @@
 //! Changing the environment of a process: for its next start, or for the restart that follows.
 
+use super::machine::Phase;
+use super::service::Service;
 use super::supervisor::Supervisor;
-use crate::control::{ActRequest, Asked};
+use crate::control::{ActRequest, Asked, Verb};
 use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
@@ -23,6 +25,15 @@ impl Supervisor {
         fresh: Option<Snapshot>,
         asked: &Asked,
     ) -> Result<()> {
+        let is_up = |service: &Service| {
+            // Not by this very request, which a supervisor that died had accepted.
+            let before = service.meta.request.as_deref() != Some(asked.token.as_str());
+            before && !matches!(service.machine.phase, Phase::Resting(_))
+        };
+        if act.verb == Verb::Start && self.services.get(&id).is_some_and(is_up) {
+            // It would start in what it has not; that is what `restart` is for.
+            return Err(self.already_there(id));
+        }
         let (mut spec, before) = self.read_to_update(id, update)?;
         let (after, origins) = update
             .apply(&before, &spec.origins, fresh)

@@ -127,13 +127,27 @@ pub fn open_files_in(limits: &[Limit]) -> u64 {
 
 /// Whether this process may raise hard limits (`CAP_SYS_RESOURCE`, `capabilities(7)`).
 pub fn may_raise_hard() -> bool {
-    const SYS_RESOURCE: u32 = 24;
+    has_capability(24)
+}
+
+/// Whether a child of this process may have this nice value: one that is not below its own, or not below what
+/// `RLIMIT_NICE` allows, or any with `CAP_SYS_NICE` (`setpriority(2)`, `getrlimit(2)`).
+pub fn may_have_nice(wanted: i32, own: &[Limit]) -> bool {
+    let ceiling = own.iter().find(|limit| limit.resource == libc::RLIMIT_NICE);
+    let lowest = ceiling.map_or(20, |limit| {
+        20 - i64::try_from(limit.soft).unwrap_or(40).min(40)
+    });
+    nice().is_none_or(|own| wanted >= own) || i64::from(wanted) >= lowest || has_capability(23)
+}
+
+/// By its number in `capabilities(7)` (`linux/capability.h`).
+fn has_capability(number: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()
         .find_map(|line| line.strip_prefix("CapEff:"))
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .is_some_and(|mask| mask & 1 << SYS_RESOURCE != 0)
+        .is_some_and(|mask| mask & 1 << number != 0)
 }
 
 /// Lowers `limits` to what a process with the limits `own` may set without privileges: none above its own hard one.

@@ -165,10 +165,14 @@ pub struct LeftToChild([(i32, libc::sighandler_t); 3]);
 /// Leaves the keys of a terminal to a child.
 pub fn leave_to_child() -> LeftToChild {
     LeftToChild([libc::SIGINT, libc::SIGQUIT, libc::SIGHUP].map(|number| {
-        // SAFETY: ignoring a signal installs no handler.
-        (number, unsafe { libc::signal(number, libc::SIG_IGN) })
+        // SAFETY: the handler does nothing, which is safe at any moment (signal-safety(7)).
+        let before = unsafe { libc::signal(number, nothing as *const () as libc::sighandler_t) };
+        (number, before)
     }))
 }
+
+/// Unlike a signal that is ignored, one with a handler has its default again in a program that is executed (`execve(2)`).
+extern "C" fn nothing(_: libc::c_int) {}
 
 impl Drop for LeftToChild {
     fn drop(&mut self) {

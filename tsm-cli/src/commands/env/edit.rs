@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use tsm_core::control::{ActOptions, Verb};
-use tsm_core::env::{EnvUpdate, Environment, Origin, file};
+use tsm_core::env::{EnvUpdate, Environment, Origin, file, is_tsms_own};
 use tsm_core::error::{Error, IoContext as _};
 use tsm_core::name::ProcessName;
 use tsm_core::sys::signal::leave_to_child;
@@ -46,7 +46,12 @@ pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
     let edited = loop {
         edit(&copy)?;
         let bytes = fs::read(&copy).at("read", &copy)?;
-        match file::parse(&bytes) {
+        let read = file::parse(&bytes).map_err(|error| error.to_string());
+        let read = read.and_then(|edited| match mistake(before.as_deref(), &edited, &bytes) {
+            Some(mistake) => Err(mistake),
+            None => Ok(edited),
+        });
+        match read {
             Ok(environment) => break environment,
             Err(error) => {
                 complain(format_args!("{name}.env: {error}"));
@@ -77,6 +82,31 @@ pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
     )
 }
 
+/// What would have no effect: a variable that stands there twice now, or that TSM itself sets.
+fn mistake(before: Option<&[u8]>, edited: &Environment, text: &[u8]) -> Option<String> {
+    let before = before.and_then(|before| file::parse(before).ok());
+    let before = before.unwrap_or_default();
+    let count = |environment: &Environment, wanted: &[u8]| {
+        environment
+            .iter()
+            .filter(|(name, _)| *name == wanted)
+            .count()
+    };
+    let changed = edited.iter().find_map(|(name, value)| {
+        if count(edited, name) > count(&before, name).max(1) {
+            return Some((name, "stands there twice, and only one of them can count"));
+        }
+        let own = is_tsms_own(name) && before.get(name) != Some(value);
+        own.then_some((name, "is set by TSM itself in every run; leave it as it is"))
+    });
+    let (name, what) = changed?;
+    let begin = [b"export ", name, b"="].concat();
+    let line = text.split(|&byte| byte == b'\n').collect::<Vec<_>>();
+    let line = line.iter().rposition(|line| line.starts_with(&begin));
+    let line = line.map_or_else(String::new, |at| format!("line {}: ", at + 1));
+    Some(format!("{line}{} {what}", String::from_utf8_lossy(name)))
+}
+
 /// What changed; and the whole of it, where what was there before could not be read.
 fn change(before: Option<&[u8]>, edited: Environment) -> (EnvUpdate, Option<Environment>) {
     match before.map(file::parse) {
@@ -96,14 +126,14 @@ fn edit(copy: &Path) -> Result<(), Error> {
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|editor| !editor.is_empty()))
         .unwrap_or_else(|| "vi".to_owned());
+    // Ctrl-C is the editor's; whatever comes of it, the copy is removed. Before there is an editor that it could come from.
+    let left = leave_to_child();
     // It may have arguments; the shell knows how they are quoted, and the path is none of its business.
     let mut child = Command::new("/bin/sh")
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(copy)
         .spawn()
         .doing("run the editor")?;
-    // Ctrl-C is the editor's; whatever comes of it, the copy is removed.
-    let left = leave_to_child();
     let status = child.wait().doing("wait for the editor")?;
     drop(left);
     if status.success() {

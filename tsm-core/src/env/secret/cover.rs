@@ -145,11 +145,19 @@ fn assignments(text: &str) -> String {
         let name = &name[begin..];
         shown.push_str(&rest[..=at]);
         rest = &rest[at + 1..];
-        if !is_secret_within(name) || rest.starts_with("//") {
+        // `PWD` is where a shell stands, but among the fields of an address it is a password.
+        let is_field = name.eq_ignore_ascii_case("pwd")
+            && shown[..shown.len() - name.len() - 1].ends_with(';');
+        if !(is_secret_within(name) || is_field) || rest.starts_with("//") {
             continue;
         }
         let value = rest.trim_start_matches(' ');
-        let end = value_end(value);
+        let end = if is_header(name) {
+            // A scheme and what belongs to it (RFC 9110, 11.6.2).
+            value.find(['"', '\'', '\n']).unwrap_or(value.len())
+        } else {
+            value_end(value)
+        };
         // A reference is no secret, and what is covered already stays.
         let is_open = end > 0 && !value.starts_with(['$', '{', '[']) && !value.starts_with(MASK);
         if is_open {
@@ -160,6 +168,47 @@ fn assignments(text: &str) -> String {
     }
     shown.push_str(rest);
     shown
+}
+
+fn is_header(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with("authorization")
+}
+
+/// A message in which words of the user may stand, such as `'API_TOKEN=…' selects nothing`: URLs and what is assigned by
+/// `=` are covered. A `:` parts the message itself.
+pub fn cover_message(text: &str) -> Cow<'_, str> {
+    if !text.contains('=') && !text.contains("://") {
+        return Cow::Borrowed(text);
+    }
+    let text = urls(text);
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = &*text;
+    while let Some(at) = rest.find('=') {
+        let begin = rest[..at].rfind(|c| !is_of_name(c)).map_or(0, |begin| {
+            begin + rest[begin..].chars().next().map_or(1, char::len_utf8)
+        });
+        let (before, name) = (&rest[..begin], &rest[begin..at]);
+        shown.push_str(&rest[..=at]);
+        rest = &rest[at + 1..];
+        if !is_secret_within(name) || rest.starts_with(MASK) {
+            continue;
+        }
+        // What messages quote is in quotes whole.
+        let quote = before
+            .chars()
+            .next_back()
+            .filter(|c| matches!(c, '"' | '\''));
+        let end = match quote {
+            Some(quote) => rest.find(quote).unwrap_or(rest.len()),
+            None => value_end(rest),
+        };
+        if end > 0 {
+            shown.push_str(MASK);
+            rest = &rest[end..];
+        }
+    }
+    shown.push_str(rest);
+    Cow::Owned(shown)
 }
 
 /// Where a value ends that stands among others.
@@ -219,6 +268,20 @@ mod tests {
             ("/usr/bin:/bin", "/usr/bin:/bin"),
             ("rs=0:di=01;34:*.key=00", "rs=0:di=01;34:*.key=00"),
             ("naïve=1 ü:2", "naïve=1 ü:2"),
+            ("Authorization: Bearer s3cr3t", "Authorization: ********"),
+            (
+                "curl -H 'Authorization: Basic czM=' http://h",
+                "curl -H 'Authorization: ********' http://h",
+            ),
+            (
+                "proxy-authorization=Digest a b",
+                "proxy-authorization=********",
+            ),
+            (
+                "Driver=x;UID=u;PWD=hunter2;",
+                "Driver=x;UID=u;PWD=********;",
+            ),
+            ("PWD=/home/mr;OLDPWD=/tmp", "PWD=/home/mr;OLDPWD=/tmp"),
         ] {
             assert_eq!(cover(text), expected);
             assert_eq!(cover(expected), expected);
@@ -235,6 +298,32 @@ mod tests {
             ("APP_DSN", "root@db/x", "root@db/x"),
         ] {
             assert_eq!(cover_address(name, value), expected);
+        }
+    }
+
+    #[test]
+    fn a_message_shows_no_secret_that_was_typed() {
+        for (text, expected) in [
+            (
+                "'API_TOKEN=hunt er2' selects nothing",
+                "'API_TOKEN=********' selects nothing",
+            ),
+            (
+                "no such file: DB_PASSWORD=x y",
+                "no such file: DB_PASSWORD=******** y",
+            ),
+            (
+                "a.env:3: API_TOKEN: a quote is not closed",
+                "a.env:3: API_TOKEN: a quote is not closed",
+            ),
+            ("'A=b' names no variable", "'A=b' names no variable"),
+            (
+                "cannot reach redis://:p@h",
+                "cannot reach redis://:********@h",
+            ),
+            ("'ü' naïve = x", "'ü' naïve = x"),
+        ] {
+            assert_eq!(cover_message(text), expected);
         }
     }
 
@@ -265,6 +354,8 @@ mod tests {
         fn covering_twice_changes_nothing_more(text in "([a-z:/@=?&;\"' ü-]|password|token|://|--){0,24}") {
             let once = cover(&text).into_owned();
             let _ = cover_command(&text);
+            let message = cover_message(&text).into_owned();
+            prop_assert_eq!(cover_message(&message).into_owned(), message.clone());
             let _ = cover_address("DSN", &text);
             prop_assert_eq!(cover(&once).into_owned(), once);
         }

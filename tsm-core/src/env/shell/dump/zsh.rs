@@ -3,7 +3,7 @@
 //! The file reads itself in a function with zsh's own options and without aliases, so that what it holds means what it
 //! meant; afterwards all is as it was. As in bash, the environment decides over what stands in it.
 
-use super::{DumpError, Parts, counted, header, statements};
+use super::{DumpError, Parts, counted, header, lines, statements};
 use crate::env::shell::{END, Shell, given};
 
 /// The first line of code reads the file once more, inside.
@@ -21,11 +21,18 @@ function _tsm_new { [[ ${(tP)1} != *(readonly|export)* && $_tsm_given != *" $1 "
 pub(super) fn compose(parts: &Parts<'_>, version: &str) -> Result<Vec<u8>, DumpError> {
     let (variables, count) = variables(parts)?;
     let functions = String::from_utf8_lossy(parts.get("function-count"));
-    let counts = [
+    let mut counts = [
         counted(functions.parse().unwrap_or_default(), "function"),
         counted(count, "variable"),
     ]
     .join(", ");
+    let unreadable = lines(parts.get("unreadable"));
+    if !unreadable.is_empty() {
+        let names = unreadable.join(&b", "[..]);
+        let names = String::from_utf8_lossy(&names);
+        counts.push_str("; not kept, because zsh itself cannot read what it prints of them: ");
+        counts.extend(names.chars().filter(|c| !c.is_control()).take(200));
+    }
     let mut text = header(Shell::Zsh, version, &counts);
     text.extend_from_slice(BEGIN.as_bytes());
     text.extend(given::line(Shell::Zsh, &[]));
