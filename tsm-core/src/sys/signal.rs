@@ -158,7 +158,7 @@ pub fn reset_dispositions(keeps_blocked: bool) {
 }
 
 /// While it lives, what a terminal sends to all of its foreground group is for a child there: this process ignores the
-/// interrupt, the quit key and the hang-up. A child that is started before has them as they were.
+/// interrupt, the quit key and the hang-up. A child that is started meanwhile has them as they were.
 #[derive(Debug)]
 pub struct LeftToChild([(i32, libc::sighandler_t); 3]);
 
