@@ -111,7 +111,7 @@ fn what_is_torn_is_mended_from_what_the_supervisor_knows() {
     bed.tsm(["save"]).ok();
     for torn in ["", "script='sle", "\0\0\0"] {
         fs::write(bed.meta_path("a"), torn).unwrap();
-        assert!(bed.doctor().1.contains(&"damaged-record".to_owned()));
+        assert_eq!(bed.doctor().1, ["damaged-record"]);
         let said = bed.mended();
         assert!(
             said.contains("the record of 'a' is made anew from what the supervisor knows"),

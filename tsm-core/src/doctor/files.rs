@@ -241,6 +241,8 @@ pub(super) fn leftovers(
         if path.parent() == Some(&home.pids())
             && let Some(name) = file.strip_suffix(".pid")
             && let Ok(name) = name.parse::<ProcessName>()
+            // Of a record that cannot be read nobody knows what its pid is.
+            && (known.contains_key(&name) || !names.contains(&name))
         {
             findings.extend(stale_pid(&path, &name, known.get(&name)));
         }
@@ -325,6 +327,8 @@ pub(super) fn dump(store: &ProcessStore, known: &Known, findings: &mut Vec<Findi
     };
     let differences: Vec<String> = differences
         .iter()
+        // A record that cannot be read is not gone.
+        .filter(|(name, _)| known.contains_key(name) || !store.home().meta(name).exists())
         .map(|(name, differs)| match differs {
             Differs::New => format!("'{name}' is not in it"),
             Differs::Gone => format!("'{name}' is only in it"),

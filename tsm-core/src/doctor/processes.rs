@@ -50,6 +50,8 @@ pub(super) fn look(
         };
         let program = procfs::name(pid);
         match by_id.get(&id) {
+            // It is told of already, with what mends it: the process itself is in order.
+            None if is_of_damaged(store, known, pid)? => {}
             None => findings.push(Finding::new(
                 Kind::Orphan,
                 format!("process {pid} ({program}) comes from the service with ID {id}, which has no record"),
@@ -122,6 +124,14 @@ fn unattributed(
             format!("kill {pid}, if nobody needs it"),
         )
     })
+}
+
+/// Whether a process says that it belongs to a record that is there and cannot be read.
+fn is_of_damaged(store: &ProcessStore, known: &Known, pid: u32) -> Result<bool> {
+    let name = procfs::environment_variable(pid, "TSM_NAME").doing("read /proc")?;
+    let name = name.and_then(|name| String::from_utf8(name).ok());
+    let name = name.and_then(|name| name.parse::<ProcessName>().ok());
+    Ok(name.is_some_and(|name| !known.contains_key(&name) && store.home().meta(&name).exists()))
 }
 
 /// What a process does for this home.
