@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod cron;
+mod limits;
 mod machine;
 mod refusals;
 mod system;

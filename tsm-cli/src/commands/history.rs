@@ -10,7 +10,7 @@ use tsm_core::sys::WaitStatus;
 use tsm_core::view::Overview;
 
 use super::list::select;
-use super::why::{ordinal, out_of_memory, who};
+use super::why::{ordinal, out_of_memory, size, who};
 use crate::app::{Context, Outcome};
 use crate::output::{Output, complain, json};
 use crate::{table, words};
@@ -205,9 +205,14 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             allowed,
             used,
         } => {
-            let used = used.map(|used| format!("{used}, and "));
+            let amount = |number: u64| match limit.as_str() {
+                "memory" => size(number),
+                _ => number.to_string(),
+            };
+            let used = used.map(|used| format!("; it used {}", amount(used)));
             let text = format!(
-                "ended for its limit of {limit}: {}{allowed} are allowed (run {run})",
+                "hit its limit of {limit}, {}{} (run {run})",
+                amount(*allowed),
                 used.unwrap_or_default()
             );
             (text, bad)

@@ -13,7 +13,7 @@ use crate::args::InfoArgs;
 use crate::output::{Output, complain, json};
 use crate::{table, words};
 
-pub(crate) use sentence::{ordinal, out_of_memory, who};
+pub(crate) use sentence::{ordinal, out_of_memory, size, who};
 
 pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     let store = context.store();
