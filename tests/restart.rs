@@ -1,5 +1,7 @@
 //! When a process comes back by itself, and what is known of its end.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -232,4 +234,51 @@ fn status_json_follows_each_change_within_a_second() {
     follows("stopped");
     bed.tsm(["start", "a"]).ok();
     follows("running");
+}
+
+#[test]
+fn what_could_not_start_again_is_not_stopped_for_a_restart() {
+    let bed = Bed::new();
+    let sleeper = bed.sleeper();
+    let text = format!("exec '{}' 100000\n", sleeper.display());
+    let script = bed.script("s.sh", &format!("#!/bin/sh\n{text}"));
+    let read = bed.file("read.sh", &text);
+    let directory = bed.path("gone");
+    fs::create_dir(&directory).unwrap();
+    bed.tsm(["start", script.to_str().unwrap(), "--name", "a"])
+        .ok();
+    bed.tsm(["start", read.to_str().unwrap(), "--name", "b"])
+        .ok();
+    let cwd = directory.to_str().unwrap();
+    bed.tsm([
+        "start",
+        "--name",
+        "c",
+        "--cwd",
+        cwd,
+        "--",
+        sleeper.to_str().unwrap(),
+        "100000",
+    ])
+    .ok();
+    let names = ["a", "b", "c"];
+    let pids = names.map(|name| bed.pid(name));
+
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::remove_file(&read).unwrap();
+    fs::remove_dir(&directory).unwrap();
+    for (name, path) in [("a", &script), ("b", &read), ("c", &directory)] {
+        let told = bed.tsm(["restart", name]).exits(1);
+        assert!(
+            told.stderr.contains(path.to_str().unwrap()),
+            "{}",
+            told.stderr
+        );
+        assert!(
+            told.stderr.ends_with("it runs on as it was\n"),
+            "{}",
+            told.stderr
+        );
+    }
+    assert_eq!(names.map(|name| bed.pid(name)), pids);
 }

@@ -7,6 +7,7 @@ mod client;
 mod frame;
 mod protocol;
 mod shells;
+mod vanished;
 
 pub use client::{Client, Launcher};
 pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};

@@ -14,7 +14,7 @@ use super::protocol::{
     ReportedError, Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus,
     TakenPort, Verb,
 };
-use super::shells;
+use super::{shells, vanished};
 use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, ErrorKind, IoContext as _, Result};
 use crate::home::Home;
@@ -167,12 +167,16 @@ impl Client {
         let replaced = update
             .as_ref()
             .is_some_and(|(_, snapshot)| snapshot.is_some());
-        let damaged_shells = match verb {
+        let mut damaged_shells = match verb {
             Verb::Start | Verb::Restart if !replaced => {
                 shells::damaged(&ProcessStore::new(self.home.clone()), &parsed(selectors)?)?
             }
             _ => Vec::new(),
         };
+        if verb == Verb::Restart {
+            let store = ProcessStore::new(self.home.clone());
+            damaged_shells.extend(vanished::found(&store, &parsed(selectors)?)?);
+        }
         let mut blob = Vec::new();
         let update = update.map(|(mut update, snapshot)| {
             if let Some(snapshot) = snapshot {

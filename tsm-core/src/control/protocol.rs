@@ -288,12 +288,13 @@ pub struct ActRequest {
     /// Who listens on the ports of those that are to be started, as the command saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub taken_ports: Vec<TakenPort>,
-    /// Those whose shell state cannot be read by its shell, as the command saw it.
+    /// Those that could not be started again, as the command saw it: its shell cannot read its shell state, or its program
+    /// or directory is gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub damaged_shells: Vec<DamagedShell>,
 }
 
-/// A shell state that its shell cannot read.
+/// What keeps a process from being started again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DamagedShell {
     /// The process that it belongs to.

@@ -13,7 +13,7 @@ use crate::selector::Selector;
 use crate::spec::DEFAULT_NAMESPACE;
 use crate::store::ProcessStore;
 
-/// A spec and the shell state that belongs to it are written within less time; what is younger was edited.
+/// A spec and the shell state that belongs to it are written within less time; what is further apart was edited.
 const WRITTEN_TOGETHER: Duration = Duration::from_millis(2);
 
 /// The selected processes whose shell state their shell cannot read.
@@ -45,10 +45,11 @@ fn was_edited(path: &Path, spec: &Path) -> bool {
     let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     match (time(path), time(spec)) {
         (Some(shell), Some(spec)) => {
-            // Where the clock was set back, it is looked at.
-            shell
+            // Where the clock was set back, it may seem to be older.
+            let apart = shell
                 .duration_since(spec)
-                .map_or(true, |by| by > WRITTEN_TOGETHER)
+                .or_else(|_| spec.duration_since(shell));
+            apart.is_ok_and(|apart| apart > WRITTEN_TOGETHER)
         }
         (shell, _) => shell.is_some(),
     }

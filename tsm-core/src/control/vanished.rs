@@ -1,0 +1,69 @@
+//! Whether the program and the directory of a process that runs are there still: one that could not start again is not
+//! stopped for a restart. They may lie on any file system, so the command looks, and not the supervisor.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::protocol::DamagedShell;
+use crate::error::{Error, Result};
+use crate::selector::Selector;
+use crate::spec::{DEFAULT_NAMESPACE, ProcessSpec};
+use crate::store::ProcessStore;
+
+/// The selected processes that run and could not be started again.
+pub(super) fn found(store: &ProcessStore, selectors: &[Selector]) -> Result<Vec<DamagedShell>> {
+    let (records, _) = store.records()?;
+    let mut found = Vec::new();
+    for (name, meta) in records {
+        let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
+        let is_meant = |s: &Selector| s.selects(meta.id, name.as_str(), namespace);
+        if meta.pid.is_none() || !selectors.iter().any(is_meant) {
+            continue;
+        }
+        // One that is damaged is the supervisor's to refuse, and so is what another user runs.
+        let Ok(Some(saved)) = store.spec(&name) else {
+            continue;
+        };
+        if saved.spec.user.is_none()
+            && let Some(what) = missing(&saved.spec)
+        {
+            let reason = format!("{what}; it runs on as it was");
+            let error = Error::LaunchFailed {
+                name: name.to_string(),
+                reason,
+            };
+            found.push(DamagedShell {
+                id: meta.id,
+                error: (&error).into(),
+            });
+        }
+    }
+    Ok(found)
+}
+
+fn missing(spec: &ProcessSpec) -> Option<String> {
+    let bytes = |text: &crate::text::Text| text.as_bytes().to_vec();
+    let cwd = bytes(&spec.cwd);
+    let cwd = Path::new(std::ffi::OsStr::from_bytes(&cwd));
+    let told = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    if let Err(error) = std::fs::metadata(cwd) {
+        return Some(told(cwd, &error));
+    }
+    let file = bytes(&spec.program.file);
+    if file.contains(&b'/') {
+        let path = cwd.join(std::ffi::OsStr::from_bytes(&file));
+        let access = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK);
+        if let Err(error) = access {
+            return Some(told(&path, &std::io::Error::from(error)));
+        }
+    }
+    // What an interpreter is given, where that is the target itself.
+    let script = spec
+        .program
+        .words
+        .get(1)
+        .filter(|word| **word == spec.script)?;
+    let path = cwd.join(std::ffi::OsStr::from_bytes(script.as_bytes()));
+    let error = std::fs::metadata(&path).err()?;
+    Some(told(&path, &error))
+}
