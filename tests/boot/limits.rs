@@ -1,7 +1,12 @@
 //! Limits that the kernel holds a service to, where the machine has the controllers: `BED_KIND=vm tests/boot/run limits`.
 
+use std::time::Duration;
+
 use crate::machine::Machine;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, within};
+
+/// The machine may be emulated.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 #[test]
 #[ignore = "needs root and a test bed with systemd: tests/boot/run"]
@@ -20,7 +25,7 @@ fn memory_tasks_and_cpu_are_held_by_the_kernel_and_what_was_hit_is_told() {
         return;
     }
     machine.tester(
-        r#"printf '#!/bin/bash\nx=$(head -c 300000000 /dev/zero | tr "\\0" x)\nsleep 100000\n' > eat
+        r#"printf '#!/bin/bash\nprintf -v x "%%*s" 200000000 x\nsleep 100000\n' > eat
         printf '#!/bin/bash\nfor i in $(seq 30); do sleep 100000 & done\nwait\n' > forks
         printf '#!/bin/bash\nwhile :; do :; done\n' > burn
         chmod +x eat forks burn
@@ -29,9 +34,8 @@ fn memory_tasks_and_cpu_are_held_by_the_kernel_and_what_was_hit_is_told() {
         tsm start ./burn --max-cpu 20%"#,
     );
     for name in ["eat", "forks"] {
-        wait_until(&format!("{name} has failed"), || {
-            machine.list()[name]["state"] == "failed"
-        });
+        let failed = || (machine.list()[name]["state"] == "failed").then_some(());
+        within(PATIENCE, failed).unwrap_or_else(|| panic!("{name} has not failed"));
     }
     let told = machine.tester("tsm why eat; tsm history eat; tsm history forks");
     assert!(

@@ -34,6 +34,7 @@ mod launching;
 mod log_rules;
 mod log_scan;
 mod log_upkeep;
+mod logout;
 pub mod machine;
 mod mending;
 mod mover;

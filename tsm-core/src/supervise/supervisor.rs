@@ -449,6 +449,9 @@ impl Supervisor {
             supervisor.go_on_after_upgrade(carried);
         }
         supervisor.read_defaults();
+        if !supervisor.options.foreground && !supervisor.continues {
+            supervisor.notices.extend(super::logout::warning());
+        }
         if let Err(error) = supervisor.adopt_all(inherited) {
             return Err(supervisor.cannot_take_over(error));
         }
