@@ -187,6 +187,30 @@ fn a_signal_is_named_and_a_core_is_found() {
 }
 
 #[test]
+fn the_core_of_a_run_that_ended_at_once_is_found() {
+    let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+    if pattern.starts_with(['|', '/']) {
+        eprintln!(
+            "skipped: cores of this machine do not go where a program runs ({})",
+            pattern.trim()
+        );
+        return;
+    }
+    let bed = Bed::new();
+    let start =
+        "ulimit -c unlimited && \"$0\" start --name a --restart no -- sh -c 'kill -SEGV $$'";
+    if bed.shell("ulimit -Hc").stdout.trim() != "unlimited" {
+        eprintln!("skipped: no cores are allowed here");
+        return;
+    }
+    bed.shell(start).ok();
+    bed.wait_state("a", "failed");
+    let why = bed.why("a");
+    let core = format!("killed by SIGSEGV, core in {}", bed.path("core").display());
+    assert!(why.starts_with(&core), "{why}");
+}
+
+#[test]
 fn a_reset_ends_the_wait_and_counts_anew() {
     let bed = Bed::new();
     bed.script(

@@ -10,6 +10,8 @@ use super::Run;
 use crate::spec::ProcessSpec;
 use crate::text::Text;
 
+/// The clock by which a file system stamps its files may be so much behind.
+const CLOCK_STEP: Duration = Duration::from_millis(20);
 /// How long after a process ended its core is still being written.
 const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
 
@@ -56,7 +58,7 @@ impl CoreDump {
         let cwd = spec.map_or_else(PathBuf::new, |spec| spec.cwd.as_path().to_owned());
         let wanted = cwd.join(expand(&pattern, run.pid, with_pid));
         let ended = UNIX_EPOCH + Duration::from_millis(ended_ms);
-        let began = UNIX_EPOCH + Duration::from_millis(run.from_ms);
+        let began = UNIX_EPOCH + Duration::from_millis(run.from_ms).saturating_sub(CLOCK_STEP);
         let of_this_run = |path: &PathBuf| {
             let modified = path.metadata().and_then(|meta| meta.modified());
             modified.is_ok_and(|at| began <= at && at <= ended + WRITTEN_WITHIN)
