@@ -32,8 +32,10 @@ pub(super) fn warning() -> Option<String> {
 /// The scope of a login has the name `session-N.scope`.
 fn is_login_session(cgroup: &str) -> bool {
     cgroup.lines().any(|line| {
-        let mut parts = line.split('/');
-        parts.any(|part| part.starts_with("session-") && part.ends_with(".scope"))
+        line.split('/').any(|part| {
+            let number = part.strip_prefix("session-");
+            number.is_some_and(|number| number.strip_suffix(".scope").is_some())
+        })
     })
 }
 
@@ -60,11 +62,11 @@ fn settings() -> String {
 
 /// The last word on it counts.
 fn ends_processes(settings: &str) -> bool {
-    let values = settings.lines().filter_map(|line| {
+    let mut values = settings.lines().filter_map(|line| {
         let (key, value) = line.split_once('=')?;
         (key.trim() == "KillUserProcesses").then(|| value.trim().to_ascii_lowercase())
     });
-    let last = values.last();
+    let last = values.next_back();
     last.is_some_and(|value| matches!(value.as_str(), "yes" | "true" | "on" | "1"))
 }
 
