@@ -14,7 +14,7 @@ const IDLE: &[&str] = &["--", "sleep", "100000"];
 
 #[track_caller]
 fn runs(bed: &Bed) -> usize {
-    let text = std::fs::read_to_string(bed.path("runs")).unwrap_or_default();
+    let text = fs::read_to_string(bed.path("runs")).unwrap_or_default();
     text.lines().count()
 }
 
@@ -35,7 +35,7 @@ fn what_is_killed_comes_back_as_itself() {
         view["exit"]["signal"], "SIGKILL",
         "how the run before ended"
     );
-    let pid = std::fs::read_to_string(bed.home().join("pids/a.pid")).unwrap();
+    let pid = fs::read_to_string(bed.home().join("pids/a.pid")).unwrap();
     assert_eq!(pid, format!("{second}\n"));
     bed.crash("a");
     bed.wait_new_pid("a", second);
@@ -171,7 +171,7 @@ fn a_missing_script_at_a_restart_is_a_failure_with_its_reason() {
     bed.tsm(["start", "./a.sh", "--max-restarts", "3"]).ok();
     // The shell opens its script after the start has been reported.
     bed.wait_log("a.out", "ready\n");
-    std::fs::remove_file(script).unwrap();
+    fs::remove_file(script).unwrap();
     bed.crash("a");
     let view = bed.wait_state("a", "failed");
     let reason = view["exit"]["reason"].as_str().unwrap();
@@ -200,7 +200,7 @@ fn the_history_has_every_end() {
     let before = bed.crash("a");
     bed.wait_new_pid("a", before);
     bed.tsm(["stop", "a"]).ok();
-    let text = std::fs::read_to_string(bed.home().join("processes/a.events.jsonl")).unwrap();
+    let text = fs::read_to_string(bed.home().join("processes/a.events.jsonl")).unwrap();
     let events: Vec<serde_json::Value> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -217,7 +217,7 @@ fn status_json_follows_each_change_within_a_second() {
     let bed = Bed::new();
     let path = bed.home().join("status.json");
     let state = || -> Option<String> {
-        let text = std::fs::read_to_string(&path).ok()?;
+        let text = fs::read_to_string(&path).ok()?;
         let views: serde_json::Value = serde_json::from_str(&text).unwrap();
         Some(views[0]["state"].as_str()?.to_owned())
     };
