@@ -173,6 +173,10 @@ impl CareArgs {
                 let reason = "at which port? Give it a --port, or say port:N";
                 return Err(Error::bad_value("--ready", reason));
             }
+            if spec.logs.keeps_nothing() && matches!(check, ReadyCheck::Log(_)) {
+                let reason = "no line of it is ever seen: both of its logs are thrown away";
+                return Err(Error::bad_value("--ready", reason));
+            }
             if let Some(time) = self.ready_timeout {
                 ready.timeout_ms = ms(time);
             }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use care::Care;
-use merging::merge;
+use merging::{canonical, merge};
 use needs::PortKey;
 
 use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
@@ -299,9 +299,13 @@ impl Reader<'_> {
         let mut own: Vec<Entry> = self
             .known(node, PROCESS, "process")
             .into_iter()
-            .map(|(key, entry)| Entry {
-                key: key.name.to_owned(),
-                ..entry.clone()
+            .map(|(key, entry)| {
+                let mut own = Entry {
+                    key: key.name.to_owned(),
+                    ..entry.clone()
+                };
+                canonical(key.kind, &mut own.node);
+                own
             })
             .collect();
         let Value::Map(entries) = &node.value else {

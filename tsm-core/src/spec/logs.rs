@@ -112,6 +112,12 @@ impl LogSettings {
         *self == Self::default()
     }
 
+    /// Whether nothing that it prints is kept.
+    pub fn keeps_nothing(&self) -> bool {
+        self.out == Some(LogTarget::Null)
+            && matches!(self.err, Some(LogTarget::Null | LogTarget::Same))
+    }
+
     /// What holds, where `home` says what holds for all processes.
     ///
     /// ```

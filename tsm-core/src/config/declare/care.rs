@@ -8,8 +8,8 @@ use crate::config::node::{Entry, Node, Value};
 use crate::error::Error;
 use crate::spec::{
     BackoffSpec, CommandLine, CpuShare, Daemon, HealthSpec, Hook, Hooks, HttpCheck, LogSettings,
-    LogTarget, LogType, Notice, NoticeTarget, ReadySpec, ScheduleSpec, ServiceLimits, TimeFormat,
-    WatchSpec, Zone,
+    LogTarget, LogType, Notice, NoticeTarget, ReadyCheck, ReadySpec, ScheduleSpec, ServiceLimits,
+    TimeFormat, WatchSpec, Zone,
 };
 use crate::sys::Signal;
 
@@ -100,13 +100,20 @@ impl Reader<'_> {
             post_stop: get("postStop").and_then(|node| self.hook(node, time)),
         };
         let merge_logs = get("mergeLogs").and_then(|node| self.boolean(node));
+        let logs = self.log_settings(&get);
+        let ready = get("ready").and_then(|node| {
+            let ready = self.ready(node, has_port)?;
+            if logs.keeps_nothing() && matches!(ready.check, ReadyCheck::Log(_)) {
+                let message = "no line of it is ever seen: both of its logs are thrown away";
+                self.mistake(node.at, message);
+            }
+            Some(ready)
+        });
         Care {
             reload_signal: signal,
             limits,
             daemon: daemon.then_some(Daemon { pid_file }),
-            ready: get("ready")
-                .and_then(|node| self.ready(node, has_port))
-                .map(Box::new),
+            ready: ready.map(Box::new),
             health: get("healthCheck")
                 .and_then(|node| self.health(node, has_port))
                 .map(Box::new),
@@ -116,7 +123,7 @@ impl Reader<'_> {
                 .and_then(|node| self.schedule(node))
                 .map(Box::new),
             notify: get("notify").map_or_else(Vec::new, |node| self.notices(node)),
-            logs: self.log_settings(&get),
+            logs,
             backoff: self.backoff(&get),
             merge_logs: merge_logs == Some(true),
             log_type: get("logType").and_then(|node| self.parsed_text(node)),

@@ -1,6 +1,7 @@
 //! How the keys of a process are put together: defaults, what it extends, its own, and a profile over all of it.
 
 use super::Reader;
+use crate::config::keys::{self, Kind};
 use crate::config::node::{Entry, Node, Place, Value};
 
 impl Reader<'_> {
@@ -100,6 +101,23 @@ pub(super) fn merge(base: &mut Vec<Entry>, over: &[Entry]) {
         match (&mut known.node.value, &entry.node.value) {
             (Value::Map(below), Value::Map(above)) => merge(below, above),
             _ => *known = entry.clone(),
+        }
+    }
+}
+
+/// Gives the keys of a map, and of those in it, their own names: what defaults call otherwise is the same key all the same.
+pub(super) fn canonical(kind: Kind, node: &mut Node) {
+    let (Kind::Map(table) | Kind::OrMap(_, table)) = kind else {
+        return;
+    };
+    let Value::Map(entries) = &mut node.value else {
+        return;
+    };
+    for entry in entries {
+        // One that is not known is told as it is written.
+        if let Some(key) = keys::find(table, &entry.key) {
+            key.name.clone_into(&mut entry.key);
+            canonical(key.kind, &mut entry.node);
         }
     }
 }

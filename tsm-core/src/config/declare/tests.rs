@@ -55,6 +55,25 @@ fn a_process_is_declared_with_all_that_stands_there() {
 }
 
 #[test]
+fn maps_are_merged_key_by_key_whatever_the_keys_are_called() {
+    let processes = good(
+        "defaults: {logs: {max_size: 5M, keep: 2}, health: {port: 80, expected_status: 200, path: /up}}\nprocesses:\n\
+         - {name: a, script: x, logs: {maxSize: 1M}, healthCheck: {status: 204}}\n",
+    );
+    let care = &processes[0].care;
+    assert_eq!(
+        (care.logs.max_size, care.logs.keep),
+        (Some(1 << 20), Some(2))
+    );
+    let json = serde_json::to_value(&care.health).unwrap();
+    let check = serde_json::json!({"http": {"url": "http://127.0.0.1:80/up", "status": [204]}});
+    assert_eq!(json["check"], check);
+    // In one and the same map it is a mistake.
+    let twice = told("processes: [{name: a, script: x, logs: {maxSize: 1M, max_size: 2M}}]");
+    assert!(twice.contains("'maxSize' is given twice"), "{twice}");
+}
+
+#[test]
 fn a_profile_goes_over_everything_else() {
     let text = "profiles:\n  production: {restart: always, env: {A: p}}\n\
          processes:\n- {name: a, script: x, env: {A: 1, B: 2}, env_production: {B: q}, env_test: {B: t}}\n";
@@ -157,6 +176,10 @@ fn each_kind_of_mistake_has_its_words() {
         (
             "processes: [{name: a, script: x, ready: {port: 1, log: x}}]",
             "`ready` says one thing",
+        ),
+        (
+            "processes: [{name: a, script: x, ready: {log: up}, stdout: /dev/null, combineLogs: true}]",
+            "no line of it is ever seen",
         ),
         (
             "processes: [{name: a, script: x, ready: {http: /health}}]",
