@@ -152,7 +152,10 @@ Platforms: systemd, openrc, cron; without one, the first that this machine runs.
     /// An interactive shell of these commands; reads them from standard input where that is no terminal
     Repl,
     /// A dashboard: all processes, their logs, and keys to start and stop them
-    #[command(visible_alias = "monit")]
+    #[command(
+        visible_alias = "monit",
+        after_help = "`?` shows the keys. TSM_THEME=light or dark tells of the background where the terminal does not."
+    )]
     Tui,
     /// The shell hook, to be evaluated: eval "$(tsm init bash)"; fish: tsm init fish | source
     #[command(

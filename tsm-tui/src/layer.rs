@@ -37,6 +37,8 @@ pub struct Question {
     pub words: Vec<String>,
     /// What it does, for the last line.
     pub doing: String,
+    /// What is told when it is done.
+    pub done: String,
     /// Whether it was typed, and its output is to be shown.
     pub typed: bool,
 }

@@ -8,10 +8,9 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};
 
 use crossterm::cursor::Show;
-use crossterm::event::{
-    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
-};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
+use crossterm::style::Print;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -21,6 +20,10 @@ use ratatui::backend::CrosstermBackend;
 use crate::message::Message;
 
 use named::Named;
+
+/// Clicks and the wheel are told, and no movement: that would wake us for nothing.
+const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
+const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
 
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
@@ -47,7 +50,7 @@ impl Screen {
         execute!(
             io::stdout(),
             EnterAlternateScreen,
-            EnableMouseCapture,
+            Print(MOUSE_ON),
             EnableBracketedPaste
         )?;
         self.terminal.clear()
@@ -75,7 +78,7 @@ pub(crate) fn give_back() -> io::Result<()> {
     let written = execute!(
         io::stdout(),
         DisableBracketedPaste,
-        DisableMouseCapture,
+        Print(MOUSE_OFF),
         LeaveAlternateScreen,
         Show
     );

@@ -1,6 +1,7 @@
 //! The dashboard without a terminal: keys in, effects and screens out.
 
 mod acts;
+mod anything;
 mod forms;
 mod pages;
 mod screens;

@@ -63,6 +63,10 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
             }
             model.table.arrange();
             viewing::close_if_gone(model);
+            // Where nothing runs nothing is measured: what was is not how it is.
+            if !model.table.any_runs() {
+                model.machine = None;
+            }
         }
         Message::Tick { now_ms, measured } => tick(model, now_ms, measured),
         Message::Log { wish, part } => log(model, &wish, part),

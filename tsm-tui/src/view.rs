@@ -68,7 +68,12 @@ fn last_line(model: &Model, frame: &mut Frame<'_>, area: Rect) {
                     1 => String::new(),
                     number => format!(" and {} more", number - 1),
                 };
-                Line::raw(one_line(&format!("{} …{more}", job.doing)))
+                let keys = if job.typed && model.view != View::Output {
+                    "  ! shows it, Ctrl-C ends it"
+                } else {
+                    ""
+                };
+                Line::raw(one_line(&format!("{} …{more}", job.doing)) + keys)
             } else {
                 hints(model, area.width)
             }

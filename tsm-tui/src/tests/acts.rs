@@ -87,6 +87,8 @@ fn what_is_about_several_is_asked_about() {
     press(&mut model, KeyCode::Char('S'));
     assert_eq!(last_line(&model), "Stop 3 processes? y/n");
     assert_eq!(words(&press(&mut model, KeyCode::Char('y'))), "stop 1 2 12");
+    ended(&mut model, 0, "Process stopped: api (ID: 1)\n", 0);
+    assert_eq!(last_line(&model), "3 processes stopped");
 }
 
 #[test]

@@ -258,6 +258,18 @@ fn changes_come_one_by_one() {
 }
 
 #[test]
+fn where_nothing_runs_no_load_is_shown_that_was_measured_before() {
+    let mut model = dashboard(three(), (80, 24));
+    let (now_ms, measured) = (NOW, Some(Measured::default()));
+    update(&mut model, Message::Tick { now_ms, measured });
+    assert!(screen(&model).contains("machine  load"));
+    let gone = |id, name: &str| Change::Removed(Box::new(process(id, name, "running")));
+    change(&mut model, vec![gone(1, "api"), gone(2, "worker")]);
+    assert!(!screen(&model).contains("machine  load"));
+    assert!(!model.wants().clock);
+}
+
+#[test]
 fn of_a_thousand_processes_the_selected_one_is_in_sight() {
     let mut model = dashboard(thousand(), (80, 24));
     press(&mut model, KeyCode::Char('N'));

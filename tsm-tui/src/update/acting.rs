@@ -93,22 +93,37 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             let done = format!("{whom} restarted");
             return run(model, with("restart"), &doing, &done, false);
         }
-        Action::Stop => ask(model, format!("Stop {whom}?"), with("stop"), "stopping"),
-        Action::Restart => ask(
-            model,
-            format!("Restart {whom}?"),
-            with("restart"),
-            "restarting",
-        ),
+        Action::Stop => {
+            let done = format!("{whom} stopped");
+            ask(
+                model,
+                format!("Stop {whom}?"),
+                with("stop"),
+                "stopping",
+                done,
+            );
+        }
+        Action::Restart => {
+            let done = format!("{whom} restarted");
+            ask(
+                model,
+                format!("Restart {whom}?"),
+                with("restart"),
+                "restarting",
+                done,
+            );
+        }
         Action::Delete => {
             let files = if is_one { "its files" } else { "their files" };
             let mut words = with("delete");
             words.push("--yes".to_owned());
+            let question = format!("Delete {whom} and {files}?");
             ask(
                 model,
-                format!("Delete {whom} and {files}?"),
+                question,
                 words,
                 "deleting",
+                format!("{whom} deleted"),
             );
         }
         Action::Signal => {
@@ -140,13 +155,14 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
-fn ask(model: &mut Model, text: String, words: Vec<String>, doing: &str) {
+fn ask(model: &mut Model, text: String, words: Vec<String>, doing: &str, done: String) {
     let whom = text
         .split_once(' ')
         .map_or("", |(_, whom)| whom.trim_end_matches('?'));
     let whom = whom.split(" and ").next().unwrap_or(whom);
     model.layer = Some(Layer::Question(Question {
         doing: format!("{doing} {whom}"),
+        done,
         text,
         words,
         typed: false,
@@ -226,6 +242,7 @@ pub(super) fn command(model: &mut Model, line: &str) -> Vec<Effect> {
             text: format!("Run '{line}'?"),
             words,
             doing: line.to_owned(),
+            done: String::new(),
             typed: true,
         }));
         return Vec::new();

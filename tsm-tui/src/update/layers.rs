@@ -31,7 +31,8 @@ pub(super) fn press(model: &mut Model, key: KeyEvent) -> Vec<Effect> {
         Layer::Help(top) => help(model, top, key),
         Layer::Question(question) => match key.code {
             KeyCode::Char('y' | 'Y') => {
-                acting::run(model, question.words, &question.doing, "", question.typed)
+                let (doing, done) = (question.doing, question.done);
+                acting::run(model, question.words, &doing, &done, question.typed)
             }
             KeyCode::Char('n' | 'N' | 'q') | KeyCode::Enter => Vec::new(),
             _ => {
