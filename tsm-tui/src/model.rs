@@ -81,6 +81,8 @@ pub struct Output {
     pub pane: Pane,
     /// Its number, while it runs.
     pub job: Option<u64>,
+    /// Whether the view of it was opened already: who has closed it does not want it again.
+    pub was_open: bool,
 }
 
 /// All that the dashboard knows.

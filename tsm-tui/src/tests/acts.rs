@@ -155,15 +155,31 @@ fn any_command_is_typed_and_what_it_prints_is_shown() {
         ["tsm list", "ID  NAME", " 1  api", " 2"]
     );
     press(&mut model, KeyCode::Esc);
+    assert_eq!(model.view, View::Overview);
+    // What is closed stays closed, whatever comes.
+    type_text(&mut model, ":logs -f");
+    press(&mut model, KeyCode::Enter);
+    let job = model.jobs[0].number;
+    for view in [View::Output, View::Overview] {
+        let bytes = b"one\ntwo\n".to_vec();
+        update(&mut model, Message::Printed { job, bytes });
+        assert_eq!(model.view, view);
+        press(&mut model, KeyCode::Esc);
+    }
+    assert_eq!(last_line(&model), "logs -f …  ! shows it, Ctrl-C ends it");
+    let status = Some(0);
+    update(&mut model, Message::Ended { job, status });
+    assert_eq!(model.view, View::Overview);
     // The lines that were typed are there again.
     press(&mut model, KeyCode::Char(':'));
+    press(&mut model, KeyCode::Up);
     press(&mut model, KeyCode::Up);
     assert_eq!(last_line(&model), ":list");
     press(&mut model, KeyCode::Esc);
     // What is told in a line is told in the last one.
     type_text(&mut model, ":tsm frobnicate");
     assert_eq!(words(&press(&mut model, KeyCode::Enter)), "frobnicate");
-    ended(&mut model, 1, "tsm: no such command\n", 2);
+    ended(&mut model, 2, "tsm: no such command\n", 2);
     assert_eq!(
         (model.view, last_line(&model).as_str()),
         (View::Overview, "no such command")

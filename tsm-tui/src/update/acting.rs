@@ -186,6 +186,7 @@ pub(super) fn run(
             title: words.join(" "),
             pane: Pane::following(),
             job: Some(model.next_job),
+            was_open: false,
         };
     }
     let job = begin(model, doing.to_owned(), done.to_owned(), typed);
@@ -266,7 +267,13 @@ pub(super) fn printed(model: &mut Model, job: u64, bytes: &[u8]) {
     };
     let whole: Vec<u8> = known.printed.drain(..=end).collect();
     model.output.pane.push(lines(&whole));
-    if model.output.pane.all() > 1 && model.layer.is_none() {
+    open_output(model);
+}
+
+/// Opens what a typed command prints, once: where it is more than the last line can tell.
+fn open_output(model: &mut Model) {
+    if model.output.pane.all() > 1 && model.layer.is_none() && !model.output.was_open {
+        model.output.was_open = true;
         model.view = View::Output;
     }
 }
@@ -299,9 +306,7 @@ pub(super) fn ended(model: &mut Model, job: u64, status: Option<i32>) {
             (_, Some(status)) => note(format!("exit status {status}"), true),
             (_, None) => note("it was ended by a signal".to_owned(), true),
         };
-        if several && model.layer.is_none() {
-            model.view = View::Output;
-        }
+        open_output(model);
     } else {
         let told = lines(&ended.printed);
         remember(model, &ended, told.clone());
@@ -335,6 +340,7 @@ fn remember(model: &mut Model, ended: &Job, told: Vec<PaneLine>) {
             title: ended.doing.clone(),
             pane,
             job: None,
+            was_open: true,
         };
     }
 }
