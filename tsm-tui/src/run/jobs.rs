@@ -5,7 +5,7 @@ use std::io::{self, BufRead as _, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tsm_core::sys::Signal;
 use tsm_core::sys::pidfd::signal_group;
@@ -13,8 +13,16 @@ use tsm_core::sys::pidfd::signal_group;
 use super::Commands;
 use crate::message::Message;
 
-/// The children that run and are not reaped, so that their pids are theirs.
-type Running = Arc<Mutex<HashMap<u64, Child>>>;
+/// A command that is under way.
+enum Run {
+    /// It is being started; somebody may have asked it to end already.
+    Starting { interrupted: bool },
+    /// It runs and is not reaped, so that its pid is its own.
+    Child(Child),
+}
+
+/// The commands that are under way, by their numbers.
+type Running = Arc<Mutex<HashMap<u64, Run>>>;
 
 /// What runs commands.
 pub(super) struct Jobs {
@@ -36,9 +44,11 @@ impl Jobs {
     pub(super) fn run(&self, job: u64, words: &[String], columns: u16) {
         let (commands, say) = (Arc::clone(&self.commands), self.say.clone());
         let (running, words) = (Arc::clone(&self.running), words.to_vec());
+        lock(&running).insert(job, Run::Starting { interrupted: false });
         std::thread::spawn(move || {
             let command = super::command(&*commands, &words, columns);
             let status = command.and_then(|command| follow(command, job, &say, &running));
+            lock(&running).remove(&job);
             let status = status.unwrap_or_else(|error| {
                 let bytes = format!("cannot run tsm: {error}\n").into_bytes();
                 let _ = say.send(Message::Printed { job, bytes });
@@ -50,10 +60,11 @@ impl Jobs {
 
     /// Asks a command to end, as Ctrl-C would.
     pub(super) fn interrupt(&self, job: u64) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(child) = running.get(&job) {
-            // It leads a group of its own. One that has ended needs no asking.
-            let _ = signal_group(child.id(), Signal::INT);
+        match lock(&self.running).get_mut(&job) {
+            Some(Run::Starting { interrupted }) => *interrupted = true,
+            Some(Run::Child(child)) => interrupt(child),
+            // It has ended.
+            None => {}
         }
     }
 
@@ -96,8 +107,12 @@ fn follow(
     let child = command.spawn()?;
     // The writing ends that it holds itself would keep the pipe open.
     drop(command);
-    let lock = || running.lock().unwrap_or_else(PoisonError::into_inner);
-    lock().insert(job, child);
+    let before = lock(running).insert(job, Run::Child(child));
+    if let Some(Run::Starting { interrupted: true }) = before
+        && let Some(Run::Child(child)) = lock(running).get(&job)
+    {
+        interrupt(child);
+    }
     let mut bytes = [0; 8192];
     loop {
         match reader.read(&mut bytes) {
@@ -112,9 +127,18 @@ fn follow(
             Err(error) => return Err(error),
         }
     }
-    let child = lock().remove(&job);
-    match child {
-        Some(mut child) => Ok(child.wait()?.code()),
-        None => Ok(None),
+    let run = lock(running).remove(&job);
+    match run {
+        Some(Run::Child(mut child)) => Ok(child.wait()?.code()),
+        _ => Ok(None),
     }
+}
+
+fn lock(running: &Running) -> MutexGuard<'_, HashMap<u64, Run>> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn interrupt(child: &Child) {
+    // It leads a group of its own. One that has ended needs no asking.
+    let _ = signal_group(child.id(), Signal::INT);
 }
