@@ -198,6 +198,29 @@ fn a_reader_that_goes_away_ends_it_silently() {
 }
 
 #[test]
+fn a_time_that_is_none_is_answered_with_three_that_are() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    for time in ["yesterday", "-5m", "25:00", "2026-13-01", ""] {
+        for option in ["--since", "--until"] {
+            let refused = bed.tsm(["logs", "a", option, time]).exits(2);
+            let expected = format!(
+                "tsm: {option}: '{time}' is no time; write 10m, \"2026-11-22 10:00\" or 2026-11-22T10:00:00Z\n"
+            );
+            assert_eq!(refused.stderr, expected);
+        }
+    }
+    let refused = bed
+        .tsm(["logs", "a", "--since", "1m", "--until", "2m"])
+        .exits(2);
+    assert!(
+        refused.stderr.contains("not later than --since"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
 fn a_follower_ends_with_its_reader_though_nothing_more_is_printed() {
     let bed = Bed::new();
     bed.script("says.sh", "#!/bin/sh\necho one\nexec sleep 100000\n");

@@ -120,10 +120,15 @@ pub(crate) struct LogsArgs {
     #[arg(long)]
     pub(crate) err: bool,
     /// What came at this time or later: 10m (ago), "2026-11-22 10:00", start, last-start, last-crash
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) since: Option<String>,
     /// What came before this time
-    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        conflicts_with = "follow",
+        allow_hyphen_values = true
+    )]
     pub(crate) until: Option<String>,
     /// Lines in which this regular expression is found; (?i) before it: in either case
     #[arg(long, value_name = "RE")]

@@ -59,6 +59,12 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
     let until_ms = until
         .map(|text| moment("--until", text, now_ms))
         .transpose()?;
+    if let (Some(Since::Time(since)), Some(until)) = (since, until_ms)
+        && until <= since
+    {
+        let reason = "it is not later than --since: nothing came in between";
+        return Err(Error::bad_value("--until", reason).into());
+    }
     let grep = args.grep.as_deref().map(Grep::new).transpose()?;
     let overview = Overview::read(&context.store(), false)?;
     for damage in &overview.damaged {
