@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use tsm_core::control::{Client, Launcher, Verb};
 use tsm_core::env::ShellState;
@@ -42,6 +43,12 @@ impl From<io::Error> for Failure {
 }
 
 pub(crate) type Outcome = Result<(), Failure>;
+
+/// What `tsm` alone says where it was never used.
+const FIRST_STEPS: &str = "No processes. To begin:
+  tsm start ./server.sh --name api   runs a script, a program or a \"command line\", in the environment of this shell
+  tsm logs api -f                    what it prints; 'tsm' shows all that runs, 'tsm stop api' ends it
+  tsm startup                        starts what runs again at every boot; 'tsm --help' has the rest";
 
 /// What every command has at hand.
 #[derive(Debug)]
@@ -189,14 +196,30 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
 /// What the words, `tsm` first, ask for.
 pub(crate) fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
     let tsm = Cli::command();
-    let words = arrange::arrange(words, &tsm);
+    let words = arrange::arrange(asked_for_help(words), &tsm);
     tsm.try_get_matches_from(words)
         .and_then(|matches| Cli::from_arg_matches(&matches))
 }
 
+/// `tsm help stop` is `tsm stop --help`.
+fn asked_for_help(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
 fn dispatch(cli: Cli) -> Outcome {
-    let command = cli.command.unwrap_or(Command::List(ListArgs::default()));
     let context = |name| context(&cli.global, name);
+    let Some(command) = cli.command else {
+        let context = context("list")?;
+        return if context.home.exists() {
+            commands::list::run(&context, &ListArgs::default())
+        } else {
+            Ok(context.output.fact(FIRST_STEPS)?)
+        };
+    };
     match command {
         Command::Start(args) => commands::start::run(&context("start")?, &args),
         Command::Stop(args) => commands::act::stop(&context("stop")?, args.select, args.force),
@@ -229,6 +252,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Config(ConfigCommand::Schema) => commands::config::print_schema(),
         Command::Init { shell } => commands::hook::init(shell),
         Command::Completions { shell } => commands::hook::completions(shell),
+        Command::Schema { document } => {
+            commands::schema::run(&context("schema")?, document.as_deref())
+        }
+        Command::Man(args) => commands::man::run(&context("man")?, &args),
         Command::Complete { words } => commands::complete::run(&context("__complete")?, &words),
         Command::Save(args) => commands::persist::save(&context("save")?, &args),
         Command::Resurrect(args) => commands::persist::resurrect(&context("resurrect")?, &args),
@@ -285,6 +312,35 @@ fn unchecked_context(global: &Global, command: &'static str) -> Result<Context, 
     })
 }
 
+/// What was mistyped, and the command that was likely meant.
+fn no_command(typed: &str, error: &clap::Error) -> String {
+    let near = match error.get(ContextKind::SuggestedSubcommand) {
+        // The likeliest comes last.
+        Some(ContextValue::Strings(near)) => near.last().map(String::as_str),
+        Some(ContextValue::String(near)) => Some(near.as_str()),
+        _ => None,
+    };
+    // Below which command it stood: the words behind `Usage:`, without what is to be put in.
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let usage = usage.trim_start_matches("Usage:").split_whitespace();
+    let above: Vec<&str> = usage
+        .take_while(|word| !word.starts_with(['[', '<']))
+        .collect();
+    let above = if above.is_empty() {
+        "tsm".to_owned()
+    } else {
+        above.join(" ")
+    };
+    let typed = table::printable(typed);
+    match near {
+        Some(near) => format!("'{above} {typed}' is no command; did you mean '{above} {near}'?"),
+        None => format!("'{above} {typed}' is no command; '{above} --help' has all"),
+    }
+}
+
 /// Says what is wrong in one line, and where help is; help and version go to standard output. Gives the exit status.
 pub(crate) fn wrong_usage(error: &clap::Error) -> u8 {
     use clap::error::ErrorKind as Clap;
@@ -292,6 +348,12 @@ pub(crate) fn wrong_usage(error: &clap::Error) -> u8 {
         // A reader that went away has seen enough.
         let _ = error.print();
         return 0;
+    }
+    if error.kind() == Clap::InvalidSubcommand
+        && let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand)
+    {
+        complain(no_command(typed, error));
+        return ErrorKind::Usage.exit_status();
     }
     let text = error.render().to_string();
     // The first paragraph says what is wrong, and may hold what was typed, newlines and all.

@@ -5,6 +5,7 @@ mod environment;
 mod files;
 mod keeping;
 mod logging;
+mod pages;
 mod select;
 mod start;
 
@@ -36,7 +37,7 @@ const EXIT_STATUSES: &str =
 
 /// Keep programs running: in the environment of this shell, through crashes, with their logs.
 #[derive(Debug, Parser)]
-#[command(name = "tsm", version, styles = STYLES, after_help = EXIT_STATUSES, disable_help_subcommand = true)]
+#[command(name = "tsm", version, styles = STYLES, after_help = EXIT_STATUSES, after_long_help = pages::TSM, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -74,102 +75,139 @@ pub(crate) enum When {
     Never,
 }
 
+// What stands before a struct of arguments is no `///`: clap would take it for the help of the command that it is part of.
+
+/// All of the command line, with the arguments of every command; parsing needs only those of one.
+pub(crate) fn whole() -> clap::Command {
+    let mut whole = <Cli as clap::CommandFactory>::command();
+    whole.build();
+    whole
+}
+
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Command {
     /// Start a script, a program or a "quoted command line"; or known, stopped processes again
-    #[command(after_help = "Examples:
-  tsm start server.sh --name api --port 4001
-  tsm start \"npm run dev\" --name web
-  tsm start --name files -- python3 -m http.server 8000
-  tsm start api worker            start these two again, in the environment that they had
-  tsm start -c tspm.yaml          what a config file declares; `tsm config schema` has its keys")]
+    #[command(after_long_help = pages::START)]
     Start(Box<StartArgs>),
     /// Ask processes to end, and end what is left after the time-out
+    #[command(after_long_help = pages::STOP)]
     Stop(StopArgs),
     /// Stop with SIGKILL at once
+    #[command(after_long_help = pages::KILL)]
     Kill(SelectArgs),
     /// Stop and start again in the same environment, or with --update-env in that of this shell
+    #[command(after_long_help = pages::RESTART)]
     Restart(RestartArgs),
     /// So many instances of a process: 4, max, +2 or -1
+    #[command(after_long_help = pages::SCALE)]
     Scale(ScaleArgs),
     /// Stop and remove all files; asks on a terminal where a glob or `all` is meant
-    #[command(visible_alias = "rm", alias = "del")]
+    #[command(visible_alias = "rm", alias = "del", after_long_help = pages::DELETE)]
     Delete(DeleteArgs),
     /// Send a signal to main processes, as `tsm signal api HUP`
-    #[command(alias = "sendsignal")]
+    #[command(alias = "sendsignal", after_long_help = pages::SIGNAL)]
     Signal(SignalArgs),
     /// Ask processes to read their configuration anew: SIGHUP, or their --reload-signal
+    #[command(after_long_help = pages::RELOAD)]
     Reload(SelectArgs),
     /// All processes
-    #[command(visible_alias = "ls", alias = "ps")]
+    #[command(visible_alias = "ls", alias = "ps", after_long_help = pages::LIST)]
     List(ListArgs),
     /// One process in full
-    #[command(visible_alias = "describe", aliases = ["desc", "show"])]
+    #[command(visible_alias = "describe", aliases = ["desc", "show"], after_long_help = pages::INFO)]
     Info(InfoArgs),
     /// The ports that processes declare, those that they really listen on, and who else has one
+    #[command(after_long_help = pages::PORTS)]
     Ports(PortsArgs),
     /// What processes printed
+    #[command(after_long_help = pages::LOGS)]
     Logs(LogsArgs),
     /// Why processes are as they are: a sentence, and the evidence
+    #[command(after_long_help = pages::WHY)]
     Why(InfoArgs),
     /// All that happened to a process
+    #[command(after_long_help = pages::HISTORY)]
     History(crate::commands::history::HistoryArgs),
     /// What is wrong with the home, and the remedies; exits 1 where something is
+    #[command(after_long_help = pages::DOCTOR)]
     Doctor(crate::commands::doctor::DoctorArgs),
     /// Count restarts anew, and start at once what waits for its next one
+    #[command(after_long_help = pages::RESET)]
     Reset(SelectArgs),
     /// Make what is in the logs of processes a segment of its own
+    #[command(after_long_help = pages::ROTATE)]
     Rotate(SelectArgs),
     /// Empty the logs of processes
+    #[command(after_long_help = pages::FLUSH)]
     Flush(SelectArgs),
     /// Open the log files of processes again by name, after another program renamed them
+    #[command(after_long_help = pages::REOPEN)]
     Reopen(SelectArgs),
     /// The environment of a process: show, compare, change
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = pages::ENV)]
     Env(EnvCommand),
     /// Write down what there is and what should run, for `resurrect`
+    #[command(after_long_help = pages::SAVE)]
     Save(SaveArgs),
     /// Start what should run, be the supervisor, and stay in the foreground; --detach returns
     #[command(
         after_help = "The records decide: what should have run when the machine went down runs again. The dump that `tsm save` wrote
-adds what has no record any more. SIGTERM or SIGINT stop all services in order, then this ends."
+adds what has no record any more. SIGTERM or SIGINT stop all services in order, then this ends.",
+        after_long_help = pages::RESURRECT
     )]
     Resurrect(ResurrectArgs),
     /// Bring in what another manager ran: a dump of TSPM, PM2's dump.pm2, or a Procfile
+    #[command(after_long_help = pages::IMPORT)]
     Import(ImportArgs),
     /// Start what should run at every boot, and hand what runs over to the init system
     #[command(
         after_help = "As root: a system unit that runs as the user who called sudo, or -u. Else: a unit of your own systemd.
-Platforms: systemd, openrc, cron; without one, the first that this machine runs."
+Platforms: systemd, openrc, cron; without one, the first that this machine runs.",
+        after_long_help = pages::STARTUP
     )]
     Startup(StartupArgs),
     /// Undo `startup`; what runs goes on
+    #[command(after_long_help = pages::UNSTARTUP)]
     Unstartup(UnstartupArgs),
     /// Look at a config file without starting anything
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = pages::CONFIG)]
     Config(ConfigCommand),
     /// An interactive shell of these commands; reads them from standard input where that is no terminal
+    #[command(after_long_help = pages::REPL)]
     Repl,
     /// A dashboard: all processes, their logs, and keys to start and stop them
     #[command(
         visible_alias = "monit",
-        after_help = "`?` shows the keys. TSM_THEME=light or dark tells of the background where the terminal does not."
+        after_help = "`?` shows the keys. TSM_THEME=light or dark tells of the background where the terminal does not.",
+        after_long_help = pages::TUI
     )]
     Tui,
     /// The shell hook, to be evaluated: eval "$(tsm init bash)"; fish: tsm init fish | source
     #[command(
-        after_help = "With it, `tsm start` hands over what only the shell knows: functions, arrays, aliases, options."
+        after_help = "With it, `tsm start` hands over what only the shell knows: functions, arrays, aliases, options.",
+        after_long_help = pages::INIT
     )]
     Init {
         /// bash, zsh or fish
         shell: HookShell,
     },
     /// Completions alone, to be evaluated; the shell hook has them too
+    #[command(after_long_help = pages::COMPLETIONS)]
     Completions {
         /// bash, zsh or fish
         shell: HookShell,
     },
+    /// The JSON Schema of what a command prints with --json; without a name, which there are
+    #[command(after_long_help = pages::SCHEMA)]
+    Schema {
+        /// Of which document
+        #[arg(value_name = "DOCUMENT")]
+        document: Option<String>,
+    },
+    /// Write the manual pages into a directory
+    #[command(after_long_help = pages::MAN)]
+    Man(ManArgs),
     /// What the word that is being typed may become, one a line
     #[command(name = "__complete", hide = true)]
     Complete {
@@ -178,8 +216,18 @@ Platforms: systemd, openrc, cron; without one, the first that this machine runs.
         words: Vec<OsString>,
     },
     /// The supervisor itself; other commands start it when they need it
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = pages::SUPERVISOR)]
     Supervisor(SupervisorCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where to: a page for each command, as tsm-start.1
+    #[arg(value_name = "DIR", required_unless_present = "print")]
+    pub(crate) directory: Option<PathBuf>,
+    /// Print the page of this command instead, as `env show`; `tsm`: the one of all
+    #[arg(long, value_name = "COMMAND", conflicts_with = "directory")]
+    pub(crate) print: Option<String>,
 }
 
 /// The shells that there is a hook for.
@@ -193,17 +241,22 @@ pub(crate) enum HookShell {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SupervisorCommand {
     /// Whether it runs, and since when; starts nothing
+    #[command(after_long_help = pages::SUPERVISOR_STATUS)]
     Status {
         /// Print a JSON object
         #[arg(long)]
         json: bool,
     },
     /// Start it in the background, where none runs
+    #[command(after_long_help = pages::SUPERVISOR_START)]
     Start,
     /// End it and leave the services up
+    #[command(after_long_help = pages::SUPERVISOR_STOP)]
     Stop,
     /// Let it go on as this very tsm, in the same process; services, requests and logs notice nothing
+    #[command(after_long_help = pages::SUPERVISOR_UPGRADE)]
     Upgrade,
     /// Be it, in the foreground; takes the place of one that is there
+    #[command(after_long_help = pages::SUPERVISOR_RUN)]
     Run,
 }

@@ -5,6 +5,8 @@ mod args;
 mod arrange;
 mod commands;
 mod output;
+#[cfg(test)]
+mod reference;
 mod table;
 mod words;
 

@@ -42,7 +42,7 @@ impl FromStr for PortChoice {
     }
 }
 
-/// Waiting until what is started is ready.
+// Waiting until what is started is ready.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct WaitArgs {
     /// Return when it is ready (--ready; else when its port is listened on, else when it runs), after TIME with exit

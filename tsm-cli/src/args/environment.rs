@@ -4,12 +4,16 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::pages;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvCommand {
     /// The variables that a process gets, and where each comes from
+    #[command(after_long_help = pages::ENV_SHOW)]
     Show(EnvShowArgs),
     /// In which variables a process differs from this shell, or from another process; exits 1 where it does, and 2 where
     /// that cannot be told
+    #[command(after_long_help = pages::ENV_DIFF)]
     Diff {
         /// Which process
         #[arg(value_name = "NAME")]
@@ -25,6 +29,7 @@ pub(crate) enum EnvCommand {
         json: bool,
     },
     /// Set variables, for the next start
+    #[command(after_long_help = pages::ENV_SET)]
     Set {
         /// Which process
         #[arg(value_name = "NAME")]
@@ -34,6 +39,7 @@ pub(crate) enum EnvCommand {
         assignments: Vec<OsString>,
     },
     /// Remove variables, for the next start; 'restart --update-env' does not take them from the shell again
+    #[command(after_long_help = pages::ENV_UNSET)]
     Unset {
         /// Which process
         #[arg(value_name = "NAME")]
@@ -46,6 +52,7 @@ pub(crate) enum EnvCommand {
         forget: bool,
     },
     /// Edit the snapshot with $VISUAL or $EDITOR, for the next start
+    #[command(after_long_help = pages::ENV_EDIT)]
     Edit {
         /// Which process
         #[arg(value_name = "NAME")]

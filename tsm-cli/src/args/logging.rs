@@ -7,7 +7,7 @@ use clap::{ArgAction, Args};
 use tsm_core::error::Error;
 use tsm_core::spec::{LogMode, LogSettings, LogTarget, OnFull, parse_duration, parse_size};
 
-/// How the logs of a process are kept.
+// How the logs of a process are kept.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Logs")]
 pub(crate) struct LogOptions {

@@ -3,7 +3,7 @@
 use clap::Args;
 use tsm_core::sys::Signal;
 
-/// Which processes.
+// Which processes.
 #[derive(Debug, Args)]
 pub(crate) struct SelectArgs {
     /// A name, an ID, a glob, @NAMESPACE or `all`

@@ -121,7 +121,7 @@ pub(crate) enum StartKind {
     Daemon,
 }
 
-/// What a service may use.
+// What a service may use.
 #[derive(Debug, Default, Args)]
 pub(crate) struct LimitArgs {
     /// Memory of all its processes, such as 512M: above that it is ended as a failure
@@ -157,7 +157,7 @@ impl LimitArgs {
     }
 }
 
-/// Starting what a config file declares.
+// Starting what a config file declares.
 #[derive(Debug, Default, Args)]
 pub(crate) struct ApplyArgs {
     /// Start what this file declares, all or the named, and restart what is declared in another way now
@@ -194,7 +194,7 @@ impl ApplyArgs {
     }
 }
 
-/// Variables on top of a snapshot.
+// Variables on top of a snapshot.
 #[derive(Debug, Default, Args)]
 pub(crate) struct VariableArgs {
     /// Set a variable in its environment; may be repeated, and goes before --env-file
