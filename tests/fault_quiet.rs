@@ -8,7 +8,7 @@ use crate::fault_kit::is_gone;
 use crate::wait::{DEADLINE, within};
 
 /// How often a process was given to and taken from a processor, with all its threads.
-fn switches(pid: u32) -> u64 {
+pub(crate) fn switches(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let texts = threads.filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
     texts

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use crate::bed::{Bed, Going, is_root, run};
-use crate::wait::wait_until;
+use crate::fault_quiet::switches;
+use crate::wait::{DEADLINE, wait_until, within};
 
 /// Prints numbered lines, some thousand at a time, until its file `halt` is there, then `end`.
 const COUNT: &str = r#"
@@ -144,6 +146,31 @@ fn only_so_much_is_kept() {
     bed.tsm(["flush", "count"]).ok();
     assert_eq!(shown(&bed), b"");
     assert_eq!(size(1), 0);
+}
+
+#[test]
+fn a_log_that_floods_is_cut_when_that_is_over_and_then_nothing_is_done_any_more() {
+    // With nothing kept, and with less kept than is written between two looks.
+    for keep in ["0", "2"] {
+        let bed = Bed::new();
+        let more = ["--log-max-size", "64K", "--log-keep", keep];
+        start(&bed, &more, "300000", "0", None);
+        let live = bed.home().join("logs/count.out");
+        wait_until("it is cut", || {
+            use std::os::unix::fs::MetadataExt as _;
+            fs::metadata(&live).is_ok_and(|live| live.blocks() * 512 <= 64 << 10)
+                && shown(&bed).ends_with(b"\nend\n")
+        });
+        let keepers = [bed.supervisor_pid().unwrap(), bed.guardian_pid().unwrap()];
+        let read = || keepers.map(switches);
+        let settled = within(DEADLINE, || {
+            let before = read();
+            // Longer than the time between two looks.
+            within(Duration::from_secs(3), || None::<()>);
+            (read() == before).then_some(())
+        });
+        assert!(settled.is_some(), "with {keep} kept it never comes to rest");
+    }
 }
 
 #[test]

@@ -209,7 +209,7 @@ impl Supervisor {
             return false;
         }
         // Whether it wrote, in the time between two looks, as much as is kept of all.
-        let floods = now - before >= kept(&rules);
+        let floods = now - before >= kept(&rules).max(1);
         known.floods = if floods { known.floods + 1 } else { 0 };
         let looks = known.floods;
         if now > before {
