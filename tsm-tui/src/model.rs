@@ -4,6 +4,7 @@ use tsm_core::home::Home;
 use tsm_core::name::ProcessName;
 use tsm_core::view::ProcessView;
 
+use crate::form::Form;
 use crate::geometry;
 use crate::keys::View;
 use crate::layer::Layer;
@@ -118,6 +119,8 @@ pub struct Model {
     pub layer: Option<Layer>,
     /// What is under way.
     pub jobs: Vec<Job>,
+    /// The form that was last filled in, and the job that starts what it says.
+    pub started: Option<(u64, Form)>,
     /// The number of the next job.
     pub next_job: u64,
     /// The commands that were typed, the last one last.
@@ -163,6 +166,7 @@ impl Model {
             output: Output::default(),
             layer: None,
             jobs: Vec::new(),
+            started: None,
             next_job: 0,
             typed: Vec::new(),
             note: None,

@@ -39,7 +39,7 @@ fn keys_run_commands_once_and_answers_are_told() {
     press(&mut model, KeyCode::Char('k'));
     assert!(!screen(&model).contains("api stopped"));
     ended(&mut model, 2, "tsm: it\ntsm: resists\n", 7);
-    assert_eq!(last_line(&model), "resists (! shows all)");
+    assert_eq!(last_line(&model), "it (! shows all)");
     press(&mut model, KeyCode::Char('!'));
     assert_eq!(model.view, View::Output);
     assert!(screen(&model).contains("tsm: it\n"));
@@ -103,7 +103,7 @@ fn signals_are_chosen_and_numbers_typed() {
     press(&mut model, KeyCode::Backspace);
     press(&mut model, KeyCode::Char('x'));
     assert_eq!(press(&mut model, KeyCode::Enter), []);
-    assert!(last_line(&model).contains("a number, or max"));
+    assert!(last_line(&model).contains("4, max, +2 or -1"));
     press(&mut model, KeyCode::Backspace);
     press(&mut model, KeyCode::Char('4'));
     assert_eq!(words(&press(&mut model, KeyCode::Enter)), "scale api 4");

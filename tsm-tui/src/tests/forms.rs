@@ -50,6 +50,16 @@ fn it_is_filled_in_completed_and_started() {
     assert_eq!(effects, [Effect::Run { job: 0, words }]);
     assert_eq!(last_line(&model), "starting web …");
     assert!(model.layer.is_none());
+    // It is not to be filled in again for one mistake.
+    let bytes = b"tsm: the port 4001 is taken\ntsm: by somebody\n".to_vec();
+    update(&mut model, Message::Printed { job: 0, bytes });
+    let status = Some(5);
+    update(&mut model, Message::Ended { job: 0, status });
+    let shown = screen(&model);
+    assert!(
+        shown.contains("the port 4001 is taken") && shown.contains("always"),
+        "{shown}"
+    );
 }
 
 #[test]

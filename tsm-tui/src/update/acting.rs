@@ -311,17 +311,23 @@ pub(super) fn ended(model: &mut Model, job: u64, status: Option<i32>) {
         let told = lines(&ended.printed);
         remember(model, &ended, told.clone());
         model.note = if is_error {
-            // What went wrong comes last, after what was done.
-            let wrong = told
-                .iter()
-                .rev()
-                .find(|line| !line.styled.text.trim().is_empty());
-            let wrong = wrong.map(|line| without_name(&line.styled.text).to_owned());
+            // The first complaint says what is wrong; what comes behind it is help, or more of the same.
+            let text = |line: &PaneLine| line.styled.text.clone();
+            let mut all = told.iter().map(text).filter(|line| !line.trim().is_empty());
+            let complaint = all.clone().find(|line| line.starts_with("tsm: "));
+            let wrong = complaint.or_else(|| all.next_back());
+            let wrong = wrong.map(|line| without_name(&line).to_owned());
             let wrong = wrong.unwrap_or_else(|| match status {
                 Some(status) => format!("{}: exit status {status}", ended.doing),
                 None => format!("{}: ended by a signal", ended.doing),
             });
             let more = if told.len() > 1 { " (! shows all)" } else { "" };
+            // A form is not to be filled in again for one mistake.
+            let form = model.started.take().filter(|(number, _)| *number == job);
+            if let Some((_, mut form)) = form.filter(|_| model.layer.is_none()) {
+                form.wrong = Some(wrong.clone());
+                model.layer = Some(Layer::Form(form));
+            }
             note(format!("{wrong}{more}"), true)
         } else if ended.done.is_empty() {
             None

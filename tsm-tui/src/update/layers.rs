@@ -244,15 +244,17 @@ fn accept(model: &mut Model, mut prompt: Prompt) -> Vec<Effect> {
             model.page.pane.to_top();
         }
         Purpose::Scale(name) => {
-            let is_number = !value.is_empty() && value.chars().all(|c| c.is_ascii_digit());
+            // How many, or how many more or fewer.
+            let digits = value.strip_prefix(['+', '-']).unwrap_or(&value);
+            let is_number = !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit());
             if !is_number && value != "max" {
-                prompt.wrong = Some("a number, or max".to_owned());
+                prompt.wrong = Some("4, max, +2 or -1".to_owned());
                 model.layer = Some(Layer::Prompt(prompt));
                 return Vec::new();
             }
             let words = vec!["scale".to_owned(), name.clone(), value.clone()];
             let doing = format!("scaling {name}");
-            let done = format!("there are {value} of {name}");
+            let done = format!("{name} scaled: {value}");
             return acting::run(model, words, &doing, &done, false);
         }
         Purpose::Jump => match moment("time", &value, model.now_ms.max(1)) {
@@ -408,6 +410,7 @@ fn start(model: &mut Model, mut form: Form) -> Vec<Effect> {
                 name => name.to_owned(),
             };
             let doing = format!("starting {name}");
+            model.started = Some((model.next_job, form));
             acting::run(model, words, &doing, &format!("{name} started"), false)
         }
         Err((field, wrong)) => {
