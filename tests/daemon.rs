@@ -111,6 +111,35 @@ fn a_daemon_without_pid_file_is_what_is_left() {
 }
 
 #[test]
+fn a_daemon_whose_pid_file_names_nobody_has_failed_and_nothing_of_it_is_left() {
+    let bed = Bed::new();
+    let file = bed.path("none.pid");
+    let daemon = "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\ntime.sleep(100000)\n";
+    let script = bed.file("d.py", daemon);
+    let words = [
+        "start",
+        "--name",
+        "d",
+        "--type",
+        "daemon",
+        "--restart",
+        "no",
+        "--pid-file",
+    ];
+    let told = bed.tsm(words.iter().copied().chain([
+        file.to_str().unwrap(),
+        "--",
+        "python3",
+        script.to_str().unwrap(),
+    ]));
+    let reason = "none.pid names none of its processes after ";
+    assert_eq!(told.status, 1, "{}", told.stderr);
+    assert!(told.stderr.contains(reason), "{}", told.stderr);
+    bed.wait_state("d", "failed");
+    assert!(bed.why("d").contains(reason), "{}", bed.why("d"));
+}
+
+#[test]
 fn what_leaves_nothing_behind_has_ended() {
     let bed = Bed::new();
     bed.tsm([

@@ -122,6 +122,9 @@ fn what_is_over_its_limit_has_failed_and_the_history_says_which() {
         let view = bed.wait_state(name, "failed");
         let told = view["exit"]["reason"].as_str().unwrap();
         assert!(told.starts_with(reason), "{told}");
+        let why = bed.why(name);
+        let hit = format!("killed by SIGTERM; it hit its limit of {name}, ");
+        assert!(why.starts_with(&hit), "{why}");
         let history = bed.home().join(format!("processes/{name}.events.jsonl"));
         let history = std::fs::read_to_string(history).unwrap();
         assert!(

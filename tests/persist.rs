@@ -230,12 +230,17 @@ fn a_dump_that_cannot_be_read_starts_nothing_and_names_the_one_before() {
     reboot(&bed, &["a"]);
     let dump = bed.home().join("dump.json");
     let whole = fs::read(&dump).unwrap();
-    fs::write(&dump, &whole[..whole.len() / 2]).unwrap();
-    for args in [
-        &["resurrect"][..],
-        &["resurrect", "--detach"],
-        &["resurrect", "--dry-run"],
+    let half = &whole[..whole.len() / 2];
+    for (torn, args) in [
+        (half, &["resurrect"][..]),
+        (half, &["resurrect", "--detach"]),
+        (half, &["resurrect", "--dry-run"]),
+        (b"", &["resurrect", "--detach", "--exact"]),
+        (b"", &["resurrect", "--detach", "--boot"]),
+        (&[0; 4096], &["resurrect", "--detach"]),
+        (b"web: run\n", &["resurrect", "--detach"]),
     ] {
+        fs::write(&dump, torn).unwrap();
         let told = bed.tsm(args).exits(1);
         for words in ["dump.json: it is torn", "dump.json.1"] {
             assert!(told.stderr.contains(words), "{args:?}: {}", told.stderr);
@@ -324,4 +329,28 @@ fn in_the_foreground_it_is_the_supervisor_until_it_is_told_to_end() {
     bed.wait_state("b", "running");
     Seen::now(child.id()).signal(Signal::INT);
     wait_for("it ended", || child.try_wait().unwrap());
+}
+
+#[test]
+fn what_died_while_nobody_watched_is_started_and_what_cannot_start_is_told() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    let script = bed.script("will.sh", "#!/bin/sh\nexec sleep 100000\n");
+    bed.tsm(["start", script.to_str().unwrap(), "--name", "will"])
+        .ok();
+    bed.tsm(["save"]).ok();
+    bed.tsm(["supervisor", "stop"]).ok();
+    let dead = ["a", "will"].map(|name| bed.pid(name));
+    for pid in dead {
+        Seen::now(pid).signal(Signal::KILL);
+    }
+    fs::remove_file(&script).unwrap();
+    for _ in 0..2 {
+        let told = bed.tsm(["resurrect", "--detach"]);
+        assert_eq!(told.status, 1, "{}", told.stderr);
+        assert!(told.stderr.contains("will"), "{}", told.stderr);
+        assert!(!told.stderr.contains("all is as"), "{}", told.stderr);
+    }
+    assert_eq!(bed.state("a"), "running");
+    assert!(!dead.contains(&bed.pid("a")));
 }

@@ -167,3 +167,22 @@ fn a_known_process_whose_script_is_gone_keeps_its_record() {
     bed.tsm(["start", "a"]).ok();
     assert_eq!(bed.view("a")["id"], 1);
 }
+
+#[test]
+fn a_link_in_the_place_of_a_log_is_not_followed() {
+    let bed = Bed::new();
+    bed.start_idle("first");
+    let other = bed.file("other", "mine\n");
+    let log = bed.home().join("logs/a.out");
+    std::os::unix::fs::symlink(&other, &log).unwrap();
+    let told = bed
+        .tsm(["start", "--name", "a", "--", "echo", "hi"])
+        .exits(1);
+    assert!(
+        told.stderr.contains(log.to_str().unwrap()),
+        "{}",
+        told.stderr
+    );
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "mine\n");
+    assert_eq!(bed.names(), ["first"]);
+}

@@ -152,10 +152,25 @@ pub struct End {
     pub signal: Option<String>,
     /// What the kernel's OOM killer had to do with it.
     pub oom: Option<OutOfMemory>,
+    /// The limit that it hit before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<HitLimit>,
     /// Where its core is, where one was dumped.
     pub core: Option<CoreDump>,
     /// How it ended, in words.
     pub reason: String,
+}
+
+/// A limit that a run hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HitLimit {
+    /// `memory` (bytes) or `tasks`.
+    pub limit: String,
+    /// What it may use.
+    pub allowed: u64,
+    /// What it used, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub used: Option<u64>,
 }
 
 impl Why {
@@ -309,6 +324,7 @@ fn end_of(run: &Run, ended: &past::Ended, spec: Option<&ProcessSpec>) -> End {
         code,
         signal,
         oom: ended.oom.clone(),
+        limit: ended.limit.clone(),
         core,
         reason: status.in_words(),
     }

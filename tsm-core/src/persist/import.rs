@@ -105,15 +105,33 @@ pub fn foreign(path: &Path) -> Result<Option<(Source, Vec<Foreign>)>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).at("read", path),
     };
-    let damaged = |reason: String| Error::Damaged {
-        path: path.to_owned(),
-        reason,
+    // One of this name is a home's own, whatever is left of it, and the one before may be there.
+    let is_dump = path.file_name().is_some_and(|name| name == "dump.json");
+    let damaged = |reason: String| {
+        if is_dump {
+            return super::damaged(path, &reason);
+        }
+        Error::Damaged {
+            path: path.to_owned(),
+            reason,
+        }
     };
     let absolute = std::path::absolute(path).at("find", path)?;
     let directory = absolute.parent().unwrap_or(Path::new("/"));
     let text = String::from_utf8_lossy(&bytes);
     if !text.trim_start().starts_with(['{', '[']) {
+        if is_dump {
+            let what = if text.is_empty() {
+                "it is empty"
+            } else {
+                "it is no JSON"
+            };
+            return Err(damaged(format!("it is torn ({what})")));
+        }
         let processes = procfile::read(&text, directory).map_err(damaged)?;
+        if processes.is_empty() {
+            return Err(damaged("it lists no process".to_owned()));
+        }
         return Ok(Some((Source::Procfile, processes)));
     }
     let value: Value =

@@ -35,9 +35,16 @@ pub(super) struct Followed {
     missed: bool,
     /// When the one that was left was taken for the main process.
     guessed: Option<Duration>,
+    /// Why its main process was not found, though something of it is left.
+    lost: Option<String>,
 }
 
 impl Followed {
+    /// Why the main process was not found, once.
+    pub(super) fn take_lost(&mut self) -> Option<String> {
+        self.lost.take()
+    }
+
     /// What a spec says; `None` for a program that stays in the foreground.
     pub(super) fn of(spec: &ProcessSpec, found: bool) -> Option<Box<Self>> {
         let Daemon { pid_file } = spec.daemon.as_ref()?;
@@ -51,6 +58,7 @@ impl Followed {
             seen: None,
             missed: false,
             guessed: None,
+            lost: None,
         }))
     }
 
@@ -198,11 +206,13 @@ impl Supervisor {
             if !members.is_empty()
                 && let Some(file) = &followed.pid_file
             {
-                self.log.say(format_args!(
-                    "'{}' left processes behind, and {} names none of them",
-                    service.name,
-                    file.display()
-                ));
+                let reason = format!(
+                    "it went into the background, and {} names none of its processes after {} s",
+                    file.display(),
+                    PATIENCE.as_secs()
+                );
+                self.log.say(format_args!("'{}': {reason}", service.name));
+                followed.lost = Some(reason);
             }
             return false;
         }

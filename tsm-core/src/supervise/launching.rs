@@ -563,6 +563,14 @@ impl Supervisor {
         let was_unfit = matches!(service.machine.phase, Phase::Ending { .. });
         let why = service.over_limit.take().map(String::from);
         let why = why.or_else(|| group_oom.map(|oom| oom.in_words()));
+        let followed = service.followed.as_mut();
+        let lost = followed.and_then(|followed| followed.take_lost());
+        // A daemon that nobody can follow has failed, however the one that was started ended.
+        let success = status.is_success() && lost.is_none();
+        let why = why.or_else(|| lost.clone());
+        if let Some(reason) = &lost {
+            service.launch_error = Some(reason.clone().into());
+        }
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
         let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
@@ -597,14 +605,16 @@ impl Supervisor {
             self.step(id, Event::NeverExecuted);
             return;
         }
+        if let Some(reason) = lost {
+            let run = self
+                .services
+                .get(&id)
+                .map_or(0, super::service::Service::run);
+            self.note(id, EventKind::LaunchFailed { run, reason });
+        }
         self.note_exit(id, pid, status, uptime_ms);
         // Where its run is being ended, the record follows with what comes of that, within moments.
-        self.step(
-            id,
-            Event::Exited {
-                success: status.is_success(),
-            },
-        );
+        self.step(id, Event::Exited { success });
         let follows = self.services.get(&id).is_some_and(|service| {
             matches!(
                 service.machine.phase,

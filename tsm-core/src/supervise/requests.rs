@@ -233,7 +233,14 @@ impl Supervisor {
             (&settings.err, home.err_log(name)),
         ] {
             let log = match target {
-                None => own,
+                None => {
+                    // Another file is named by `--out` and `--err`; a link here is none of TSM's.
+                    if std::fs::symlink_metadata(&own).is_ok_and(|meta| meta.is_symlink()) {
+                        let link = std::io::Error::from_raw_os_error(libc::ELOOP);
+                        return Err(link).at("open the log", &own);
+                    }
+                    own
+                }
                 Some(LogTarget::File(path)) => {
                     let path = path.as_path().to_owned();
                     crate::sys::guarded::refuse_changeable(&path).at("open the log", &path)?;

@@ -128,6 +128,22 @@ impl Supervisor {
                 home: self.writer.home().root().to_owned(),
             });
         }
+        // What ended while nobody watched counts as ended, whichever event comes first.
+        let has_ended = |service: &Service| {
+            let leader = service.leader.as_ref();
+            leader.is_some_and(|leader| leader.ended.is_none() && leader.handle.has_ended())
+        };
+        let ended = self.services.iter().filter(|(_, s)| has_ended(s));
+        let ended: Vec<u32> = ended.map(|(id, _)| *id).collect();
+        for id in ended {
+            self.on_leader_ended(id, false);
+            // Who reaps it may never say how it ended: a container may have nobody who does.
+            if self.services.get(&id).is_some_and(has_ended) {
+                self.leader_ended(id, crate::sys::WaitStatus::Unknown);
+            }
+        }
+        // What a supervisor that died was waiting with waits on; but a person who asks for all does not want to wait.
+        let waits_on = request.mode.boot && self.continues;
         let records: Vec<(ProcessName, bool, bool)> = self
             .services
             .values()
@@ -135,6 +151,7 @@ impl Supervisor {
                 // A task that is done has no need to run again.
                 let runs = match service.machine.phase {
                     Phase::Resting(rest) => service.task && rest == Rest::Exited,
+                    Phase::Waiting { .. } | Phase::Ending { .. } => waits_on,
                     _ => true,
                 };
                 let wanted = service.machine.desired == Desired::Up;

@@ -98,8 +98,11 @@ fn parse_stat(text: &[u8]) -> Option<Process> {
     let mut fields = text.get(after_name..)?.split(|&b| b == b' ');
     let state = fields.next()?.first().copied()?;
     let parent = number(fields.next()?)?;
-    let group = number(fields.next()?)?;
-    let session = number(fields.next()?)?;
+    // -1 both: it is just being reaped (`do_task_stat` in `fs/proc/array.c`).
+    let (group, session) = (fields.next()?, fields.next()?);
+    let is_reaped = group.starts_with(b"-") || session.starts_with(b"-");
+    let known = |field: &[u8]| if is_reaped { Some(0) } else { number(field) };
+    let (group, session) = (known(group)?, known(session)?);
     // tty_nr, tpgid, flags, minflt, cminflt, majflt, cmajflt stand between.
     let user = number(fields.nth(7)?)?;
     let system = number(fields.next()?)?;
@@ -116,7 +119,7 @@ fn parse_stat(text: &[u8]) -> Option<Process> {
         parent: parent as u32,
         group: group as u32,
         session: session as u32,
-        ended: matches!(state, b'Z' | b'X' | b'x'),
+        ended: is_reaped || matches!(state, b'Z' | b'X' | b'x'),
         cpu_ticks: user + system,
         rss_pages: rss,
         threads,

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::events::{EventKind, History, OutOfMemory, rfc3339};
 use crate::supervise::machine::STEADY;
 use crate::sys::WaitStatus;
+use crate::why::HitLimit;
 
 /// One run of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +35,7 @@ pub(super) struct Ended {
     pub(super) status: String,
     pub(super) uptime_ms: u64,
     pub(super) oom: Option<OutOfMemory>,
+    pub(super) limit: Option<HitLimit>,
 }
 
 impl Run {
@@ -75,6 +77,8 @@ pub struct Past {
     /// Since when, Unix milliseconds.
     pub failing_since: Option<u64>,
     pub(super) gave_up_ms: Option<u64>,
+    /// The limit that a run which goes on has hit, with the run.
+    hit: Option<(u64, HitLimit)>,
 }
 
 impl Past {
@@ -134,6 +138,11 @@ impl Past {
                         status: status.clone(),
                         uptime_ms: *uptime_ms,
                         oom: oom.clone(),
+                        limit: self
+                            .hit
+                            .take()
+                            .filter(|(of, _)| of == run)
+                            .map(|(_, hit)| hit),
                     });
                 }
             }
@@ -141,6 +150,19 @@ impl Past {
             EventKind::Backoff { failures, .. } => {
                 self.started_again = true;
                 self.fails(*failures, at_ms);
+            }
+            EventKind::LimitHit {
+                run,
+                limit,
+                allowed,
+                used,
+            } => {
+                let hit = HitLimit {
+                    limit: limit.clone(),
+                    allowed: *allowed,
+                    used: *used,
+                };
+                self.hit = Some((*run, hit));
             }
             EventKind::GaveUp { failures } => {
                 self.gave_up = Some(*failures);
@@ -232,6 +254,7 @@ mod tests {
             status,
             uptime_ms,
             oom: None,
+            limit: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use tsm_core::events::OutOfMemory;
 use tsm_core::sys::clock;
-use tsm_core::why::{Cause, CoreDump, End, Why};
+use tsm_core::why::{Cause, CoreDump, End, HitLimit, Why};
 
 use crate::words;
 
@@ -123,9 +123,30 @@ fn end_in_words(end: &End) -> String {
     };
     let oom = end.oom.as_ref();
     let oom = oom.map_or_else(String::new, |oom| format!("; {}", out_of_memory(oom)));
+    // The kernel's killer names the limit of memory itself.
+    let limit = end
+        .limit
+        .as_ref()
+        .filter(|limit| oom.is_empty() || limit.limit != "memory");
+    let limit = limit.map_or_else(String::new, |hit| format!("; it {}", hit_limit(hit)));
     format!(
-        "{how}{core}{oom}, {} after start",
+        "{how}{core}{oom}{limit}, {} after start",
         words::seconds(end.uptime_ms)
+    )
+}
+
+/// `hit its limit of memory, 50 MiB (it used 61 MiB)`.
+fn hit_limit(hit: &HitLimit) -> String {
+    let amount = |number: u64| match hit.limit.as_str() {
+        "memory" => size(number),
+        _ => number.to_string(),
+    };
+    let used = hit.used.map(|used| format!(" (it used {})", amount(used)));
+    let used = used.unwrap_or_default();
+    format!(
+        "hit its limit of {}, {}{used}",
+        hit.limit,
+        amount(hit.allowed)
     )
 }
 
@@ -197,6 +218,7 @@ mod tests {
             code,
             signal: signal.map(str::to_owned),
             oom: None,
+            limit: None,
             core: None,
             reason: format!("exited with status {}", code.unwrap_or(0)),
         }

@@ -229,6 +229,8 @@ fn what_is_no_list_is_refused_and_a_dump_of_our_own_is_none_of_these() {
             "line 2 is none of a Procfile",
         ),
         ("Procfile", "\u{0}\u{1}", "line 1 is none of a Procfile"),
+        ("Procfile", "# nothing\n", "it lists no process"),
+        ("dump.json", "", "it is torn (it is empty)"),
     ] {
         let refused = bed.refused(name, text);
         assert!(refused.contains(told), "{text}: {refused}");
