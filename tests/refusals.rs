@@ -183,6 +183,6 @@ fn a_link_in_the_place_of_a_log_is_not_followed() {
         "{}",
         told.stderr
     );
-    assert_eq!(std::fs::read_to_string(&other).unwrap(), "mine\n");
+    assert_eq!(fs::read_to_string(&other).unwrap(), "mine\n");
     assert_eq!(bed.names(), ["first"]);
 }

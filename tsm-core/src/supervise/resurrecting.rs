@@ -139,7 +139,7 @@ impl Supervisor {
             self.on_leader_ended(id, false);
             // Who reaps it may never say how it ended: a container may have nobody who does.
             if self.services.get(&id).is_some_and(has_ended) {
-                self.leader_ended(id, crate::sys::WaitStatus::Unknown);
+                self.leader_ended(id, sys::WaitStatus::Unknown);
             }
         }
         // What a supervisor that died was waiting with waits on; but a person who asks for all does not want to wait.

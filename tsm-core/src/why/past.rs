@@ -254,7 +254,6 @@ mod tests {
             status,
             uptime_ms,
             oom: None,
-            limit: None,
         }
     }
 
