@@ -135,7 +135,7 @@ fn converse(
                         return Ok(());
                     }
                     Effect::LookAgain => facts.look_again(),
-                    Effect::Redraw => screen.terminal().clear()?,
+                    Effect::Redraw => screen.redraw()?,
                     Effect::Suspend => {
                         let pause = input.pause();
                         terminal::give_back()?;

@@ -16,6 +16,7 @@ use crossterm::terminal::{
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Position, Rect};
 
 use crate::message::Message;
 
@@ -53,7 +54,14 @@ impl Screen {
             Print(MOUSE_ON),
             EnableBracketedPaste
         )?;
-        self.terminal.clear()
+        self.redraw()
+    }
+
+    /// Draws everything anew with the next frame. The terminal's own `clear` would ask where the cursor is, and wait for a
+    /// terminal that does not answer.
+    pub(crate) fn redraw(&mut self) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// What draws.
