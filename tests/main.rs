@@ -11,6 +11,7 @@ mod compat;
 mod concurrency;
 mod config;
 mod daemon;
+mod docs;
 mod doctor;
 mod env_commands;
 mod environment;

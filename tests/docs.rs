@@ -1,0 +1,503 @@
+//! The pages are true: what is shown runs, links lead somewhere, and what is named is there.
+//!
+//! A block that begins with ```` ```console ```` is run: its lines that begin with `$ `, in one bash for all of a section, in a
+//! home of its own. Each has to end with exit status 0, or that of a comment `# exit status N`; what stands below it has to be
+//! what it prints, whatever the numbers are, and `…` stands for anything. A block whose first line names a file
+//! (```` ```yaml tspm.yaml ````) is that file. `<!-- needs: PROGRAM…; ports: PORT… -->` in a section says what it needs, and which
+//! numbers stand for any port that is free.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::bed::{Bed, TSM, free_port, run};
+use crate::programs;
+
+fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap().to_owned()
+}
+
+fn read(path: &str) -> String {
+    let path = repository().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All pages, by their path in the repository.
+fn pages() -> Vec<String> {
+    let mut pages = Vec::new();
+    for directory in ["", "docs/"] {
+        for entry in fs::read_dir(repository().join(directory)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".md") {
+                pages.push(format!("{directory}{name}"));
+            }
+        }
+    }
+    pages.sort();
+    assert!(
+        pages.contains(&"README.md".to_owned()) && pages.contains(&"docs/recipes.md".to_owned())
+    );
+    pages
+}
+
+/// A line of a page, and the first line of the block that it stands in.
+fn lines(page: &str) -> Vec<(Option<&str>, &str)> {
+    let mut found = Vec::new();
+    let mut block = None;
+    for line in page.lines() {
+        if let Some(info) = line.trim_start().strip_prefix("```") {
+            block = if block.is_none() {
+                Some(info.trim())
+            } else {
+                None
+            };
+        } else {
+            found.push((block, line));
+        }
+    }
+    found
+}
+
+/// The anchor of a heading, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = heading.chars().filter_map(|char| match char {
+        ' ' => Some('-'),
+        '-' | '_' => Some(char),
+        _ if char.is_alphanumeric() => Some(char),
+        _ => None,
+    });
+    kept.collect()
+}
+
+fn anchors(page: &str) -> Vec<String> {
+    let lines = lines(page).into_iter();
+    let headings = lines.filter(|(block, line)| block.is_none() && line.starts_with('#'));
+    headings.map(|(_, line)| anchor(line)).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut nowhere = Vec::new();
+    for name in pages() {
+        let page = read(&name);
+        let directory = repository().join(&name).parent().unwrap().to_owned();
+        let text = lines(&page)
+            .into_iter()
+            .filter(|(block, _)| block.is_none());
+        for (_, line) in text {
+            for part in line.split("](").skip(1) {
+                let target = part.split(')').next().unwrap_or_default();
+                if target.contains("://") || target.starts_with("mailto:") || target.contains('`') {
+                    continue;
+                }
+                let (path, fragment) = target.split_once('#').unwrap_or((target, ""));
+                let file = if path.is_empty() {
+                    repository().join(&name)
+                } else {
+                    directory.join(path)
+                };
+                let is_there = file.exists()
+                    && (fragment.is_empty()
+                        || anchors(&fs::read_to_string(&file).unwrap_or_default())
+                            .contains(&fragment.to_owned()));
+                if !is_there {
+                    nowhere.push(format!("{name}: {target}"));
+                }
+            }
+        }
+    }
+    assert!(nowhere.is_empty(), "{nowhere:#?}");
+}
+
+/// What stands between backticks outside of blocks.
+fn spans(page: &str) -> Vec<String> {
+    let text = lines(page).into_iter().filter(|(block, _)| block.is_none());
+    let of_line = |line: &str| {
+        let odd = line.split('`').skip(1).step_by(2);
+        odd.map(str::to_owned).collect::<Vec<_>>()
+    };
+    text.flat_map(|(_, line)| of_line(line)).collect()
+}
+
+#[test]
+fn every_file_that_is_named_is_there() {
+    let roots = [
+        "tests/",
+        "examples/",
+        "docs/",
+        "benches/",
+        "tsm-core/",
+        "tsm-cli/",
+        "fuzz/",
+        "shell/",
+    ];
+    let mut missing = Vec::new();
+    for name in pages() {
+        // What was is told there.
+        if name == "CHANGELOG.md" {
+            continue;
+        }
+        for span in spans(&read(&name)) {
+            let is_path = roots.iter().any(|root| span.starts_with(root))
+                && span
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "/_.-".contains(c));
+            if is_path && !repository().join(&span).exists() {
+                missing.push(format!("{name}: {span}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_promise_names_a_test_that_is_there() {
+    let page = read("docs/promises.md");
+    let mut named = 0;
+    for line in page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| ---"))
+    {
+        let tests: Vec<String> = spans(line)
+            .into_iter()
+            .filter(|span| span.contains("::"))
+            .collect();
+        assert!(
+            line.contains("shown by") || !tests.is_empty(),
+            "no test shows: {line}"
+        );
+        for test in tests {
+            let (file, name) = test.split_once("::").unwrap();
+            let source = read(&format!("tests/{file}.rs"));
+            let defined = format!("#[test]\nfn {name}()");
+            assert!(
+                source.contains(&defined),
+                "docs/promises.md: there is no test {test}"
+            );
+            named += 1;
+        }
+    }
+    assert!(named > 60, "{named}");
+}
+
+/// The variants of an enum, in the words that JSON has for them.
+fn variants(file: &str, named: &str) -> Vec<String> {
+    let source = read(file);
+    let begin = format!("pub enum {named} {{\n");
+    let (_, rest) = source.split_once(&begin).unwrap();
+    let (body, _) = rest.split_once("\n}\n").unwrap();
+    let lines = body.lines().filter_map(|line| line.strip_prefix("    "));
+    let variants = lines.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+    let kebab = |line: &str| {
+        let name = line.chars().take_while(char::is_ascii_alphanumeric);
+        let mut word = String::new();
+        for (at, char) in name.enumerate() {
+            if char.is_ascii_uppercase() && at > 0 {
+                word.push('-');
+            }
+            word.push(char.to_ascii_lowercase());
+        }
+        word
+    };
+    let found: Vec<String> = variants.map(kebab).collect();
+    assert!(found.len() > 3, "{file} {named}: {found:?}");
+    found
+}
+
+#[test]
+fn every_finding_cause_event_and_field_is_explained() {
+    let mut missing = Vec::new();
+    let mut look = |page: &str, words: Vec<String>| {
+        let text = read(page);
+        for word in words {
+            let quote = if page.ends_with(".json") { '"' } else { '`' };
+            let told = text.contains(&format!("{quote}{word}{quote}"))
+                || (page.ends_with("history.json") && text.contains(&word));
+            if !told {
+                missing.push(format!("{page}: {word}"));
+            }
+        }
+    };
+    let kinds = variants("tsm-core/src/doctor.rs", "Kind");
+    look("docs/troubleshooting.md", kinds.clone());
+    look("tsm-cli/schemas/doctor.json", kinds);
+    let causes = variants("tsm-core/src/why.rs", "Cause");
+    look("docs/troubleshooting.md", causes.clone());
+    look("tsm-cli/schemas/why.json", causes);
+    let events = variants("tsm-core/src/events.rs", "EventKind");
+    look("docs/on-disk-format.md", events.clone());
+    look("tsm-cli/schemas/history.json", events);
+    let meta = read("tsm-core/src/meta.rs");
+    let (_, known) = meta.split_once("const KNOWN").unwrap();
+    let (known, _) = known.split_once("];").unwrap();
+    let fields = known.split('"').skip(1).step_by(2).map(str::to_owned);
+    look("docs/on-disk-format.md", fields.collect());
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn every_module_is_on_the_map() {
+    let map = read("ARCHITECTURE.md");
+    let mut missing = Vec::new();
+    for directory in ["tsm-core/src", "tsm-core/src/supervise"] {
+        for entry in fs::read_dir(repository().join(directory)).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let Some(name) = file.strip_suffix(".rs") else {
+                continue;
+            };
+            let is_of_tests = ["lib", "api"].contains(&name) || name.ends_with("_tests");
+            let is_there =
+                map.contains(&format!("`{name}`")) || map.contains(&format!("::{name}`"));
+            if !is_of_tests && !is_there {
+                missing.push(format!("{directory}/{file}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in ARCHITECTURE.md: {missing:#?}");
+}
+
+/// The words of a line of shell that `tsm` gets, if it gets some.
+fn words_of_tsm(line: &str) -> Option<Vec<String>> {
+    let line = line
+        .trim()
+        .trim_start_matches("$ ")
+        .trim_start_matches("sudo ");
+    let line = line.replace("\\|", "|");
+    let line = line.strip_prefix("tsm ")?.split(" # ").next()?.to_owned();
+    let words = shlex::split(&line)?;
+    let shell = ["|", "&&", "||", ";", ">", "<"];
+    let end = |word: &String| word == "--" || shell.contains(&word.as_str());
+    Some(words.into_iter().take_while(|word| !end(word)).collect())
+}
+
+#[test]
+fn every_command_and_option_that_is_named_is_there() {
+    let bed = Bed::new();
+    let mut seen = BTreeSet::new();
+    for name in pages() {
+        let page = read(&name);
+        let in_blocks = lines(&page)
+            .into_iter()
+            .filter(|(block, _)| block.is_some());
+        let in_blocks = in_blocks.map(|(_, line)| line.to_owned());
+        for line in in_blocks.chain(spans(&page)) {
+            if let Some(words) = words_of_tsm(&line) {
+                seen.insert((words, name.clone()));
+            }
+        }
+    }
+    assert!(seen.len() > 50, "{seen:?}");
+    let mut helps = std::collections::BTreeMap::new();
+    let mut unknown = Vec::new();
+    for (words, name) in seen {
+        let is_word = |word: &&String| word.chars().all(|c| c.is_ascii_lowercase());
+        let mut path: Vec<String> = words.iter().take(1).filter(is_word).cloned().collect();
+        if ["env", "config", "supervisor"]
+            .iter()
+            .any(|above| path == [*above])
+        {
+            path.extend(words.get(1).filter(is_word).cloned());
+        }
+        let help = helps.entry(path.clone()).or_insert_with(|| {
+            let mut args = path.clone();
+            args.push("--help".to_owned());
+            let output = bed.tsm(&args);
+            (output.status == 0).then_some(output.stdout)
+        });
+        let Some(help) = help else {
+            unknown.push(format!("{name}: tsm {}", words.join(" ")));
+            continue;
+        };
+        for word in words.iter().filter(|word| word.starts_with("--")) {
+            let option = word.split('=').next().unwrap().trim_end_matches(',');
+            let is_there = help
+                .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+                .any(|known| known == option);
+            if !is_there {
+                unknown.push(format!("{name}: {option} of tsm {}", path.join(" ")));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+/// A part of a page from a heading to the next one.
+#[derive(Default)]
+struct Section {
+    title: String,
+    needs: Vec<String>,
+    ports: Vec<String>,
+    files: Vec<(String, String)>,
+    commands: Vec<(String, Vec<String>)>,
+}
+
+fn sections(page: &str) -> Vec<Section> {
+    let mut all = vec![Section::default()];
+    for (block, line) in lines(page) {
+        let section = all.last_mut().unwrap();
+        match block {
+            None if line.starts_with('#') => all.push(Section {
+                title: line.trim_start_matches('#').trim().to_owned(),
+                ..Section::default()
+            }),
+            None => {
+                let said = line
+                    .strip_prefix("<!-- ")
+                    .and_then(|rest| rest.strip_suffix(" -->"));
+                for part in said.into_iter().flat_map(|said| said.split("; ")) {
+                    let words = |rest: &str| rest.split(' ').map(str::to_owned).collect();
+                    match part.split_once(": ") {
+                        Some(("needs", rest)) => section.needs = words(rest),
+                        Some(("ports", rest)) => section.ports = words(rest),
+                        _ => {}
+                    }
+                }
+            }
+            Some("console") => {
+                if let Some(command) = line.strip_prefix("$ ") {
+                    section.commands.push((command.to_owned(), Vec::new()));
+                } else if let Some(more) = line.strip_prefix("> ") {
+                    let (command, _) = section.commands.last_mut().unwrap();
+                    command.push('\n');
+                    command.push_str(more);
+                } else if let Some((_, printed)) = section.commands.last_mut() {
+                    printed.push(line.to_owned());
+                }
+            }
+            Some(info) => {
+                if let Some((_, file)) = info.split_once(' ') {
+                    match section.files.iter_mut().find(|(name, _)| name == file) {
+                        Some((_, text)) => text.push_str(&format!("{line}\n")),
+                        None => section.files.push((file.to_owned(), format!("{line}\n"))),
+                    }
+                }
+            }
+        }
+    }
+    all.retain(|section| !section.commands.is_empty());
+    all
+}
+
+/// In a form in which only what is meant differs: no numbers, and one blank between words.
+fn normal(text: &str) -> String {
+    let mut found = String::new();
+    for char in text.chars() {
+        match char {
+            '0'..='9' if found.ends_with('0') => {}
+            '0'..='9' => found.push('0'),
+            c if c.is_whitespace() => {
+                if !found.ends_with(' ') {
+                    found.push(' ');
+                }
+            }
+            c => found.push(c),
+        }
+    }
+    found
+}
+
+fn is_there(program: &str) -> bool {
+    // What CI installs has to be there in CI.
+    let optional = ["go", "java", "javac"];
+    if !optional.contains(&program) {
+        return programs::has(program);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if !found {
+        println!("skipped: {program} is not on PATH");
+    }
+    found
+}
+
+fn try_out(page: &str, section: &Section) {
+    if !section.needs.iter().all(|program| is_there(program)) {
+        return;
+    }
+    let bed = Bed::new();
+    let ports: Vec<(&String, String)> = section
+        .ports
+        .iter()
+        .map(|port| (port, free_port().to_string()))
+        .collect();
+    let with_ports = |text: &str| {
+        let replace = |text: String, (port, free): &(&String, String)| text.replace(*port, free);
+        ports.iter().fold(text.to_owned(), replace)
+    };
+    for (name, text) in &section.files {
+        bed.file(name, with_ports(text));
+    }
+    std::os::unix::fs::symlink(repository().join("examples"), bed.path("examples")).unwrap();
+    let mut script = "exec 2>&1\n".to_owned();
+    for (command, _) in &section.commands {
+        script.push_str(&format!(
+            "{{ {}\n}}\nprintf '\\001%d\\002' $?\n",
+            with_ports(command)
+        ));
+    }
+    bed.file(".script", script);
+    let programs = Path::new(TSM).parent().unwrap().to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(programs).chain(std::env::split_paths(&path));
+    let mut bash = bed.command("bash");
+    bash.arg(".script")
+        .env("PATH", std::env::join_paths(path).unwrap());
+    // Where programs that build keep what they built.
+    bash.env("GOCACHE", bed.root().join("tmp/go"))
+        .env("GOFLAGS", "-p=1");
+    let printed = run(bash).stdout;
+    let mut outputs = printed.split('\x02');
+    for (command, shown) in &section.commands {
+        let output = outputs.next().unwrap_or_default();
+        let (output, status) = output.rsplit_once('\x01').unwrap_or((output, "none"));
+        let expected = command
+            .rsplit_once("# exit status ")
+            .map_or("0", |(_, status)| status.trim());
+        let here = format!("{page}, '{}': `{command}`", section.title);
+        assert_eq!(status, expected, "{here} prints:\n{output}");
+        let (output, mut at) = (normal(output), 0);
+        for line in shown {
+            for part in normal(line)
+                .split('…')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+            {
+                match output[at..].find(part) {
+                    Some(found) => at += found + part.len(),
+                    None => panic!("{here} does not print {part:?} where it should:\n{printed}"),
+                }
+            }
+        }
+    }
+}
+
+fn try_out_page(page: &str) {
+    let text = read(page);
+    let sections = sections(&text);
+    assert!(!sections.is_empty(), "{page} shows no command");
+    for section in &sections {
+        println!("{page}: {}", section.title);
+        try_out(page, section);
+    }
+}
+
+#[test]
+fn every_command_of_the_readme_runs() {
+    try_out_page("README.md");
+}
+
+#[test]
+fn every_recipe_runs() {
+    try_out_page("docs/recipes.md");
+}
+
+#[test]
+fn every_command_of_the_other_pages_runs() {
+    let others = pages().into_iter().filter(|page| {
+        let has_some = read(page).contains("\n```console\n");
+        has_some && page != "README.md" && page != "docs/recipes.md"
+    });
+    others.for_each(|page| try_out_page(&page));
+}
