@@ -120,6 +120,17 @@ impl Finding {
 ///
 /// # Errors
 /// Where the home cannot be looked at at all; what is wrong with it is no error.
+///
+/// ```
+/// # use tsm_core::control::{Client, Launcher};
+/// # use tsm_core::home::Home;
+/// # let launcher = Launcher { program: "tsm".into(), arguments: vec![], environment: vec![] };
+/// # let client = Client::new(Home::at("/tmp/nobodys-home"), launcher, "an example");
+/// for finding in tsm_core::doctor::examine(&client)? {
+///     println!("{}; {}", finding.problem, finding.remedy);
+/// }
+/// # Ok::<(), tsm_core::error::Error>(())
+/// ```
 pub fn examine(client: &Client) -> Result<Vec<Finding>> {
     let home = client.home();
     let mut findings = Vec::new();

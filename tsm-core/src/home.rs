@@ -25,6 +25,17 @@ pub struct Home {
 
 impl Home {
     /// The home at `root`, named by a person (`--home`).
+    ///
+    /// ```
+    /// use tsm_core::home::Home;
+    ///
+    /// let home = Home::at("/srv/services");
+    /// assert_eq!(home.meta(&"api".parse()?).to_str(), Some("/srv/services/processes/api.meta"));
+    /// // As the command line finds it: TSM_HOME, TSPM_HOME, TETRA_DIR, HOME.
+    /// let usual = Home::resolve(|name| (name == "HOME").then(|| "/home/mr".into()))?;
+    /// assert_eq!(usual.root().to_str(), Some("/home/mr/.tsm"));
+    /// # Ok::<(), tsm_core::error::Error>(())
+    /// ```
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         // Where the working directory cannot be told, the path stays as it was given.

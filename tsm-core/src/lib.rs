@@ -4,6 +4,16 @@
 //! a crash, and can always say what runs, where, since when, with which environment, and why it stopped. All that it
 //! knows lies in small plain-text files under one directory, the [home](home::Home).
 //!
+//! # The five ideas
+//!
+//! 1. **The disk is the truth.** Every fact about a process is in a file that a person can read. A reader needs no server, and a
+//!    supervisor that died is replaced by one that reads the same files.
+//! 2. **The supervisor may die.** Services are in sessions of their own, and each descriptor that must outlive the supervisor (log
+//!    pipes, handles on processes, the control socket, the lock) is held by a guardian too.
+//! 3. **The environment is part of the process.** It is captured at the start, byte for byte, and given back at every restart.
+//! 4. **Logs lose nothing.** They are pipes that outlive the supervisor, moved into files unchanged and rotated between lines.
+//! 5. **Idle is idle.** With nothing to do no system call is made, whatever is supervised.
+//!
 //! # How it fits together
 //!
 //! - A program asks for something through a [`Client`](control::Client). Where no supervisor runs, the client starts one.
@@ -12,6 +22,25 @@
 //! - Whoever wants to know something reads the files: [`Overview`](view::Overview), [`logs`], [`store::ProcessStore`].
 //!   That needs no supervisor.
 //! - Whoever wants to be told of what changes calls [`watch()`].
+//!
+//! # A life of a service
+//!
+//! 1. *What is meant.* A person types a target; [`launch::resolve`] finds out what that means to the kernel, and
+//!    [`ProcessSpec`](spec::ProcessSpec) says all that was asked. Or a file declares it: [`config::Config`].
+//! 2. *In which environment.* [`env::Environment`] is the snapshot; with the shell hook, [`env::ShellState`] what only the shell knew.
+//! 3. *Start.* [`Client::start`](control::Client::start) sends both. The supervisor records the start, forks a child that waits,
+//!    records its pid, and lets it execute: so no program runs without being on record.
+//! 4. *Life.* The record ([`meta`]) says what is, the history ([`events`]) what happened. [`logs`] reads what it printed, [`probe`] what it
+//!    uses, and [`why`] tells why it is as it is.
+//! 5. *End.* The state machine decides what follows: a restart at once, later, or none. [`Client::act`](control::Client::act) stops it, and
+//!    returns when no process of it is left.
+//! 6. *Reboot.* [`persist`] brings back what should run; [`startup`] tells the init system to do so.
+//!
+//! # Units and errors
+//!
+//! Times that end in `_ms` are milliseconds, since 1970 where they are moments; sizes are bytes; times as text are RFC 3339 in UTC. Every
+//! fallible function returns [`error::Error`], whose message says what failed, on which path or process, and what to do, and whose
+//! [`kind`](error::Error::kind) is the exit status of the command line.
 //!
 //! # Embedding
 //!
@@ -40,8 +69,13 @@
 //! # }
 //! ```
 //!
+//! Whole programs are in `examples/`: `embed` starts a service and is its own supervisor, `dashboard` draws what changes, `harness` starts
+//! services for a test suite.
+//!
 //! The library never prints, never exits, and reads neither the environment nor the arguments of its program.
 
+#[cfg(test)]
+mod api;
 pub mod config;
 pub mod control;
 pub mod cookie;

@@ -104,6 +104,18 @@ impl Dump {
     ///
     /// # Errors
     /// [`Error::Io`] where the records cannot be read at all.
+    ///
+    /// ```
+    /// use tsm_core::home::Home;
+    /// use tsm_core::persist::Dump;
+    /// use tsm_core::store::ProcessStore;
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = ProcessStore::new(Home::at(directory.path().join("home")));
+    /// let (dump, damaged) = Dump::collect(&store)?;
+    /// assert!(dump.processes.is_empty() && damaged.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn collect(store: &ProcessStore) -> Result<(Self, Vec<Damage>)> {
         let (records, mut damaged) = store.records()?;
         let mut processes = Vec::with_capacity(records.len());

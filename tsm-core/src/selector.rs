@@ -6,6 +6,16 @@ use crate::error::{Error, Result};
 use crate::name::ProcessName;
 
 /// Which processes are meant. Never a part of a name: `api` does not select `api-old`.
+///
+/// ```
+/// use tsm_core::selector::Selector;
+///
+/// let selector: Selector = "api".parse()?;
+/// assert!(selector.selects(1, "api", "default") && selector.selects(2, "api@0", "default"));
+/// assert!(!selector.selects(3, "api-old", "default"));
+/// assert!("@shop".parse::<Selector>()?.selects(4, "db", "shop"));
+/// # Ok::<(), tsm_core::error::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Selector {
     /// One name; also its instances `NAME@0`, `NAME@1` …

@@ -137,6 +137,12 @@ pub fn platforms() -> [&'static dyn Platform; 3] {
 ///
 /// # Errors
 /// [`Error::Startup`], [`Error::BadValue`]: with the list of those that there are.
+///
+/// ```
+/// assert_eq!(tsm_core::startup::platform(Some("systemd"))?.name(), "systemd");
+/// assert!(tsm_core::startup::platform(Some("sysvinit")).is_err());
+/// # Ok::<(), tsm_core::error::Error>(())
+/// ```
 pub fn platform(name: Option<&str>) -> Result<&'static dyn Platform> {
     let known = || platforms().map(Platform::name).join(", ");
     match name {

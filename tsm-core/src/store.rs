@@ -98,6 +98,18 @@ pub type Records = (Vec<(ProcessName, Meta)>, Vec<Damage>);
 
 /// Reading access to a home.
 #[derive(Clone, Debug)]
+///
+/// ```
+/// use tsm_core::home::Home;
+/// use tsm_core::store::ProcessStore;
+///
+/// # let directory = tempfile::tempdir()?;
+/// let store = ProcessStore::new(Home::at(directory.path().join("home")));
+/// // A home that nobody has used yet has no records; what cannot be read comes beside those that can.
+/// let (records, damaged) = store.records()?;
+/// assert!(records.is_empty() && damaged.is_empty() && !store.is_supervised());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ProcessStore {
     home: Home,
 }

@@ -11,6 +11,14 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes that are text for people and exact for programs: a JSON string where they are UTF-8, else
 /// `{"hex": "66ff"}`.
+///
+/// ```
+/// use tsm_core::text::Text;
+///
+/// let text = |bytes: &[u8]| serde_json::to_string(&Text::from_bytes(bytes)).unwrap();
+/// assert_eq!(text(b"/srv"), r#""/srv""#);
+/// assert_eq!(text(b"f\xff"), r#"{"hex":"66ff"}"#);
+/// ```
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Text(Box<[u8]>);
 

@@ -279,6 +279,20 @@ pub fn full_log_directories(views: &[ProcessView], home: &Home) -> BTreeSet<Path
 }
 
 /// All records of a home at one moment.
+///
+/// ```
+/// use tsm_core::home::Home;
+/// use tsm_core::store::ProcessStore;
+/// use tsm_core::view::Overview;
+///
+/// # let directory = tempfile::tempdir()?;
+/// let store = ProcessStore::new(Home::at(directory.path().join("home")));
+/// let overview = Overview::read(&store, true)?;
+/// for view in &overview.processes {
+///     println!("{} is {}, with {:?} bytes", view.name, view.state, view.memory_bytes);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Overview {
     /// The processes, by id.

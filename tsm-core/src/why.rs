@@ -178,6 +178,23 @@ impl Why {
     ///
     /// # Errors
     /// [`Error::Io`] where its history cannot be read. What else cannot be read is left out.
+    ///
+    /// ```
+    /// use tsm_core::home::Home;
+    /// use tsm_core::store::ProcessStore;
+    /// use tsm_core::view::Overview;
+    /// use tsm_core::why::{Cause, Why};
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// let store = ProcessStore::new(Home::at(directory.path().join("home")));
+    /// for view in &Overview::read(&store, false)?.processes {
+    ///     let why = Why::find(&store, view)?;
+    ///     if let Cause::Backoff { slow: true } = why.cause {
+    ///         println!("{} crashes again and again: {:?}", why.name, why.stderr);
+    ///     }
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn find(store: &ProcessStore, view: &ProcessView) -> Result<Self> {
         let history = store.history(&view.name)?;
         let spec = store

@@ -5,6 +5,13 @@ use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _
 use crate::error::{Error, Result};
 
 /// A duration in two digits or so: `42s`, `5m`, `3h 20m`, `12d`.
+///
+/// ```
+/// use tsm_core::words::{duration, seconds, size};
+///
+/// assert_eq!((duration(42_000), duration(12_000_000)), ("42s".to_owned(), "3h 20m".to_owned()));
+/// assert_eq!((seconds(3_200), size(3_500_000)), ("3.2 s".to_owned(), "3.3M".to_owned()));
+/// ```
 pub fn duration(ms: u64) -> String {
     let seconds = ms / 1000;
     match seconds {

@@ -67,6 +67,22 @@ enum Attempt<T> {
 
 impl Client {
     /// A client. `by` says in the history who asked, such as "mr from `tsm stop` on pts/3".
+    ///
+    /// ```
+    /// use tsm_core::control::{Client, Launcher};
+    /// use tsm_core::home::Home;
+    ///
+    /// // The program that a supervisor is started with, where none runs: `tsm`, or one that calls `supervise::guard`.
+    /// let launcher = Launcher {
+    ///     program: "/usr/bin/tsm".into(),
+    ///     arguments: ["supervisor", "guard", "--home", "/srv/services"].map(Into::into).to_vec(),
+    ///     environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+    /// };
+    /// let client = Client::new(Home::at("/srv/services"), launcher, "my program");
+    /// // Asking how it is starts none.
+    /// assert!(client.status()?.is_none());
+    /// # Ok::<(), tsm_core::error::Error>(())
+    /// ```
     pub fn new(home: Home, launcher: Launcher, by: impl Into<String>) -> Self {
         Self {
             home,
@@ -84,6 +100,34 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Awaited`] where it was not ready in time or ended before, [`Error::Reported`] with the supervisor's words (kind: already there, failed …), [`Error::Unreachable`].
+    ///
+    /// ```no_run
+    /// use tsm_core::control::StartRequest;
+    /// use tsm_core::env::Environment;
+    /// use tsm_core::launch::{Typed, resolve};
+    /// use tsm_core::spec::ProcessSpec;
+    ///
+    /// # use tsm_core::control::{Client, Launcher};
+    /// # use tsm_core::home::Home;
+    /// # let launcher = Launcher { program: "tsm".into(), arguments: vec![], environment: vec![] };
+    /// # let client = Client::new(Home::at("/tmp/nobodys-home"), launcher, "an example");
+    /// let typed = Typed {
+    ///     target: "python3 -m http.server 8000".as_ref(),
+    ///     args: &[],
+    ///     cwd: "/srv".as_ref(),
+    ///     path: Some("/usr/bin:/bin".as_ref()),
+    ///     interpreter: None,
+    ///     shell: None,
+    /// };
+    /// let resolved = resolve(typed)?;
+    /// let spec = ProcessSpec::new("python3 -m http.server 8000", resolved.program, "/srv");
+    /// let mut request = StartRequest::new(resolved.name, spec);
+    /// request.wait_ms = Some(20_000);
+    /// let environment = Environment::from_os([("PATH".into(), "/usr/bin:/bin".into())]);
+    /// let (started, _) = client.start(request, &environment.into())?;
+    /// println!("{} runs as {:?}", started.name, started.pid);
+    /// # Ok::<(), tsm_core::error::Error>(())
+    /// ```
     pub fn start(
         &self,
         mut request: StartRequest,
@@ -137,6 +181,23 @@ impl Client {
     /// # Errors
     /// [`Error::Reported`] where nothing was done at all, [`Error::Unreachable`]. What went wrong with single processes
     /// stands in their outcomes.
+    ///
+    /// ```no_run
+    /// use tsm_core::control::{ActOptions, Verb};
+    ///
+    /// # use tsm_core::control::{Client, Launcher};
+    /// # use tsm_core::home::Home;
+    /// # let launcher = Launcher { program: "tsm".into(), arguments: vec![], environment: vec![] };
+    /// # let client = Client::new(Home::at("/tmp/nobodys-home"), launcher, "an example");
+    /// let (outcomes, notices) = client.act(Verb::Stop, &["api-*".to_owned()], ActOptions::default(), |_| {})?;
+    /// for outcome in outcomes {
+    ///     match outcome.error {
+    ///         Some(error) => eprintln!("{}: {}", outcome.name, error.message),
+    ///         None => println!("{} is stopped", outcome.name),
+    ///     }
+    /// }
+    /// # Ok::<(), tsm_core::error::Error>(())
+    /// ```
     pub fn act(
         &self,
         verb: Verb,
@@ -320,6 +381,16 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Reported`] with the supervisor's words; then the dump is as it was.
+    ///
+    /// ```no_run
+    /// # use tsm_core::control::{Client, Launcher};
+    /// # use tsm_core::home::Home;
+    /// # let launcher = Launcher { program: "tsm".into(), arguments: vec![], environment: vec![] };
+    /// # let client = Client::new(Home::at("/tmp/nobodys-home"), launcher, "an example");
+    /// let (saved, _) = client.save(false)?;
+    /// println!("{} processes are in the dump, {} of them up", saved.processes, saved.up);
+    /// # Ok::<(), tsm_core::error::Error>(())
+    /// ```
     pub fn save(&self, empty: bool) -> Result<(SavedCounts, Vec<String>)> {
         let mut saved = SavedCounts::default();
         let notices = self.ask(&Body::Save { empty }, &[], |reply| {

@@ -76,6 +76,18 @@ impl History {
     }
 
     /// Reads the text of a history.
+    ///
+    /// ```
+    /// use tsm_core::events::{EventKind, History};
+    ///
+    /// let history = History::parse(br#"{"at":"2026-01-01T00:00:00.000Z","event":"started","run":1,"pid":70}
+    /// {"at":"2026-01-01T00:00:01.000Z","event":"of a later version"}
+    /// {"at":"2026-01-01T00:0"#);
+    /// // What was torn is counted, and hides nothing else.
+    /// assert_eq!((history.entries.len(), history.unreadable), (2, 1));
+    /// let first = history.events().next().map(|event| &event.kind);
+    /// assert!(matches!(first, Some(EventKind::Started { run: 1, .. })));
+    /// ```
     pub fn parse(text: &[u8]) -> Self {
         let mut history = Self {
             whole: true,

@@ -67,6 +67,23 @@ const INTERPRETERS: &[(&str, &[&str])] = &[
 ///
 /// # Errors
 /// [`Error::CannotStart`] with the reason and the remedy.
+///
+/// ```
+/// use tsm_core::launch::{Typed, resolve};
+///
+/// let typed = Typed {
+///     target: "sh -c 'echo hello'".as_ref(),
+///     args: &[],
+///     cwd: "/".as_ref(),
+///     path: Some("/usr/bin:/bin".as_ref()),
+///     interpreter: None,
+///     shell: None,
+/// };
+/// let resolved = resolve(typed)?;
+/// assert_eq!(resolved.name.as_str(), "sh");
+/// assert_eq!(resolved.program.words.len(), 3);
+/// # Ok::<(), tsm_core::error::Error>(())
+/// ```
 pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
     let word = typed.target.as_bytes();
     if word.iter().all(u8::is_ascii_whitespace) {

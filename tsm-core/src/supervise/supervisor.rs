@@ -228,6 +228,23 @@ pub(super) struct Supervisor {
 ///
 /// # Errors
 /// Whatever keeps it from starting. What fails later it logs, and goes on.
+///
+/// ```no_run
+/// use tsm_core::home::Home;
+/// use tsm_core::supervise::{Options, run};
+///
+/// // A supervisor in the foreground: SIGTERM or SIGINT stop its services in order, then this returns.
+/// let status = run(Options {
+///     home: Home::at("/srv/services"),
+///     foreground: true,
+///     resurrect: None,
+///     environment: std::env::vars_os().collect(),
+///     upgrade: None,
+/// })?;
+/// std::process::exit(status.into());
+/// # #[expect(unreachable_code, reason = "for the type")]
+/// # Ok::<(), tsm_core::error::Error>(())
+/// ```
 pub fn run(options: Options) -> Result<u8> {
     let lookup = |name: &str| options.variable(name);
     let carried = Carried::take(lookup)?;
