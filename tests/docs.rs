@@ -23,13 +23,19 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == extension)
+}
+
 /// All pages, by their path in the repository.
 fn pages() -> Vec<String> {
     let mut pages = Vec::new();
     for directory in ["", "docs/"] {
         for entry in fs::read_dir(repository().join(directory)).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            if name.ends_with(".md") {
+            if has_extension(&name, "md") {
                 pages.push(format!("{directory}{name}"));
             }
         }
@@ -212,7 +218,11 @@ fn every_finding_cause_event_and_field_is_explained() {
     let mut look = |page: &str, words: Vec<String>| {
         let text = read(page);
         for word in words {
-            let quote = if page.ends_with(".json") { '"' } else { '`' };
+            let quote = if has_extension(page, "json") {
+                '"'
+            } else {
+                '`'
+            };
             let told = text.contains(&format!("{quote}{word}{quote}"))
                 || (page.ends_with("history.json") && text.contains(&word));
             if !told {
@@ -369,7 +379,7 @@ fn sections(page: &str) -> Vec<Section> {
             Some(info) => {
                 if let Some((_, file)) = info.split_once(' ') {
                     match section.files.iter_mut().find(|(name, _)| name == file) {
-                        Some((_, text)) => text.push_str(&format!("{line}\n")),
+                        Some((_, text)) => text.extend([line, "\n"]),
                         None => section.files.push((file.to_owned(), format!("{line}\n"))),
                     }
                 }
@@ -432,10 +442,8 @@ fn try_out(page: &str, section: &Section) {
     std::os::unix::fs::symlink(repository().join("examples"), bed.path("examples")).unwrap();
     let mut script = "exec 2>&1\n".to_owned();
     for (command, _) in &section.commands {
-        script.push_str(&format!(
-            "{{ {}\n}}\nprintf '\\001%d\\002' $?\n",
-            with_ports(command)
-        ));
+        let command = with_ports(command);
+        script.extend(["{ ", &command, "\n}\nprintf '\\001%d\\002' $?\n"]);
     }
     bed.file(".script", script);
     let programs = Path::new(TSM).parent().unwrap().to_owned();

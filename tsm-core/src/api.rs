@@ -69,7 +69,7 @@ fn module(file: &Path, below: &Path, path: &str, text: &mut String) {
             items,
         };
         let shown = prettyplease::unparse(&file).replace(" {}\n", ";\n");
-        text.push_str(&format!("// {path}\n{shown}\n"));
+        text.extend(["// ", path, "\n", &shown, "\n"]);
     }
     modules.sort();
     for inner in modules {
