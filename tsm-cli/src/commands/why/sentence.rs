@@ -30,7 +30,7 @@ pub(super) fn of(why: &Why) -> String {
             let up = ago.map_or_else(|| "runs".to_owned(), |ago| format!("runs for {ago}"));
             match (asked, &why.end) {
                 (None, Some(_)) => {
-                    format!("{up}, started again: the run before {}", end())
+                    format!("{up}, started again; the run before: {}", end())
                 }
                 _ => format!("{up}, started{}", by(asked)),
             }
@@ -154,7 +154,7 @@ fn hit_limit(hit: &HitLimit) -> String {
 pub(crate) fn out_of_memory(oom: &OutOfMemory) -> String {
     let limit = match oom.limit_bytes {
         Some(bytes) => format!("limit {}", size(bytes)),
-        None => "the machine was out of memory".to_owned(),
+        None => "the machine, or a group of processes that TSM did not limit, was out of memory".to_owned(),
     };
     match &oom.since {
         None => format!("the kernel's OOM killer: {limit}"),
