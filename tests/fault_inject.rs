@@ -157,7 +157,7 @@ fn where_fork_says_no_it_is_told_and_tried_again() {
     });
     assert!(bed.failed());
     bed.wait_new_pid("a", before);
-    assert_eq!(bed.runs_of("a").len(), 2);
+    bed.wait_runs("a", 2);
 }
 
 #[test]
