@@ -14,7 +14,23 @@ pub struct Limit {
 }
 
 /// The resource of the stack's size.
-pub const STACK: u32 = libc::RLIMIT_STACK;
+pub const STACK: u32 = number_of(libc::RLIMIT_STACK);
+const NOFILE: u32 = number_of(libc::RLIMIT_NOFILE);
+const NICE: u32 = number_of(libc::RLIMIT_NICE);
+
+/// As every C library's kernel counts them; the type is that of the C library: unsigned with glibc, signed with musl.
+#[allow(
+    clippy::unnecessary_cast,
+    reason = "it is one with one C library and none with another"
+)]
+const fn number_of(resource: RlimitResource) -> u32 {
+    resource as u32
+}
+
+#[cfg(target_env = "gnu")]
+type RlimitResource = libc::__rlimit_resource_t;
+#[cfg(not(target_env = "gnu"))]
+type RlimitResource = libc::c_int;
 
 /// How many resources Linux limits.
 const RESOURCES: u32 = 16;
@@ -30,7 +46,7 @@ fn get(resource: u32) -> Option<Limit> {
         rlim_max: 0,
     };
     // SAFETY: getrlimit writes one rlimit into the valid place that it is given.
-    let done = unsafe { libc::getrlimit(resource, &raw mut value) };
+    let done = unsafe { libc::getrlimit(resource as RlimitResource, &raw mut value) };
     (done == 0).then_some(Limit {
         resource,
         soft: value.rlim_cur,
@@ -108,7 +124,7 @@ pub fn name(resource: u32) -> &'static str {
 /// A limit of open files, soft and hard.
 pub fn open_files(number: u64) -> Limit {
     Limit {
-        resource: libc::RLIMIT_NOFILE,
+        resource: NOFILE,
         soft: number,
         hard: number,
     }
@@ -116,7 +132,7 @@ pub fn open_files(number: u64) -> Limit {
 
 /// Whether it is the one of open files.
 pub fn is_open_files(limit: &Limit) -> bool {
-    limit.resource == libc::RLIMIT_NOFILE
+    limit.resource == NOFILE
 }
 
 /// The soft limit of open files among these limits; without one, there is none.
@@ -133,7 +149,7 @@ pub fn may_raise_hard() -> bool {
 /// Whether a child of this process may have this nice value: one that is not below its own, or not below what
 /// `RLIMIT_NICE` allows, or any with `CAP_SYS_NICE` (`setpriority(2)`, `getrlimit(2)`).
 pub fn may_have_nice(wanted: i32, own: &[Limit]) -> bool {
-    let ceiling = own.iter().find(|limit| limit.resource == libc::RLIMIT_NICE);
+    let ceiling = own.iter().find(|limit| limit.resource == NICE);
     let lowest = ceiling.map_or(20, |limit| {
         20 - i64::try_from(limit.soft).unwrap_or(40).min(40)
     });
@@ -167,7 +183,7 @@ pub fn fit(limits: &mut [Limit], own: &[Limit]) -> Vec<Limit> {
 
 /// Raises the soft limit of open files to the hard one. Returns the limit as it is then.
 pub fn raise_open_files() -> io::Result<u64> {
-    let limit = get(libc::RLIMIT_NOFILE).ok_or_else(io::Error::last_os_error)?;
+    let limit = get(NOFILE).ok_or_else(io::Error::last_os_error)?;
     let value = libc::rlimit {
         rlim_cur: limit.hard,
         rlim_max: limit.hard,
@@ -214,8 +230,8 @@ mod tests {
             assert!(files.soft > 0 && files.hard >= files.soft);
             assert_eq!(limits.len(), RESOURCES as usize);
         }
-        assert_eq!(name(libc::RLIMIT_NOFILE), "nofile");
-        assert_eq!(name(libc::RLIMIT_CORE), "core");
-        assert_eq!(name(libc::RLIMIT_RTTIME), "rttime");
+        assert_eq!(name(number_of(libc::RLIMIT_NOFILE)), "nofile");
+        assert_eq!(name(number_of(libc::RLIMIT_CORE)), "core");
+        assert_eq!(name(number_of(libc::RLIMIT_RTTIME)), "rttime");
     }
 }

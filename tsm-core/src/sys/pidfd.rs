@@ -55,7 +55,7 @@ impl WaitStatus {
 pub struct Pidfd(OwnedFd);
 
 /// `PIDFD_GET_INFO` with the first version of `struct pidfd_info` (64 bytes), see `include/uapi/linux/pidfd.h`.
-const GET_INFO: u32 = 0xC040_FF0B;
+const GET_INFO: libc::Ioctl = 0xC040_FF0B_u32 as libc::Ioctl;
 /// Asks for, and marks as given, the exit status of a process that was reaped.
 const INFO_EXIT: u64 = 1 << 3;
 
@@ -155,13 +155,7 @@ impl Pidfd {
             ..PidfdInfo::default()
         };
         // SAFETY: the request's size is that of the struct, which the kernel fills.
-        let done = unsafe {
-            libc::ioctl(
-                self.0.as_raw_fd(),
-                libc::Ioctl::from(GET_INFO),
-                &raw mut info,
-            )
-        };
+        let done = unsafe { libc::ioctl(self.0.as_raw_fd(), GET_INFO, &raw mut info) };
         (done == 0 && info.mask & INFO_EXIT != 0).then(|| WaitStatus::from_raw(info.exit_code))
     }
 
