@@ -154,7 +154,8 @@ fn hit_limit(hit: &HitLimit) -> String {
 pub(crate) fn out_of_memory(oom: &OutOfMemory) -> String {
     let limit = match oom.limit_bytes {
         Some(bytes) => format!("limit {}", size(bytes)),
-        None => "the machine, or a group of processes that TSM did not limit, was out of memory".to_owned(),
+        None => "the machine, or a group of processes that TSM did not limit, was out of memory"
+            .to_owned(),
     };
     match &oom.since {
         None => format!("the kernel's OOM killer: {limit}"),
