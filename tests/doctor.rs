@@ -9,7 +9,6 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::bed::{Bed, TSM, is_root, run};
-use crate::fault_kit::Frozen;
 use crate::processes::Seen;
 use crate::wait::wait_until;
 
@@ -268,11 +267,9 @@ fn a_supervisor_that_is_stopped_doubled_or_alone_is_told() {
     let bed = Bed::new();
     bed.start_idle("a");
     {
-        // It waits as long for an answer as a command does. The guardian would continue it.
-        let _keeper = Frozen::new(bed.guardian_seen());
-        let _frozen = Frozen::new(bed.supervisor_seen());
+        let _frozen = bed.freeze_keepers();
         let (_, kinds) = bed.doctor();
-        assert_eq!(kinds, ["supervisor-silent"]);
+        assert_eq!(kinds, ["supervisor-stopped", "guardian-stopped"]);
     }
     // Something that was called as one.
     bed.script(

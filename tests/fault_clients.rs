@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::bed::Bed;
-use crate::fault_kit::{Frozen, is_gone, meanwhile, moment};
+use crate::fault_kit::{is_gone, meanwhile, moment};
 use crate::processes::status_field;
 use crate::wait::wait_until;
 
@@ -249,9 +249,7 @@ fn what_its_command_gave_up_before_it_was_looked_at_is_not_done_later() {
     let bed = Bed::new();
     let pid = bed.start_idle("a");
     {
-        // Its guardian would let it go on.
-        let _guardian = Frozen::new(bed.guardian_seen());
-        let _stopped = Frozen::new(bed.supervisor_seen());
+        let _stopped = bed.freeze_keepers();
         let delete = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"act":{"verb":"delete","selectors":["a"]}}}"#;
         let mut stream = connect(&bed);
         stream.write_all(&frame(delete, b"")).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::bed::Bed;
-use crate::fault_kit::{Frozen, is_gone, kill, moment};
+use crate::fault_kit::{Frozen, is_gone, kill, meanwhile, moment};
 use crate::processes::Seen;
 use crate::wait::{wait_until, within};
 
@@ -233,8 +233,12 @@ fn a_stopped_guardian_delays_nobody() {
     let script = bed.lonely("a");
     bed.tsm(["start", "--name", "a", "--", &script]).ok();
     let guardian = bed.guardian_seen();
-    {
-        let _guardian = Frozen::new(guardian);
+    // As often as its supervisor continues it, it is stopped again.
+    let stop = || {
+        guardian.signal(Signal::STOP);
+        within(Duration::from_millis(20), || None::<()>);
+    };
+    meanwhile(&[&stop], || {
         // More descriptors than its socket takes have to wait.
         for round in 0..40 {
             bed.tsm([
@@ -250,7 +254,8 @@ fn a_stopped_guardian_delays_nobody() {
         bed.crash("a");
         bed.wait_runs("a", 2);
         bed.tsm(["restart", "b0"]).ok();
-    }
+    });
+    guardian.signal(Signal::CONT);
     // It has taken what waited for it: its next supervisor gets all that the last one had.
     let before: Vec<u32> = (0..40).map(|round| bed.pid(&format!("b{round}"))).collect();
     let supervisor = bed.kill_supervisor();

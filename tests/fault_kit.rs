@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::bed::{Bed, run};
 use crate::processes::Seen;
-use crate::wait::{wait_for, wait_until};
+use crate::wait::{wait_for, wait_until, within};
 
 /// The steps of a start at which a supervisor can be let die.
 pub(crate) const STEPS: [&str; 4] = [
@@ -51,6 +51,30 @@ impl Bed {
         supervisor.signal(Signal::KILL);
         kill(guardian);
         wait_ended(supervisor);
+    }
+
+    /// Stops guardian and supervisor, and returns both. Each would continue the other as long as one is at work.
+    #[track_caller]
+    pub(crate) fn stop_keepers(&self) -> (Seen, Seen) {
+        let (guardian, supervisor) = (self.guardian_seen(), self.supervisor_seen());
+        let is_stopped = |of: Seen| crate::processes::stat(of.pid).is_some_and(|s| s.stopped);
+        wait_until("both are stopped", || {
+            for keeper in [guardian, supervisor] {
+                keeper.signal(Signal::STOP);
+                if within(Duration::from_secs(5), || is_stopped(keeper).then_some(())).is_none() {
+                    return false;
+                }
+            }
+            is_stopped(guardian) && is_stopped(supervisor)
+        });
+        (guardian, supervisor)
+    }
+
+    /// Stops both until the value is dropped.
+    #[track_caller]
+    pub(crate) fn freeze_keepers(&self) -> [Frozen; 2] {
+        let (guardian, supervisor) = self.stop_keepers();
+        [Frozen(guardian), Frozen(supervisor)]
     }
 
     /// Waits until another supervisor than `before` answers, and returns it with the time that it took.

@@ -7,6 +7,7 @@ mod client;
 mod frame;
 mod protocol;
 mod shells;
+mod silence;
 mod vanished;
 
 pub use client::{Client, Launcher};

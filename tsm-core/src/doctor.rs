@@ -54,6 +54,10 @@ pub enum Kind {
     Unsupervised,
     /// The supervisor does not answer.
     SupervisorSilent,
+    /// The supervisor is stopped (SIGSTOP).
+    SupervisorStopped,
+    /// The guardian is stopped (SIGSTOP).
+    GuardianStopped,
     /// There is more than one supervisor or guardian.
     TwoSupervisors,
     /// The supervisor has no guardian.
@@ -155,7 +159,12 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
     files::room(home, &mut findings);
     files::dump(&store, &known, &mut findings);
     logs::look(&store, &known, &mut findings);
-    let status = supervisor(client, &store, &mut findings);
+    let status = if processes::stopped(home, &mut findings)? {
+        // Who waits for an answer would continue it; looking changes nothing.
+        None
+    } else {
+        supervisor(client, &store, &mut findings)
+    };
     processes::look(&store, &known, status.as_ref(), &mut findings)?;
     boot::look(home, &mut findings);
     findings.sort_by_key(|finding| finding.kind);
@@ -176,6 +185,7 @@ pub fn mend(client: &Client) -> Result<Vec<String>> {
         mend::close_root(home, &mut done)?;
     }
     home.check_owner()?;
+    mend::stopped(home, &mut done)?;
     mend::modes(home, &mut done)?;
     let store = ProcessStore::new(home.clone());
     if !store.is_supervised()
@@ -234,11 +244,16 @@ fn supervisor(
             "look for it with 'ps -ef | grep tsm', and end it; services go on",
         )),
         Ok(None) => {}
+        Err(error @ Error::Reported { .. }) => findings.push(Finding::new(
+            Kind::SupervisorSilent,
+            error.to_string(),
+            "end the process that has so many, or wait until it lets go; services go on",
+        )),
         Err(error) => findings.push(Finding::new(
             Kind::SupervisorSilent,
             error.to_string(),
-            "'kill -CONT' it where it is stopped; else 'kill -9' it, and its guardian starts another one; services go on",
-        )),
+            "'kill -9' it where it does not come back, and its guardian starts another one; services go on",
+        ))
     }
     None
 }

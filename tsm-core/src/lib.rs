@@ -85,6 +85,7 @@ pub mod error;
 pub mod events;
 mod fail;
 pub mod home;
+mod keepers;
 pub mod launch;
 pub mod logs;
 pub mod meta;

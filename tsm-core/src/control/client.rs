@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use super::protocol::{
     ReportedError, Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus,
     TakenPort, Verb,
 };
+use super::silence::{self, LOOK_AFTER, Silence};
 use super::{shells, vanished};
 use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, ErrorKind, IoContext as _, Result};
@@ -28,6 +29,8 @@ use crate::sys;
 
 /// How long a supervisor may take until it says that it understood: longer than a guardian's longest pause between two.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long it may take to say how it is: who asks for that does not want to wait.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reader waits for what the supervisor knows besides.
 const SAMPLES_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long a new supervisor may take until it listens.
@@ -434,8 +437,12 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] where one is there and does not answer.
     pub fn status(&self) -> Result<Option<SupervisorStatus>> {
-        for _ in 0..ATTEMPTS {
-            let Some(socket) = self.connect_if_there()? else {
+        let until = sys::clock::monotonic() + STATUS_TIMEOUT;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 && sys::clock::monotonic() > until {
+                break;
+            }
+            let Some(socket) = self.connect_if_there(STATUS_TIMEOUT)? else {
                 return Ok(None);
             };
             let mut status = None;
@@ -448,14 +455,14 @@ impl Client {
                 return Ok(Some(status));
             }
         }
-        Err(self.unreachable("dies again and again; see logs/tsm.log in it"))
+        Err(self.lost())
     }
 
     /// Lets the supervisor keep these samples, and returns what it had kept before; nothing where none runs or it has
     /// more important things to do.
     pub fn exchange_samples(&self, samples: Vec<CpuSample>) -> Vec<CpuSample> {
         let mut before = Vec::new();
-        if let Ok(Some(socket)) = self.connect() {
+        if let Ok(Some(socket)) = self.connect(SAMPLES_TIMEOUT) {
             let request = self.request(Body::Samples(samples));
             // Without an answer, the averages are those since the start.
             let _ = self.converse(socket, &request, &[], |reply| {
@@ -472,7 +479,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`].
     pub fn shut_down(&self) -> Result<bool> {
-        let Some(socket) = self.connect_if_there()? else {
+        let Some(socket) = self.connect_if_there(ANSWER_TIMEOUT)? else {
             return Ok(false);
         };
         // Both the reply and the end of the connection mean that it ends.
@@ -485,7 +492,7 @@ impl Client {
     /// # Errors
     /// [`Error::Reported`] where that program is not taken; then the supervisor is as it was. [`Error::Unreachable`].
     pub fn upgrade(&self, program: PathBuf) -> Result<Option<SupervisorStatus>> {
-        let Some(socket) = self.connect()? else {
+        let Some(socket) = self.connect(ANSWER_TIMEOUT)? else {
             return Ok(None);
         };
         // The end of the connection means that it was executed.
@@ -526,6 +533,14 @@ impl Client {
         }
     }
 
+    /// No connection came to its end.
+    fn lost(&self) -> Error {
+        self.unreachable(match silence::last_death(&self.home) {
+            Some(said) => format!("dies again and again: {said}"),
+            None => "ends every connection without an answer; see logs/tsm.log in it".to_owned(),
+        })
+    }
+
     /// Asks, and asks again with the same token where the supervisor dies in between. Returns the notices.
     fn ask(&self, body: &Body, blob: &[u8], on_reply: impl FnMut(Reply)) -> Result<Vec<String>> {
         self.ask_within(None, body, blob, on_reply)
@@ -561,7 +576,7 @@ impl Client {
             }
             request.asked.resumed |= accepted;
         }
-        Err(self.unreachable("dies again and again; see logs/tsm.log in it"))
+        Err(self.lost())
     }
 
     /// One request over one connection, to its end.
@@ -586,32 +601,26 @@ impl Client {
     ) -> Result<Attempt<Vec<String>>> {
         let frame = encode(request, blob).doing("write a request")?;
         let mut stream = File::from(socket);
-        if stream.write_all(&frame).is_err() {
-            return Ok(Attempt::Lost);
-        }
-        let mut buffer = FrameBuffer::default();
-        let mut bytes = [0; 16 * 1024];
         let patience = match request.body {
             // Not worth waiting for: a reader needs no supervisor.
             Body::Samples(_) => SAMPLES_TIMEOUT,
+            Body::Status => STATUS_TIMEOUT,
             _ => ANSWER_TIMEOUT,
         };
-        let mut limit = Some(patience);
+        let mut silence = Silence::new(&self.home, patience);
+        let mut understood = false;
+        let mut buffer = FrameBuffer::default();
+        let mut bytes = [0; 16 * 1024];
+        let taken = silence.write_all(&mut stream, &frame);
         loop {
-            let understood = limit.is_none();
-            let left = until.map(|until| until.saturating_sub(sys::clock::monotonic()));
-            let wait = limit.or(left);
-            if !sys::poll::wait_readable(&stream, wait).doing("wait for the supervisor")? {
+            if !taken || !silence.readable(&stream)? {
                 if understood {
                     return Ok(Attempt::TooLate);
                 }
-                let why = self.last_death().map_or_else(
-                    || "is it stopped (SIGSTOP), or the machine out of breath?".to_owned(),
-                    |said| format!("it dies again and again: {said}"),
-                );
                 return Err(self.unreachable(format!(
-                    "does not answer within {} s; {why}",
-                    patience.as_secs()
+                    "does not answer within {} s; {}",
+                    patience.as_secs(),
+                    silence.why()
                 )));
             }
             let length = match stream.read(&mut bytes) {
@@ -626,7 +635,11 @@ impl Client {
                     self.unreachable(format!("speaks another language ({error})"))
                 })?;
                 match reply {
-                    Reply::Done { notices } => return Ok(Attempt::Settled(notices)),
+                    Reply::Done { notices } => {
+                        let mut all = silence.continued;
+                        all.extend(notices);
+                        return Ok(Attempt::Settled(all));
+                    }
                     Reply::Failed(error) => return Err(error.into()),
                     Reply::Status(_) | Reply::Samples(_) => {
                         on_reply(reply);
@@ -637,7 +650,8 @@ impl Client {
                     | Reply::Outcome(_)
                     | Reply::Saved(_)
                     | Reply::Mended(_) => {
-                        limit = None;
+                        understood = true;
+                        silence.wait_until(until);
                         on_reply(reply);
                     }
                 }
@@ -645,22 +659,22 @@ impl Client {
         }
     }
 
-    /// What the log says last of a supervisor that ended, and why, where that is the last that it says at all.
-    fn last_death(&self) -> Option<String> {
-        const TAIL: u64 = 4096;
-        let mut file = sys::open_without_waiting(&self.home.supervisor_log()).ok()?;
-        let length = file.metadata().ok()?.len();
-        file.seek(io::SeekFrom::Start(length.saturating_sub(TAIL)))
-            .ok()?;
-        let mut bytes = Vec::new();
-        file.take(TAIL).read_to_end(&mut bytes).ok()?;
-        death_in(&String::from_utf8_lossy(&bytes))
-    }
-
     /// Connects to the supervisor that is there; `None` where none is.
-    fn connect(&self) -> Result<Option<OwnedFd>> {
+    fn connect(&self, patience: Duration) -> Result<Option<OwnedFd>> {
         let path = self.home.socket();
-        match sys::socket::connect(&path) {
+        let mut silence = Silence::new(&self.home, patience);
+        let connected = loop {
+            match sys::socket::connect(&path, LOOK_AFTER.min(patience)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    silence.look();
+                    if silence.is_over() {
+                        return Err(self.crowded(&silence));
+                    }
+                }
+                connected => break connected,
+            }
+        };
+        match connected {
             Ok(socket) => Ok(Some(socket)),
             Err(error)
                 if matches!(
@@ -678,9 +692,20 @@ impl Client {
         }
     }
 
+    /// As many connections wait to be accepted as the kernel lets wait.
+    fn crowded(&self, silence: &Silence<'_>) -> Error {
+        let (home, why) = (self.home.root().display(), silence.why());
+        Error::Reported {
+            kind: ErrorKind::Unreachable,
+            message: format!(
+                "too many connections to the supervisor of {home}; they wait, and it takes none: {why}"
+            ),
+        }
+    }
+
     /// Connects to the supervisor that has this home; `None` where none does.
-    fn connect_if_there(&self) -> Result<Option<OwnedFd>> {
-        match self.connect()? {
+    fn connect_if_there(&self, patience: Duration) -> Result<Option<OwnedFd>> {
+        match self.connect(patience)? {
             Some(socket) => Ok(Some(socket)),
             None => self.connect_to_holder(),
         }
@@ -696,32 +721,33 @@ impl Client {
         if self.home.socket().exists() || !store.is_supervised() {
             return Ok(None);
         }
-        let deadline = sys::clock::monotonic() + SOCKET_TIMEOUT;
+        let mut silence = Silence::new(&self.home, SOCKET_TIMEOUT);
         let names = sys::inotify::Inotify::new().doing("watch the home")?;
         names
             .watch(self.home.root(), sys::inotify::Mask::NAMES)
             .at("watch", self.home.root())?;
         loop {
-            if let Some(socket) = self.connect()? {
+            if let Some(socket) = self.connect(SOCKET_TIMEOUT)? {
                 return Ok(Some(socket));
             }
-            let left = deadline.saturating_sub(sys::clock::monotonic());
             if !store.is_supervised() {
                 return Ok(None);
             }
-            if left.is_zero() {
+            if silence.is_over() {
                 return Err(self.unreachable(format!(
-                    "holds the lock, but its socket {} is gone, and it makes no new one; is it stopped (SIGSTOP)? Kill it and its guardian ('tsm supervisor guard', 'run-guarded' in ps) and try again: services run on",
-                    self.home.socket().display()
+                    "holds the lock, but its socket {} is gone, and it makes no new one: {}. Where it does not go on, kill it and its guardian and try again: services run on",
+                    self.home.socket().display(),
+                    silence.why()
                 )));
             }
-            names.wait(Some(left)).doing("watch the home")?;
+            names.wait(Some(silence.left())).doing("watch the home")?;
             names.read_events().doing("watch the home")?;
+            silence.look();
         }
     }
 
     fn connect_or_start(&self) -> Result<OwnedFd> {
-        if let Some(socket) = self.connect()? {
+        if let Some(socket) = self.connect(ANSWER_TIMEOUT)? {
             return Ok(socket);
         }
         if let Some(socket) = self.connect_to_holder()? {
@@ -738,11 +764,11 @@ impl Client {
             }
             turn => turn.at("lock", self.home.root())?,
         };
-        if let Some(socket) = self.connect()? {
+        if let Some(socket) = self.connect(ANSWER_TIMEOUT)? {
             return Ok(socket);
         }
         self.start_supervisor()?;
-        match self.connect()? {
+        match self.connect(ANSWER_TIMEOUT)? {
             Some(socket) => Ok(socket),
             None => Err(self.unreachable("was started and is gone again; see logs/tsm.log in it")),
         }
@@ -771,15 +797,15 @@ impl Client {
         let (_guardian, said) =
             sys::spawn::detached(program, arguments, environment, stderr).at("execute", program)?;
         let mut said = File::from(said);
+        let mut silence = Silence::new(&self.home, START_TIMEOUT);
         let mut text = Vec::new();
         let mut bytes = [0; 1024];
         loop {
-            if !sys::poll::wait_readable(&said, Some(START_TIMEOUT))
-                .doing("wait for the supervisor")?
-            {
+            if !silence.readable(&said)? {
                 let reason = format!(
-                    "did not start within {} s; see {}",
+                    "did not start within {} s; {}; see {}",
                     START_TIMEOUT.as_secs(),
+                    silence.why(),
                     log.display()
                 );
                 return Err(self.unreachable(reason));
@@ -805,29 +831,6 @@ impl Client {
 
 fn parsed(selectors: &[String]) -> Result<Vec<Selector>> {
     selectors.iter().map(|text| text.parse()).collect()
-}
-
-/// The last death of a supervisor in the end of a log, with the error before it; `None` where one was at work after that.
-fn death_in(log: &str) -> Option<String> {
-    let lines: Vec<&str> = log.lines().collect();
-    let at = lines
-        .iter()
-        .rposition(|line| line.contains("the supervisor ended ("))?;
-    if lines[at..].iter().any(|line| line.contains(" at work: ")) {
-        return None;
-    }
-    // An error that ended it has no time before it: it is what the program itself said.
-    let error = lines[..at]
-        .iter()
-        .rev()
-        .find(|line| line.starts_with("tsm"));
-    let death = lines[at]
-        .split_once("] ")
-        .map_or(lines[at], |(_, said)| said);
-    Some(match error {
-        Some(error) => format!("{} ({death})", error.trim_start_matches("tsm: ")),
-        None => death.to_owned(),
-    })
 }
 
 /// 128 bits that no other command has.

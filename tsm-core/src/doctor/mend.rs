@@ -1,4 +1,4 @@
-//! Mending what is safe: nothing is lost by it, and nothing is signalled.
+//! Mending what is safe: nothing is lost by it, and nothing is signalled but a supervisor or guardian that is stopped.
 
 use std::fs;
 use std::io;
@@ -9,12 +9,23 @@ use crate::cookie::Cookies;
 use crate::env::{Environment, Snapshot, file};
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
+use crate::keepers::Keeper;
 use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::persist::Dump;
 use crate::spec::{ProcessSpec, SavedSpec};
 use crate::store::{ProcessStore, Writer, replace_file};
 use crate::sys::{self, Identity, procfs};
+
+/// Continues a supervisor and a guardian that are stopped.
+pub(super) fn stopped(home: &Home, done: &mut Vec<String>) -> Result<()> {
+    for keeper in Keeper::find(home).doing("read /proc")? {
+        if keeper.is_stopped() && keeper.go_on().doing("continue a process")? {
+            done.push(format!("the {keeper} was stopped and goes on"));
+        }
+    }
+    Ok(())
+}
 
 /// Whether the root of a home is ours and only its mode is wrong.
 pub(super) fn may_close(home: &Home) -> bool {

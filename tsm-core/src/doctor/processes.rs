@@ -7,15 +7,33 @@ use super::{Finding, Kind};
 use crate::control::SupervisorStatus;
 use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
+use crate::home::Home;
+use crate::keepers::{Keeper, Part};
 use crate::name::ProcessName;
 use crate::store::ProcessStore;
 use crate::sys::procfs::{self, ProcessTable};
 
-/// The part that a process plays in supervision.
-#[derive(PartialEq, Eq)]
-enum Part {
-    Supervisor,
-    Guardian,
+/// Tells of a supervisor and a guardian that are stopped. Whether the supervisor cannot answer for that.
+pub(super) fn stopped(home: &Home, findings: &mut Vec<Finding>) -> Result<bool> {
+    let found = Keeper::find(home).doing("read /proc")?;
+    let has_supervisor = found.iter().any(|keeper| keeper.part() != Part::Guardian);
+    let stopped: Vec<Keeper> = found.into_iter().filter(Keeper::is_stopped).collect();
+    for keeper in &stopped {
+        let (kind, then) = match keeper.part() {
+            Part::Guardian => (
+                Kind::GuardianStopped,
+                "a supervisor that ends has no successor",
+            ),
+            Part::Supervisor | Part::Foreground => {
+                (Kind::SupervisorStopped, "nobody looks after the services")
+            }
+        };
+        let problem = format!("{}: {then}", keeper.how());
+        findings.push(Finding::mendable(kind, problem));
+    }
+    // Without a supervisor, who is asked is the guardian's next one.
+    let guardian_alone = !stopped.is_empty() && !has_supervisor;
+    Ok(guardian_alone || stopped.iter().any(|keeper| keeper.part() != Part::Guardian))
 }
 
 pub(super) fn look(
@@ -35,8 +53,8 @@ pub(super) fn look(
     let mut unsupervised = 0;
     for process in table.iter().filter(|process| !process.ended) {
         let pid = process.identity.pid;
-        match part(pid, root.as_os_str()) {
-            Some(Part::Supervisor) => supervisors.push(pid),
+        match Part::of_command_line(pid, root.as_os_str()) {
+            Some(Part::Supervisor | Part::Foreground) => supervisors.push(pid),
             Some(Part::Guardian) => guardians.push(pid),
             None => {}
         }
@@ -132,21 +150,4 @@ fn is_of_damaged(store: &ProcessStore, known: &Known, pid: u32) -> Result<bool> 
     let name = name.and_then(|name| String::from_utf8(name).ok());
     let name = name.and_then(|name| name.parse::<ProcessName>().ok());
     Ok(name.is_some_and(|name| !known.contains_key(&name) && store.home().meta(&name).exists()))
-}
-
-/// What a process does for this home.
-fn part(pid: u32, root: &std::ffi::OsStr) -> Option<Part> {
-    // What cannot be read is not counted.
-    let words = procfs::command_line(pid).unwrap_or_default();
-    let [_, supervisor, command, option, home] = words.as_slice() else {
-        return None;
-    };
-    if supervisor != "supervisor" || option != "--home" || home != root {
-        return None;
-    }
-    match command.to_str()? {
-        "run-guarded" => Some(Part::Supervisor),
-        "guard" => Some(Part::Guardian),
-        _ => None,
-    }
 }

@@ -1,5 +1,6 @@
 //! Connections: reading requests without trusting them, and writing answers without waiting for anybody.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -22,8 +23,6 @@ const READ_AT_ONCE: usize = 256 << 10;
 const ACCEPTED_AT_ONCE: usize = 32;
 /// When it is tried again to accept connections, where that failed.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// How many connections may be open at once.
-const MOST_CONNECTIONS: usize = 1024;
 /// How many bytes of a request may wait for the rest of it before it is looked at what all of them have here together …
 const MUCH: usize = 1 << 20;
 /// … and how many that may be.
@@ -35,7 +34,7 @@ const KEPT_FOR_WORK: u64 = 16;
 
 pub(super) struct Connection {
     socket: File,
-    peer_pid: u32,
+    pub(super) peer_pid: u32,
     /// Whose process it is, where not this supervisor's own user's: root's.
     peer_uid: Option<u32>,
     incoming: FrameBuffer,
@@ -45,7 +44,9 @@ pub(super) struct Connection {
     /// Outcomes that are still to come.
     pub(super) pending: u32,
     /// Since when it keeps us waiting: for its request, or for taking what we say.
-    waiting_since: Option<Duration>,
+    pub(super) waiting_since: Option<Duration>,
+    /// It has sent a whole request, or something that is none.
+    pub(super) asked: bool,
     done: bool,
 }
 
@@ -83,6 +84,8 @@ impl Supervisor {
             "accept",
             format_args!("cannot accept connections: {error}; trying again"),
         );
+        // One that says nothing makes room.
+        self.shed(None);
         // They may be what is in the way.
         self.logs = super::mover::OpenLogs::default();
         self.accept_at = Some(clock::monotonic() + ACCEPT_AGAIN);
@@ -115,8 +118,8 @@ impl Supervisor {
             ));
         }
         // The last descriptors are for the work itself: `/proc`, records, logs.
-        if self.connections.len() >= MOST_CONNECTIONS || self.is_short_of_descriptors(&socket) {
-            return Err(io::Error::other("too many at once"));
+        if !self.has_room_for(peer_pid, &socket) {
+            return Err(self.refuse(socket));
         }
         let mut number = self.next_connection;
         while self.connections.contains_key(&number) {
@@ -134,6 +137,7 @@ impl Supervisor {
             notices: Vec::new(),
             pending: 0,
             waiting_since: Some(clock::monotonic()),
+            asked: false,
             done: false,
         };
         self.connections.insert(number, connection);
@@ -141,7 +145,7 @@ impl Supervisor {
     }
 
     /// Whether few descriptors are left, to go by one that was just made: the kernel gives the lowest number that is free.
-    fn is_short_of_descriptors(&self, newest: &impl AsRawFd) -> bool {
+    pub(super) fn is_short_of_descriptors(&self, newest: &impl AsRawFd) -> bool {
         self.descriptors_left(newest) < KEPT_FOR_WORK
     }
 
@@ -155,9 +159,12 @@ impl Supervisor {
         if event.writable {
             self.flush_connection(number);
         }
-        if !event.readable {
-            return;
+        if event.readable {
+            self.read_connection(number);
         }
+    }
+
+    pub(super) fn read_connection(&mut self, number: u32) {
         let mut bytes = [0; 16 * 1024];
         let mut read = 0;
         while read < READ_AT_ONCE {
@@ -214,6 +221,7 @@ impl Supervisor {
                 Err(error) => Err(error.to_string()),
             };
             connection.waiting_since = None;
+            connection.asked = true;
             let peer_uid = connection.peer_uid;
             match frame {
                 Ok((mut request, blob)) => {
@@ -433,18 +441,24 @@ impl Supervisor {
 
     /// Drops those who stall.
     pub(super) fn drop_slow_connections(&mut self, now: Duration) {
-        let slow: Vec<(u32, u32)> = self
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.deadline().is_some_and(|at| at <= now))
-            .map(|(number, connection)| (*number, connection.peer_pid))
-            .collect();
-        for (number, pid) in slow {
+        let mut slow: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (number, connection) in &self.connections {
+            if connection.deadline().is_some_and(|at| at <= now) {
+                slow.entry(connection.peer_pid).or_default().push(*number);
+            }
+        }
+        for (pid, numbers) in slow {
+            let connections = match numbers.len() {
+                1 => "the connection".to_owned(),
+                number => format!("{number} connections"),
+            };
             self.log.say(format_args!(
-                "dropped the connection of process {pid}: it stalled for {} s",
+                "dropped {connections} of process {pid}: stalled for {} s",
                 PATIENCE.as_secs()
             ));
-            self.drop_connection(number);
+            for number in numbers {
+                self.drop_connection(number);
+            }
         }
     }
 

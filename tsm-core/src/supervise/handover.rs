@@ -60,7 +60,7 @@ pub(super) fn take_over(home: &Home) -> Result<HashMap<String, OwnedFd>> {
         home: home.root().to_owned(),
         reason: reason.to_owned(),
     };
-    let socket = sys::socket::connect(&home.socket()).at("connect to", home.socket())?;
+    let socket = sys::socket::connect(&home.socket(), PATIENCE).at("connect to", home.socket())?;
     let request = Request {
         version: Body::Handover.needs(),
         asked: Asked {

@@ -118,6 +118,7 @@ impl Supervisor {
         }
         if self.tidy_at.is_some_and(|at| at <= now) {
             self.tidy_at = None;
+            self.continue_guardian();
             sys::trim_memory();
             sys::release_code();
         }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStringExt as _;
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use super::Identity;
 
@@ -20,6 +20,8 @@ pub struct Process {
     pub group: u32,
     /// Session.
     pub session: u32,
+    /// Its state, as a letter: `R` runs, `S` sleeps, `T` is stopped, `Z` is a zombie …
+    pub state: char,
     /// Zombie or dead: it only waits to be reaped.
     pub ended: bool,
     /// CPU time used by it (not by its reaped children), in clock ticks.
@@ -28,6 +30,13 @@ pub struct Process {
     pub rss_pages: u64,
     /// How many threads it has.
     pub threads: u64,
+}
+
+impl Process {
+    /// Whether a signal stopped it, so that SIGCONT continues it; a debugger's hold is another.
+    pub fn is_stopped(&self) -> bool {
+        self.state == 'T'
+    }
 }
 
 /// The id that the kernel drew at this boot (`/proc/sys/kernel/random/boot_id`).
@@ -119,6 +128,7 @@ fn parse_stat(text: &[u8]) -> Option<Process> {
         parent: parent as u32,
         group: group as u32,
         session: session as u32,
+        state: char::from(state),
         ended: is_reaped || matches!(state, b'Z' | b'X' | b'x'),
         cpu_ticks: user + system,
         rss_pages: rss,
@@ -228,6 +238,18 @@ pub fn command_line(pid: u32) -> io::Result<Vec<OsString>> {
         .split(|&b| b == 0)
         .map(|word| OsString::from_vec(word.to_vec()))
         .collect())
+}
+
+/// Whether a process has this file open, or one that was removed from this path.
+pub fn has_open(pid: u32, path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    let removed = [path.as_os_str().as_bytes(), b" (deleted)"].concat();
+    let is_it = |link: PathBuf| link == path || link.as_os_str().as_bytes() == removed.as_slice();
+    entries
+        .flatten()
+        .any(|entry| std::fs::read_link(entry.path()).is_ok_and(is_it))
 }
 
 /// The file that a process executes.

@@ -4,8 +4,10 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::net::sockopt::Timeout;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
@@ -40,8 +42,9 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Connects to the socket file at `path`, waiting where the backlog is full.
-pub fn connect(path: &Path) -> io::Result<OwnedFd> {
+/// Connects to the socket file at `path`. Where the backlog is full, and later where the other side takes nothing, it is
+/// waited for `patience` at once ([`io::ErrorKind::WouldBlock`] then).
+pub fn connect(path: &Path, patience: Duration) -> io::Result<OwnedFd> {
     let (_directory, address) = address(path)?;
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
@@ -49,6 +52,7 @@ pub fn connect(path: &Path) -> io::Result<OwnedFd> {
         SocketFlags::CLOEXEC,
         None,
     )?;
+    rustix::net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
     rustix::net::connect(&socket, &address)?;
     Ok(socket)
 }
