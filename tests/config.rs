@@ -38,6 +38,18 @@ fn each_mistake_is_told_with_file_line_and_column() {
         assert!(told.stderr.contains(words), "{}", told.stderr);
     }
     bed.tsm(["config", "check", "nothing.yaml"]).exits(1);
+    // What a start would stumble over is told here as well.
+    bed.file(
+        "tspm.yaml",
+        "processes:\n- {name: api, script: sleep 1, envFile: api.env}\n",
+    );
+    let told = bed.tsm(["config", "check", "tspm.yaml"]).exits(1);
+    assert!(told.stderr.contains("api.env"), "{}", told.stderr);
+    bed.file("api.env", "A=1\nnothing here\n");
+    let told = bed.tsm(["config", "check", "tspm.yaml"]).exits(1);
+    assert!(told.stderr.contains("api.env: line 2: "), "{}", told.stderr);
+    bed.file("api.env", "A=1\n");
+    bed.tsm(["config", "check", "tspm.yaml"]).ok();
     let none = Bed::new().tsm(["config", "check"]).exits(2);
     assert!(none.stderr.contains("name one"), "{}", none.stderr);
 }

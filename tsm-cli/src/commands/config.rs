@@ -12,6 +12,10 @@ use crate::output;
 /// `config check`: looks at a file and starts nothing.
 pub(crate) fn check(context: &Context, args: &ConfigFileArgs) -> Outcome {
     let config = load(args.file.as_deref(), args.profile.as_deref())?;
+    let shell = super::variables::this_shell(context);
+    for process in &config.processes {
+        process.check_environment(&shell)?;
+    }
     let names: Vec<&str> = config
         .processes
         .iter()

@@ -147,6 +147,14 @@ impl Declared {
         .or(beside)
     }
 
+    /// Whether its environment can be made, beside this shell's: the files that it names are there, and are dotenv files.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Damaged`] of such a file, with the line; [`Error::BadValue`] of a variable.
+    pub fn check_environment(&self, shell: &Snapshot) -> Result<()> {
+        self.variables(shell).map(drop)
+    }
+
     /// The variables on top of the shell's, each once: those of the files, later files first, and over them those of `env`.
     fn variables(&self, shell: &Snapshot) -> Result<Vec<(String, String, Origin)>> {
         let mut variables: Vec<(String, String, Origin)> = Vec::new();
