@@ -90,7 +90,7 @@ pub struct Damage {
 }
 
 /// So many records keep another core busy for longer than it takes to wake it.
-const WORTH_A_THREAD: usize = 48;
+const WORTH_A_THREAD: usize = 64;
 const MOST_THREADS: usize = 8;
 
 /// All records of a home: those that can be read, and what is wrong with the others.
