@@ -81,12 +81,20 @@ mod tests {
         );
         let temporary = tempfile::NamedTempFile::new_in("/tmp").unwrap();
         assert!(refused(temporary.path()).contains("what is in /tmp goes away"));
-        let directory = tempfile::tempdir_in(std::env::current_dir().unwrap()).unwrap();
-        let program = directory.path().join("tsm");
-        fs::write(&program, "").unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o757)).unwrap();
-        let told = refused(&program);
-        assert!(told.contains("everybody may write to"), "{told}");
+        let here = std::env::current_dir().unwrap();
+        if ["/tmp", "/var/tmp", "/dev/shm"]
+            .iter()
+            .any(|goes_away| here.starts_with(goes_away))
+        {
+            eprintln!("skipped in part: {} goes away itself", here.display());
+        } else {
+            let directory = tempfile::tempdir_in(here).unwrap();
+            let program = directory.path().join("tsm");
+            fs::write(&program, "").unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o757)).unwrap();
+            let told = refused(&program);
+            assert!(told.contains("everybody may write to"), "{told}");
+        }
         assert_eq!(
             check(Path::new("/bin/sh"), &own).unwrap(),
             fs::canonicalize("/bin/sh").unwrap()
