@@ -269,6 +269,19 @@ impl Reader<'_> {
                 self.mistake(entry.at, format!("'{}' is given twice", key.name));
                 continue;
             }
+            if let (Kind::Variables, Value::Map(variables)) = (key.kind, &entry.node.value)
+                && let Some(odd) = variables
+                    .iter()
+                    .find(|odd| matches!(odd.node.value, Value::List(_) | Value::Map(_)))
+            {
+                let kind = odd.node.value.kind();
+                let message = format!(
+                    "'{}.{}' takes a text, and here stands {kind}",
+                    entry.key, odd.key
+                );
+                self.mistake(odd.node.at, message);
+                continue;
+            }
             if !key.kind.takes(&entry.node.value) {
                 let message = format!(
                     "'{}' takes {}, and here stands {}",

@@ -133,6 +133,7 @@ pub fn all_holders(wanted: impl Fn(u64) -> bool) -> Vec<(u64, u32)> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     for pid in pids {
+        // What is not ours, or has ended, cannot be looked into.
         let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
             continue;
         };
@@ -210,27 +211,9 @@ fn parse(text: &str) -> Vec<Listening> {
 /// The lowest pid that holds each of these sockets, as far as this user may look.
 pub fn holders(inodes: &[u64]) -> HashMap<u64, u32> {
     let mut found: HashMap<u64, u32> = HashMap::new();
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return found;
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    for pid in pids {
-        // What is not ours, or has ended, cannot be looked into.
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-            continue;
-        };
-        for link in descriptors.flatten() {
-            let inode = fs::read_link(link.path()).ok().and_then(|target| {
-                let inode = target.to_str()?.strip_prefix("socket:[")?;
-                inode.strip_suffix(']')?.parse::<u64>().ok()
-            });
-            if let Some(inode) = inode.filter(|inode| inodes.contains(inode)) {
-                let lowest = found.entry(inode).or_insert(pid);
-                *lowest = pid.min(*lowest);
-            }
-        }
+    for (inode, pid) in all_holders(|inode| inodes.contains(&inode)) {
+        let lowest = found.entry(inode).or_insert(pid);
+        *lowest = (*lowest).min(pid);
     }
     found
 }

@@ -151,7 +151,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "processes: [{name: a, script: x, env: {A: [1]}}]",
-            "'env' takes a map of variables",
+            "'env.A' takes a text, and here stands a list",
         ),
         (
             "processes: [{name: a, script: x, restart: perhaps}]",
