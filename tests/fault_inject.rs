@@ -220,6 +220,8 @@ fn a_home_that_goes_away_and_comes_back() {
     crashed.signal(rustix::process::Signal::KILL);
     wait_until("it has ended", || !crashed.is_alive());
     fs::rename(&away, bed.home()).unwrap();
+    // Who was away for long has no supervisor any more: then this starts the next one, which goes on.
+    bed.tsm(["resurrect", "--detach"]).ok();
     bed.wait_new_pid("a", before);
     let runs = bed.runs_of("a");
     assert_eq!(runs.len(), 2, "{runs:?}");
