@@ -6,9 +6,6 @@
 mod client;
 mod frame;
 mod protocol;
-mod shells;
-mod silence;
-mod vanished;
 
 pub use client::{Client, Launcher};
 pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};

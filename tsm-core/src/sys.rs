@@ -52,6 +52,14 @@ pub fn is_out_of_resources(error: &std::io::Error) -> bool {
     )
 }
 
+/// Whether this process may execute a file (`access(2)` with `X_OK`).
+///
+/// # Errors
+/// Why it may not, or that there is no such file.
+pub fn may_execute(path: &std::path::Path) -> std::io::Result<()> {
+    Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
+}
+
 /// Sets the file-mode creation mask of this process (`umask(2)`).
 pub fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));

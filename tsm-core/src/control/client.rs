@@ -1,29 +1,28 @@
-//! The client's side: reaching the supervisor, starting one where there is none, and asking again where it dies.
+//! The client's side: what a program can ask of the supervisor of a home, and what it is told.
+
+mod conversation;
+mod lookups;
+mod reaching;
+mod shells;
+mod silence;
+mod vanished;
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::frame::{FrameBuffer, encode};
+use conversation::Attempt;
+
 use super::protocol::{
-    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, Outcome, Reply,
-    ReportedError, Request, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus,
-    TakenPort, Verb,
+    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Body, Outcome, Reply,
+    ReportedError, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, Verb,
 };
-use super::silence::{self, LOOK_AFTER, Silence};
-use super::{shells, vanished};
 use crate::env::{EnvUpdate, Snapshot};
-use crate::error::{Error, ErrorKind, IoContext as _, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::name::ProcessName;
 use crate::persist;
-use crate::probe::{CpuSample, PortHolder};
-use crate::selector::Selector;
-use crate::spec::DEFAULT_NAMESPACE;
+use crate::probe::CpuSample;
 use crate::store::ProcessStore;
 use crate::sys;
 
@@ -33,10 +32,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a reader waits for what the supervisor knows besides.
 const SAMPLES_TIMEOUT: Duration = Duration::from_millis(200);
-/// How long a new supervisor may take until it listens.
-const START_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a supervisor may take to make a socket anew that was removed.
-const SOCKET_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a request is repeated to a new supervisor when the one before died with it.
 const ATTEMPTS: u32 = 20;
 
@@ -57,15 +52,6 @@ pub struct Client {
     home: Home,
     launcher: Launcher,
     by: String,
-}
-
-/// The answers to one request.
-enum Attempt<T> {
-    Settled(T),
-    /// The connection ended in between: the supervisor died or was replaced.
-    Lost,
-    /// The time that the command would wait is over.
-    TooLate,
 }
 
 impl Client {
@@ -224,22 +210,24 @@ impl Client {
         update: Option<(EnvUpdate, Option<Snapshot>)>,
         on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
+        let selected = match verb {
+            Verb::Start | Verb::Restart => self.selected(selectors)?,
+            _ => Vec::new(),
+        };
         let ports = match verb {
-            Verb::Start => self.ports_to_start(selectors)?,
+            Verb::Start => lookups::ports_to_start(&selected),
             _ => Vec::new(),
         };
         let replaced = update
             .as_ref()
             .is_some_and(|(_, snapshot)| snapshot.is_some());
+        let store = ProcessStore::new(self.home.clone());
         let mut damaged_shells = match verb {
-            Verb::Start | Verb::Restart if !replaced => {
-                shells::damaged(&ProcessStore::new(self.home.clone()), &parsed(selectors)?)?
-            }
+            Verb::Start | Verb::Restart if !replaced => shells::damaged(&store, &selected),
             _ => Vec::new(),
         };
         if verb == Verb::Restart {
-            let store = ProcessStore::new(self.home.clone());
-            damaged_shells.extend(vanished::found(&store, &parsed(selectors)?)?);
+            damaged_shells.extend(vanished::found(&store, &selected));
         }
         let mut blob = Vec::new();
         let update = update.map(|(mut update, snapshot)| {
@@ -282,7 +270,7 @@ impl Client {
             .filter(|item| item.then == ApplyThen::Start)
             .map(|item| item.name.to_string())
             .collect();
-        ports.extend(self.ports_to_start(&names)?);
+        ports.extend(lookups::ports_to_start(&self.selected(&names)?));
         let (blob, shell_bytes) = snapshot.to_bytes();
         let body = Body::Apply(ApplyRequest {
             items,
@@ -352,32 +340,6 @@ impl Client {
             }),
             name,
         }
-    }
-
-    /// The declared ports of those processes among `selectors` that do not run.
-    fn ports_to_start(&self, selectors: &[String]) -> Result<Vec<u16>> {
-        let selectors = parsed(selectors)?;
-        let (records, _) = ProcessStore::new(self.home.clone()).records()?;
-        let selected = records.iter().filter(|(name, meta)| {
-            let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-            meta.pid.is_none()
-                && selectors
-                    .iter()
-                    .any(|s| s.selects(meta.id, name.as_str(), namespace))
-        });
-        Ok(selected.filter_map(|(_, meta)| meta.port).collect())
-    }
-
-    /// Who listens on these ports: looked up here, since it may take a look at all processes, and told to the supervisor,
-    /// which decides.
-    fn taken_ports(&self, ports: &[u16]) -> Result<Vec<TakenPort>> {
-        let holders = PortHolder::find(ports, &ProcessStore::new(self.home.clone()))?;
-        let taken = |holder: PortHolder| TakenPort {
-            port: holder.port,
-            id: holder.known_as.as_ref().map(|(id, _)| *id),
-            holder: holder.to_string(),
-        };
-        Ok(holders.into_iter().map(taken).collect())
     }
 
     /// Writes the dump, and returns when it is safe on the disk. `empty`: even where it lists nothing.
@@ -512,335 +474,4 @@ impl Client {
     pub fn ensure_supervisor(&self) -> Result<()> {
         self.connect_or_start().map(drop)
     }
-
-    fn request(&self, body: Body) -> Request {
-        Request {
-            version: body.needs(),
-            asked: Asked {
-                token: token(),
-                by: self.by.clone(),
-                resumed: false,
-                version: Some(crate::version::own()),
-            },
-            body,
-        }
-    }
-
-    fn unreachable(&self, reason: impl Into<String>) -> Error {
-        Error::Unreachable {
-            home: self.home.root().to_owned(),
-            reason: reason.into(),
-        }
-    }
-
-    /// No connection came to its end.
-    fn lost(&self) -> Error {
-        self.unreachable(match silence::last_death(&self.home) {
-            Some(said) => format!("dies again and again: {said}"),
-            None => "ends every connection without an answer; see logs/tsm.log in it".to_owned(),
-        })
-    }
-
-    /// Asks, and asks again with the same token where the supervisor dies in between. Returns the notices.
-    fn ask(&self, body: &Body, blob: &[u8], on_reply: impl FnMut(Reply)) -> Result<Vec<String>> {
-        self.ask_within(None, body, blob, on_reply)
-    }
-
-    /// The same, for no longer than this, in milliseconds. [`Error::TimedOut`] then; what was asked for goes on.
-    fn ask_within(
-        &self,
-        wait_ms: Option<u64>,
-        body: &Body,
-        blob: &[u8],
-        mut on_reply: impl FnMut(Reply),
-    ) -> Result<Vec<String>> {
-        let wait = wait_ms.map(Duration::from_millis);
-        let until = wait.map(|wait| sys::clock::monotonic() + wait);
-        let mut request = self.request(body.clone());
-        for _ in 0..ATTEMPTS {
-            let socket = self.connect_or_start()?;
-            let mut accepted = false;
-            let heard = self.converse_until(until, socket, &request, blob, |reply| {
-                accepted |= matches!(reply, Reply::Accepted { .. });
-                on_reply(reply);
-            })?;
-            match heard {
-                Attempt::Settled(notices) => return Ok(notices),
-                Attempt::TooLate => {
-                    return Err(Error::TimedOut {
-                        what: "what was waited for".to_owned(),
-                        seconds: wait.unwrap_or_default().as_secs(),
-                    });
-                }
-                Attempt::Lost => {}
-            }
-            request.asked.resumed |= accepted;
-        }
-        Err(self.lost())
-    }
-
-    /// One request over one connection, to its end.
-    fn converse(
-        &self,
-        socket: OwnedFd,
-        request: &Request,
-        blob: &[u8],
-        on_reply: impl FnMut(Reply),
-    ) -> Result<Attempt<Vec<String>>> {
-        self.converse_until(None, socket, request, blob, on_reply)
-    }
-
-    /// The same; once it was understood, no longer than `until`.
-    fn converse_until(
-        &self,
-        until: Option<Duration>,
-        socket: OwnedFd,
-        request: &Request,
-        blob: &[u8],
-        mut on_reply: impl FnMut(Reply),
-    ) -> Result<Attempt<Vec<String>>> {
-        let frame = encode(request, blob).doing("write a request")?;
-        let mut stream = File::from(socket);
-        let patience = match request.body {
-            // Not worth waiting for: a reader needs no supervisor.
-            Body::Samples(_) => SAMPLES_TIMEOUT,
-            Body::Status => STATUS_TIMEOUT,
-            _ => ANSWER_TIMEOUT,
-        };
-        let mut silence = Silence::new(&self.home, patience);
-        let mut understood = false;
-        let mut buffer = FrameBuffer::default();
-        let mut bytes = [0; 16 * 1024];
-        let taken = silence.write_all(&mut stream, &frame);
-        loop {
-            if !taken || !silence.readable(&stream)? {
-                if understood {
-                    return Ok(Attempt::TooLate);
-                }
-                return Err(self.unreachable(format!(
-                    "does not answer within {} s; {}",
-                    patience.as_secs(),
-                    silence.why()
-                )));
-            }
-            let length = match stream.read(&mut bytes) {
-                Ok(0) => return Ok(Attempt::Lost),
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(Attempt::Lost),
-            };
-            buffer.push(&bytes[..length]);
-            while let Some((json, _)) = buffer.take_frame().doing("understand the supervisor")? {
-                let reply: Reply = serde_json::from_slice(json).map_err(|error| {
-                    self.unreachable(format!("speaks another language ({error})"))
-                })?;
-                match reply {
-                    Reply::Done { notices } => {
-                        let mut all = silence.continued;
-                        all.extend(notices);
-                        return Ok(Attempt::Settled(all));
-                    }
-                    Reply::Failed(error) => return Err(error.into()),
-                    Reply::Status(_) | Reply::Samples(_) => {
-                        on_reply(reply);
-                        return Ok(Attempt::Settled(Vec::new()));
-                    }
-                    // Understood: from here on it takes as long as the processes need.
-                    Reply::Accepted { .. }
-                    | Reply::Outcome(_)
-                    | Reply::Saved(_)
-                    | Reply::Mended(_) => {
-                        understood = true;
-                        silence.wait_until(until);
-                        on_reply(reply);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Connects to the supervisor that is there; `None` where none is.
-    fn connect(&self, patience: Duration) -> Result<Option<OwnedFd>> {
-        let path = self.home.socket();
-        let mut silence = Silence::new(&self.home, patience);
-        let connected = loop {
-            match sys::socket::connect(&path, LOOK_AFTER.min(patience)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    silence.look();
-                    if silence.is_over() {
-                        return Err(self.crowded(&silence));
-                    }
-                }
-                connected => break connected,
-            }
-        };
-        match connected {
-            Ok(socket) => Ok(Some(socket)),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) =>
-            {
-                Ok(None)
-            }
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                self.home.check_owner()?;
-                Err(error).at("connect to", &path)
-            }
-            Err(error) => Err(error).at("connect to", &path),
-        }
-    }
-
-    /// As many connections wait to be accepted as the kernel lets wait.
-    fn crowded(&self, silence: &Silence<'_>) -> Error {
-        let (home, why) = (self.home.root().display(), silence.why());
-        Error::Reported {
-            kind: ErrorKind::Unreachable,
-            message: format!(
-                "too many connections to the supervisor of {home}; they wait, and it takes none: {why}"
-            ),
-        }
-    }
-
-    /// Connects to the supervisor that has this home; `None` where none does.
-    fn connect_if_there(&self, patience: Duration) -> Result<Option<OwnedFd>> {
-        match self.connect(patience)? {
-            Some(socket) => Ok(Some(socket)),
-            None => self.connect_to_holder(),
-        }
-    }
-
-    /// Connects to a supervisor that holds the lock of its home and whose socket is gone: it makes it anew within moments.
-    /// `None` where nobody holds the lock.
-    ///
-    /// # Errors
-    /// [`Error::Unreachable`] where it does not.
-    fn connect_to_holder(&self) -> Result<Option<OwnedFd>> {
-        let store = ProcessStore::new(self.home.clone());
-        if self.home.socket().exists() || !store.is_supervised() {
-            return Ok(None);
-        }
-        let mut silence = Silence::new(&self.home, SOCKET_TIMEOUT);
-        let names = sys::inotify::Inotify::new().doing("watch the home")?;
-        names
-            .watch(self.home.root(), sys::inotify::Mask::NAMES)
-            .at("watch", self.home.root())?;
-        loop {
-            if let Some(socket) = self.connect(SOCKET_TIMEOUT)? {
-                return Ok(Some(socket));
-            }
-            if !store.is_supervised() {
-                return Ok(None);
-            }
-            if silence.is_over() {
-                return Err(self.unreachable(format!(
-                    "holds the lock, but its socket {} is gone, and it makes no new one: {}. Where it does not go on, kill it and its guardian and try again: services run on",
-                    self.home.socket().display(),
-                    silence.why()
-                )));
-            }
-            names.wait(Some(silence.left())).doing("watch the home")?;
-            names.read_events().doing("watch the home")?;
-            silence.look();
-        }
-    }
-
-    fn connect_or_start(&self) -> Result<OwnedFd> {
-        if let Some(socket) = self.connect(ANSWER_TIMEOUT)? {
-            return Ok(socket);
-        }
-        if let Some(socket) = self.connect_to_holder()? {
-            return Ok(socket);
-        }
-        self.home.prepare()?;
-        // Of many commands that find no supervisor one starts it; the others wait here for the kernel's word.
-        let _turn = match sys::lock::wait_for_turn(self.home.root(), ANSWER_TIMEOUT) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                return Err(self.unreachable(format!(
-                    "cannot be started: another program holds a lock on the directory ('lslocks' and 'fuser {}' tell which)",
-                    self.home.root().display()
-                )));
-            }
-            turn => turn.at("lock", self.home.root())?,
-        };
-        if let Some(socket) = self.connect(ANSWER_TIMEOUT)? {
-            return Ok(socket);
-        }
-        self.start_supervisor()?;
-        match self.connect(ANSWER_TIMEOUT)? {
-            Some(socket) => Ok(socket),
-            None => Err(self.unreachable("was started and is gone again; see logs/tsm.log in it")),
-        }
-    }
-
-    fn start_supervisor(&self) -> Result<()> {
-        let log = self.home.supervisor_log();
-        let stderr = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            // What nobody reads would keep us waiting.
-            .custom_flags(sys::OPEN_SAFELY)
-            .open(&log)
-            .and_then(|file| sys::only_regular(&file).map(|()| file))
-            .at("open", &log)?;
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        stderr
-            .set_permissions(private)
-            .at("set the mode of", &log)?;
-        let Launcher {
-            program,
-            arguments,
-            environment,
-        } = &self.launcher;
-        let (_guardian, said) =
-            sys::spawn::detached(program, arguments, environment, stderr).at("execute", program)?;
-        let mut said = File::from(said);
-        let mut silence = Silence::new(&self.home, START_TIMEOUT);
-        let mut text = Vec::new();
-        let mut bytes = [0; 1024];
-        loop {
-            if !silence.readable(&said)? {
-                let reason = format!(
-                    "did not start within {} s; {}; see {}",
-                    START_TIMEOUT.as_secs(),
-                    silence.why(),
-                    log.display()
-                );
-                return Err(self.unreachable(reason));
-            }
-            match said.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(length) => text.extend_from_slice(&bytes[..length]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).doing("hear the supervisor"),
-            }
-            if text.ends_with(b"\n") {
-                break;
-            }
-        }
-        let text = String::from_utf8_lossy(&text);
-        match text.trim() {
-            crate::supervise::READY => Ok(()),
-            "" => Err(self.unreachable(format!("could not be started; see {}", log.display()))),
-            reason => Err(self.unreachable(format!("could not be started: {reason}"))),
-        }
-    }
-}
-
-fn parsed(selectors: &[String]) -> Result<Vec<Selector>> {
-    selectors.iter().map(|text| text.parse()).collect()
-}
-
-/// 128 bits that no other command has.
-fn token() -> String {
-    let mut bytes = [0_u8; 16];
-    let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
-    if drawn.is_err() {
-        // Without random bytes: time and pid are as unique as a command on one machine needs.
-        bytes[..8].copy_from_slice(&sys::clock::unix_ms().to_le_bytes());
-        bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
-    }
-    format!("{:032x}", u128::from_be_bytes(bytes))
 }

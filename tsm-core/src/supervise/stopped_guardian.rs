@@ -12,10 +12,7 @@ impl Supervisor {
             return;
         };
         // As long as it is this process's parent its number is no other's.
-        let is_parent = || {
-            let parent = rustix::process::getppid();
-            parent.is_some_and(|pid| pid.as_raw_nonzero().get() as u32 == guardian.identity.pid)
-        };
+        let is_parent = || std::os::unix::process::parent_id() == guardian.identity.pid;
         if !guardian.is_stopped() || !is_parent() {
             return;
         }

@@ -4,24 +4,20 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::protocol::DamagedShell;
-use crate::error::{Error, Result};
-use crate::selector::Selector;
-use crate::spec::{DEFAULT_NAMESPACE, ProcessSpec};
+use crate::control::protocol::DamagedShell;
+use crate::error::Error;
+use crate::meta::Meta;
+use crate::name::ProcessName;
+use crate::spec::ProcessSpec;
 use crate::store::ProcessStore;
+use crate::sys;
 
 /// The selected processes that run and could not be started again.
-pub(super) fn found(store: &ProcessStore, selectors: &[Selector]) -> Result<Vec<DamagedShell>> {
-    let (records, _) = store.records()?;
+pub(super) fn found(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> Vec<DamagedShell> {
     let mut found = Vec::new();
-    for (name, meta) in records {
-        let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-        let is_meant = |s: &Selector| s.selects(meta.id, name.as_str(), namespace);
-        if meta.pid.is_none() || !selectors.iter().any(is_meant) {
-            continue;
-        }
+    for (name, meta) in selected.iter().filter(|(_, meta)| meta.pid.is_some()) {
         // One that is damaged is the supervisor's to refuse, and so is what another user runs.
-        let Ok(Some(saved)) = store.spec(&name) else {
+        let Ok(Some(saved)) = store.spec(name) else {
             continue;
         };
         if saved.spec.user.is_none()
@@ -38,7 +34,7 @@ pub(super) fn found(store: &ProcessStore, selectors: &[Selector]) -> Result<Vec<
             });
         }
     }
-    Ok(found)
+    found
 }
 
 fn missing(spec: &ProcessSpec) -> Option<String> {
@@ -52,9 +48,8 @@ fn missing(spec: &ProcessSpec) -> Option<String> {
     let file = bytes(&spec.program.file);
     if file.contains(&b'/') {
         let path = cwd.join(std::ffi::OsStr::from_bytes(&file));
-        let access = rustix::fs::access(&path, rustix::fs::Access::EXEC_OK);
-        if let Err(error) = access {
-            return Some(told(&path, &std::io::Error::from(error)));
+        if let Err(error) = sys::may_execute(&path) {
+            return Some(told(&path, &error));
         }
     }
     // What an interpreter is given, where that is the target itself.

@@ -6,29 +6,26 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::protocol::DamagedShell;
+use crate::control::protocol::DamagedShell;
 use crate::env::Shell;
-use crate::error::{Error, Result};
-use crate::selector::Selector;
-use crate::spec::DEFAULT_NAMESPACE;
+use crate::error::Error;
+use crate::meta::Meta;
+use crate::name::ProcessName;
 use crate::store::ProcessStore;
 
 /// A spec and the shell state that belongs to it are written within less time; what is further apart was edited.
 const WRITTEN_TOGETHER: Duration = Duration::from_millis(2);
 
 /// The selected processes whose shell state their shell cannot read.
-pub(super) fn damaged(store: &ProcessStore, selectors: &[Selector]) -> Result<Vec<DamagedShell>> {
-    let (records, _) = store.records()?;
+pub(super) fn damaged(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> Vec<DamagedShell> {
     let mut found = Vec::new();
-    for (name, meta) in records {
-        let namespace = meta.namespace.as_deref().unwrap_or(DEFAULT_NAMESPACE);
-        let is_meant = |s: &Selector| s.selects(meta.id, name.as_str(), namespace);
-        let path = store.home().shell(&name);
-        if !selectors.iter().any(is_meant) || !was_edited(&path, &store.home().spec(&name)) {
+    for (name, meta) in selected {
+        let path = store.home().shell(name);
+        if !was_edited(&path, &store.home().spec(name)) {
             continue;
         }
         // What is not even whole is the supervisor's to refuse.
-        let Ok(Some(state)) = store.shell(&name) else {
+        let Ok(Some(state)) = store.shell(name) else {
             continue;
         };
         if let Some(reason) = complaint(state.shell(), &path) {
@@ -38,7 +35,7 @@ pub(super) fn damaged(store: &ProcessStore, selectors: &[Selector]) -> Result<Ve
             });
         }
     }
-    Ok(found)
+    found
 }
 
 fn was_edited(path: &Path, spec: &Path) -> bool {
