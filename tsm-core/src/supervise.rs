@@ -62,6 +62,7 @@ pub mod vitals;
 mod watching;
 mod worklog;
 
+pub use groups::make_room;
 pub use guardian::guard;
 pub(crate) use service::describe;
 pub use supervisor::{Options, run};

@@ -133,6 +133,7 @@ pub(crate) fn machinery(words: &[OsString]) -> Option<ExitCode> {
         "run-guarded" => run_machinery(home, false),
         "run-foreground" => run_machinery(home, true),
         "try" => try_out(&home),
+        "make-room" => make_room(),
         _ => return None,
     };
     Some(match ended {
@@ -149,6 +150,15 @@ fn guard(home: &Home) -> Result<u8, Error> {
     let program = Path::new("/proc/self/exe");
     let arguments = machinery_words("run-guarded", home);
     supervise::guard(program, &arguments, std::env::vars_os().collect())
+}
+
+/// After the end of a unit's supervisor: see [`supervise::make_room`].
+fn make_room() -> Result<u8, Error> {
+    let made = supervise::make_room().map_err(|source| Error::System {
+        action: "make room in the cgroup for the next supervisor",
+        source,
+    });
+    made.map(|()| 0)
 }
 
 /// The words by which [`machinery`] is reached.

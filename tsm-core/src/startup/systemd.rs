@@ -9,13 +9,14 @@ use super::{
     mark, names,
 };
 use crate::error::Result;
-use crate::sys::limits;
+use crate::sys::{cgroup, limits};
 
 const SUFFIX: &str = ".service";
 /// How many descriptors it keeps: three a service. Their names stand in one variable, which may have 128 KiB
 /// (`execve(2)`, MAX_ARG_STRLEN), and have less than 16 bytes on average.
 const STORED: u32 = 8192;
-/// The first version that can wait longer from one restart to the next (`RestartSteps=`).
+/// The first version that can wait longer from one restart to the next (`RestartSteps=`), and start a main process in a group
+/// below the one that is delegated (`DelegateSubgroup=`).
 const WITH_STEPS: u32 = 254;
 
 /// The init system.
@@ -272,6 +273,16 @@ fn unit_text(wanted: &Wanted, version: u32) -> String {
         "Delegate=yes".to_owned(),
         "OOMPolicy=continue".to_owned(),
         "TasksMax=infinity".to_owned(),
+        "# Into a group whose groups below have controllers nobody can be put, the next supervisor neither.".to_owned(),
+        if version >= WITH_STEPS {
+            format!("DelegateSubgroup={}", cgroup::SUPERVISOR)
+        } else {
+            format!(
+                "ExecStopPost=-{} supervisor make-room --home {}",
+                word(&wanted.program),
+                argument(home)
+            )
+        },
     ]);
     lines.extend(limit_lines(&wanted.needs));
     lines.extend([

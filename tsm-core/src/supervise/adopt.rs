@@ -249,6 +249,7 @@ impl Supervisor {
         machine.restarts = meta.restarts.unwrap_or(0);
         machine.owes_hook =
             matches!(phase, Phase::Running { .. }) || (this_boot && state == "stopping");
+        self.hold_again(meta.cgroup.as_deref(), &limits);
         let watched = Watched::adopted(&limits, meta.cgroup.as_deref().map(Path::new));
         let mut service = Service::new(name, meta, machine, stop_signal);
         service.dirty = false;

@@ -85,13 +85,23 @@ impl Groups {
     ) -> std::io::Result<MadeGroup> {
         let path = self.root.join(cgroup::of_service(name));
         let join = cgroup::make(&path)?;
+        let not_held = self.hold(&path, limits);
+        Ok(MadeGroup {
+            path,
+            join,
+            not_held,
+        })
+    }
+
+    /// Sets the limits of a group, and returns those that it does not hold its processes to.
+    fn hold(&self, path: &Path, limits: &ServiceLimits) -> ServiceLimits {
         let mut not_held = ServiceLimits::default();
         let set = |controller: &str, file: &str, value: Option<String>| {
             let limited = value.is_some();
             // Without a limit, what an earlier run may have been held to goes.
             let value = value.unwrap_or_else(|| "max".to_owned());
             let done =
-                self.controllers.contains(&controller) && cgroup::set(&path, file, &value).is_ok();
+                self.controllers.contains(&controller) && cgroup::set(path, file, &value).is_ok();
             done || !limited
         };
         if !set(
@@ -104,8 +114,8 @@ impl Groups {
         if limits.memory.is_some() && not_held.memory.is_none() {
             // A limit of the whole service ends the whole service, not the one process that asked last; and it is one of
             // memory, not one that swapping gets around. Either may be missing in a kernel.
-            let _ = cgroup::set(&path, "memory.oom.group", "1");
-            let _ = cgroup::set(&path, "memory.swap.max", "0");
+            let _ = cgroup::set(path, "memory.oom.group", "1");
+            let _ = cgroup::set(path, "memory.swap.max", "0");
         }
         if !set(
             "pids",
@@ -120,12 +130,40 @@ impl Groups {
         if !set("cpu", "cpu.max", quota) {
             not_held.cpu = limits.cpu;
         }
-        Ok(MadeGroup {
-            path,
-            join,
-            not_held,
-        })
+        not_held
     }
+
+    /// Sets the limits of a group anew that a supervisor before made: between the two its controllers may have been away, see
+    /// [`make_room`].
+    fn hold_again(&self, path: &Path, limits: &ServiceLimits) {
+        if path.starts_with(&self.root) && *limits != ServiceLimits::default() {
+            self.hold(path, limits);
+        }
+    }
+}
+
+/// Makes room for the next main process of a unit that delegates its cgroup, where this process is one that systemd executes after
+/// the end of the main one (`ExecStopPost=`): it puts the next one into the unit's own group, and the kernel lets no process into
+/// a group whose groups below have controllers (`cgroups(7)`, "no internal processes"). A supervisor that comes up moves out of there and takes the controllers
+/// again. From version 254 on systemd can do without (`DelegateSubgroup=`).
+///
+/// # Errors
+/// The system's.
+pub fn make_room() -> std::io::Result<()> {
+    // systemd gives what it executes besides the main process a group of its own below the unit's.
+    const CONTROL: &str = ".control";
+    let Some(own) = cgroup::own() else {
+        return Ok(());
+    };
+    let unit = own.parent().filter(|_| own.ends_with(CONTROL));
+    CONTROLLERS.iter().try_for_each(|controller| {
+        let Some(unit) = unit else { return Ok(()) };
+        match cgroup::disable(unit, controller) {
+            // There is no such controller here.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    })
 }
 
 /// Whether the user's own systemd says of a unit that it delegates its group. One that does not answer says nothing.
@@ -167,6 +205,13 @@ impl Supervisor {
             .cgroup
             .as_deref()
             .map(Path::new)
+    }
+
+    /// Holds an adopted service to its limits again.
+    pub(super) fn hold_again(&self, group: Option<&str>, limits: &ServiceLimits) {
+        if let (Some(groups), Some(group)) = (&self.groups, group) {
+            groups.hold_again(Path::new(group), limits);
+        }
     }
 
     /// Makes the group of the next run of a service, and returns the file through which its process joins it. Where there

@@ -104,6 +104,17 @@ pub fn enable(group: &Path, controller: &str) -> io::Result<()> {
     )
 }
 
+/// Takes a controller away from the groups below this one.
+///
+/// # Errors
+/// `ENOENT` where there is none.
+pub fn disable(group: &Path, controller: &str) -> io::Result<()> {
+    write(
+        &group.join("cgroup.subtree_control"),
+        &format!("-{controller}"),
+    )
+}
+
 /// Writes one of the files of a group.
 ///
 /// # Errors

@@ -72,6 +72,8 @@ FileDescriptorStoreMax=8192
 Delegate=yes
 OOMPolicy=continue
 TasksMax=infinity
+# Into a group whose groups below have controllers nobody can be put, the next supervisor neither.
+ExecStopPost=-/usr/local/bin/tsm supervisor make-room --home /home/mr/.tsm
 LimitNOFILE=1048576
 
 [Install]
@@ -83,12 +85,13 @@ WantedBy=multi-user.target
 #[test]
 fn a_user_unit_names_no_user_and_no_network_and_a_new_systemd_backs_off() {
     let text = unit_text(&wanted(Scope::User, "/home/mr/.tsm"), 255);
-    for absent in ["User=", "network", "multi-user"] {
+    for absent in ["User=", "network", "multi-user", "ExecStopPost"] {
         assert!(!text.contains(absent), "{text}");
     }
     for present in [
         "WantedBy=default.target",
         "RestartSteps=10\nRestartMaxDelaySec=60s",
+        "\nDelegateSubgroup=supervisor\n",
     ] {
         assert!(text.contains(present), "{text}");
     }
