@@ -9,64 +9,29 @@
 //! control socket, signals and the next deadline in one `epoll_wait`.
 
 mod adopt;
-mod answers;
-mod appeared;
-mod applying;
-mod awaiting;
 mod care;
-mod carried;
-mod checking;
-mod connections;
-mod crowding;
-mod cutting;
-mod direct;
 mod driver;
 mod ending;
-mod errands;
-mod fdstore;
-mod following;
-mod groups;
 mod guardian;
-mod handover;
 mod helper;
-mod histories;
-mod hooks;
 mod launching;
-mod log_rules;
-mod log_scan;
-mod log_upkeep;
 mod logout;
+mod logs;
 pub mod machine;
-mod mending;
-mod mover;
-mod notices;
-mod notifying;
 pub mod ordering;
-mod original;
-mod place;
 mod records;
-mod reloading;
 mod requests;
-mod resurrecting;
-mod sampling;
-mod saying;
 mod service;
-mod shells;
-mod signalling;
-mod stopped_guardian;
+mod succession;
 mod supervisor;
-mod triggers;
-mod updating;
-mod upgrading;
 pub mod vitals;
-mod watching;
 mod worklog;
 
-pub use groups::make_room;
+pub use ending::groups::make_room;
 pub use guardian::guard;
 pub(crate) use service::describe;
+pub use succession::upgrading::{Trial, UpgradeWords, try_out};
 pub use supervisor::{Options, run};
-pub use upgrading::{Trial, UpgradeWords, try_out};
 
 /// What a supervisor says on its standard output when it listens.
 pub(crate) const READY: &str = "ready";

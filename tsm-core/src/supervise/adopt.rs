@@ -1,17 +1,19 @@
 //! The first act of a supervisor: every record is read, and every service that is still up is found again.
 
+mod appeared;
+mod original;
+
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use super::care::Care;
-use super::following::Followed;
+use super::care::sampling::Watched;
+use super::launching::following::Followed;
 use super::launching::stream_kind;
-use super::log_rules::OwnLogs;
+use super::logs::rules::OwnLogs;
 use super::machine::{Backoff, Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, Stage};
-use super::original;
-use super::sampling::Watched;
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::doctor::mend::meta_from_spec;

@@ -1,21 +1,32 @@
 //! What is asked for besides running, as the supervisor holds it: readiness, health, hooks. Only a process for which
 //! something of it is asked has one of these.
 
+mod awaiting;
+mod checking;
+pub(super) mod errands;
+mod hooks;
+mod log_scan;
+pub(super) mod notices;
+pub(super) mod sampling;
+pub(super) mod saying;
+mod triggers;
+mod watching;
+
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::awaiting::Awaiting;
-use super::errands::{HookKind, Purpose};
 use super::machine::{Event, Phase, Report};
 use super::service::Service;
 use super::supervisor::Supervisor;
 use super::vitals::{Health, Readiness, VitalAction, VitalEvent, Vitals, VitalsPolicy};
-use super::watching::Watching;
 use crate::events::EventKind;
 use crate::spec::{
     HealthSpec, Hook, Hooks, Notice, ProcessSpec, ReadyCheck, ReadySpec, ScheduleSpec, WatchSpec,
 };
 use crate::sys::clock;
+use awaiting::Awaiting;
+use errands::{HookKind, Purpose};
+use watching::Watching;
 
 /// Whose time it is that comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +58,7 @@ pub(super) struct Care {
     pub(super) notify: Vec<Notice>,
     pub(super) vitals: Vitals,
     /// How its readiness is looked for, while it is.
-    pub(super) awaiting: Option<Awaiting>,
+    awaiting: Option<Awaiting>,
     /// Whether its declared port was seen to be listened on, where somebody asked and nothing else is declared.
     pub(super) port_seen: bool,
     /// Why the last check failed.
@@ -64,7 +75,7 @@ pub(super) struct Care {
     pub(super) is_watched: bool,
     /// Tells this watching from those before.
     pub(super) watch_number: u64,
-    pub(super) watching: Option<Watching>,
+    watching: Option<Watching>,
     pub(super) pre_start: PreStart,
     armed: Option<Duration>,
 }

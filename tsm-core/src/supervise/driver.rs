@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::errands::{HookKind, Purpose};
+use super::care::errands::{HookKind, Purpose};
 use super::machine::{Action, Event, Force, Machine, Phase, Stage};
 use super::service::Service;
 use super::supervisor::Supervisor;

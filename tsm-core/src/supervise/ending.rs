@@ -4,12 +4,15 @@
 //! in, as long as their numbers cannot have been given to others; or was known before to belong to it; or bears its
 //! cookie. A leader of its own record, and a supervisor or guardian, never belongs to another run.
 
+pub(super) mod groups;
+mod signalling;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::fdstore::Keeper;
 use super::machine::{Event, Force};
 use super::service::{Member, Service};
+use super::succession::fdstore::Keeper;
 use super::supervisor::{Kind, Supervisor, token};
 use crate::cookie::Cookies;
 use crate::sys::poll::Interest;

@@ -8,10 +8,12 @@
 //! A child that reads the end of the pipe instead of the byte ends without executing anything: its supervisor died. So
 //! a program that runs is always on record, and none is ever started twice.
 
+pub(super) mod following;
+pub(super) mod shells;
+
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use super::following::Followed;
 use super::machine::{Event, Phase};
 use super::service::{Leader, LogEnd};
 use super::supervisor::{Kind, Supervisor, token};
@@ -26,6 +28,7 @@ use crate::sys::fd::LogPipe;
 use crate::sys::limits::Limit;
 use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, WaitStatus, clock, procfs};
+use following::Followed;
 
 /// How long whoever reaps an adopted process may take. An init reaps at once; a status that is not known counts as a
 /// failure, so that a slow one is worth waiting for.
@@ -155,7 +158,7 @@ impl Supervisor {
                 source,
             }
         };
-        if let Some(reason) = super::direct::refusal(&spec, &self.log_defaults) {
+        if let Some(reason) = super::logs::direct::refusal(&spec, &self.log_defaults) {
             return Err(failed(format!("--log-mode {reason}"), &name));
         }
         let [out_file, err_file] =

@@ -431,5 +431,4 @@ impl Supervisor {
 pub(super) type Dependents = HashMap<ProcessName, BTreeSet<u32>>;
 
 #[cfg(test)]
-#[path = "ordering_tests.rs"]
 mod tests;

@@ -1,5 +1,7 @@
 //! Records: what the state machine says goes on disk and into the history.
 
+pub(super) mod histories;
+
 use std::time::Duration;
 
 use super::machine::Report;

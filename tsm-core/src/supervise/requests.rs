@@ -1,5 +1,14 @@
 //! Requests: starting something new, and acting on processes that exist.
 
+pub(super) mod answers;
+mod applying;
+pub(super) mod connections;
+mod crowding;
+mod mending;
+mod reloading;
+pub(super) mod resurrecting;
+mod updating;
+
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -8,7 +17,6 @@ use std::path::{Component, PathBuf};
 use super::machine::{Desired, Event, Machine, Phase, Rest};
 use super::service::{self, Service};
 use super::supervisor::{Ending, Supervisor};
-use super::updating::refuse_too_large;
 use crate::control::{
     ActRequest, Asked, Body, Reply, ReportedError, StartRequest, TakenPort, Verb,
 };
@@ -23,6 +31,7 @@ use crate::selector::Selector;
 use crate::spec::{LogSettings, LogTarget, ProcessSpec, SavedSpec};
 use crate::store::Staged;
 use crate::sys::listening;
+use updating::refuse_too_large;
 
 impl Supervisor {
     /// Starts something new, or the same program again under the name that it has.
@@ -37,7 +46,7 @@ impl Supervisor {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
         }
         start.spec.logs.check()?;
-        if let Some(reason) = super::direct::refusal(&start.spec, &self.log_defaults) {
+        if let Some(reason) = super::logs::direct::refusal(&start.spec, &self.log_defaults) {
             return Err(Error::bad_value("--log-mode", reason));
         }
         let mut snapshot = Snapshot::from_bytes(blob, start.shell_bytes)
@@ -250,7 +259,7 @@ impl Supervisor {
             };
             // One that its service writes itself is there, and is not to be opened.
             if !crate::logs::direct::is_direct(&log) {
-                super::mover::open(&log).at("open the log", &log)?;
+                super::logs::mover::open(&log).at("open the log", &log)?;
             }
         }
         Ok(())

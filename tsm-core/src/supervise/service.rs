@@ -4,10 +4,10 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::care::Care;
-use super::following::Followed;
-use super::log_rules::OwnLogs;
+use super::care::sampling::Watched;
+use super::launching::following::Followed;
+use super::logs::rules::OwnLogs;
 use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest};
-use super::sampling::Watched;
 use crate::env::quote;
 use crate::logs::Stream;
 use crate::meta::{Kind, Meta};
@@ -288,7 +288,7 @@ pub(crate) fn describe(meta: &mut Meta, spec: &ProcessSpec) {
         meta.kind = Kind::Service;
     }
     meta.args = (!spec.args.is_empty()).then(|| quoted_args(spec));
-    (meta.out_file, meta.err_file) = super::log_rules::files_of(&spec.logs);
+    (meta.out_file, meta.err_file) = super::logs::rules::files_of(&spec.logs);
 }
 
 pub(super) fn quoted_args(spec: &ProcessSpec) -> Vec<u8> {

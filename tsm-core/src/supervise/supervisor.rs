@@ -6,23 +6,23 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
-use super::answers::Waiter;
 use super::care::Timer;
-use super::carried::Carried;
-use super::connections::Connection;
-use super::errands::Errand;
-use super::fdstore::{FdStore, Heard, Keeper};
-use super::groups::Groups;
-use super::handover::Handover;
+use super::care::errands::Errand;
+use super::care::notices::Delivery;
+use super::care::saying::Ears;
+use super::ending::groups::Groups;
 use super::helper::Helper;
+use super::logs::mover::OpenLogs;
 use super::machine::{Event, Phase, Stage};
-use super::mover::OpenLogs;
-use super::notices::Delivery;
-use super::place::{self, Place};
-use super::resurrecting::{Given, NOBODY, Resurrection};
-use super::saying::Ears;
+use super::requests::answers::Waiter;
+use super::requests::connections::Connection;
+use super::requests::resurrecting::{Given, NOBODY, Resurrection};
 use super::service::Service;
-use super::upgrading::{OwnProgram, Upgrade, UpgradeWords};
+use super::succession::carried::Carried;
+use super::succession::fdstore::{FdStore, Heard, Keeper};
+use super::succession::handover::Handover;
+use super::succession::place::{self, Place};
+use super::succession::upgrading::{OwnProgram, Upgrade, UpgradeWords};
 use super::worklog::WorkLog;
 use super::{EXIT_OTHER_SUPERVISOR, READY};
 use crate::control::{Asked, Request, ResurrectRequest};
@@ -145,11 +145,11 @@ pub(super) struct Supervisor {
     pub(super) waiters: HashMap<u32, Vec<Waiter>>,
     pub(super) logs: OpenLogs,
     /// Logs that services write themselves, where there are any.
-    pub(super) direct: Option<Box<super::direct::DirectLogs>>,
+    pub(super) direct: Option<Box<super::logs::direct::DirectLogs>>,
     /// What was said of the logs of all processes.
     pub(super) log_defaults: LogSettings,
     /// What is to be done for logs, and when.
-    pub(super) upkeep: super::log_upkeep::Due,
+    pub(super) upkeep: super::logs::upkeep::Due,
     pub(super) helper: Helper,
     pub(super) boot: String,
     pub(super) null: File,
@@ -158,7 +158,7 @@ pub(super) struct Supervisor {
     pub(super) ending: Ending,
     pub(super) notices: Vec<String>,
     /// Events that could not be written.
-    pub(super) unwritten: super::histories::Unwritten,
+    pub(super) unwritten: super::records::histories::Unwritten,
     /// How often the OOM killer had been at work when that was last looked at, and when that was.
     pub(super) oom_seen: sys::oom::OomCounts,
     pub(super) oom_seen_ms: u64,
@@ -167,7 +167,7 @@ pub(super) struct Supervisor {
     /// What was prepared for a launch by the request that asks for it, so that it is not read again.
     pub(super) prepared: HashMap<u32, (crate::spec::ProcessSpec, crate::env::Environment)>,
     /// Processes whose program is looked at, for the state of their shell.
-    pub(super) shells: HashMap<u32, super::shells::Look>,
+    pub(super) shells: HashMap<u32, super::launching::shells::Look>,
     /// Processes whose spec and environment are being replaced …
     pub(super) being_replaced: BTreeSet<u32>,
     /// … and the requests that wait for that, each with its connection and raw bytes.
@@ -315,7 +315,7 @@ impl Supervisor {
             Some(writer) => writer,
             None if options.foreground => {
                 continues = true;
-                let taken = super::handover::take_over(&options.home)?;
+                let taken = super::succession::handover::take_over(&options.home)?;
                 log.say(format_args!(
                     "took over from another supervisor, with {} descriptors",
                     taken.len()
@@ -421,7 +421,7 @@ impl Supervisor {
             started_ms: clock::unix_ms(),
             ending: Ending::No,
             notices: Vec::new(),
-            unwritten: super::histories::Unwritten::default(),
+            unwritten: super::records::histories::Unwritten::default(),
             oom_seen: sys::oom::OomCounts::read(),
             oom_seen_ms: clock::unix_ms(),
             unsaved: BTreeSet::new(),

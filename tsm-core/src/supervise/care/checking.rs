@@ -1,0 +1,71 @@
+//! Health checks: when one is due, a thread of its own asks the server, or an errand runs the command. The loop goes on.
+
+use std::time::Duration;
+
+use super::errands::{Order, Purpose};
+use crate::probe::{ask_http, ask_tcp};
+use crate::spec::{HealthCheck, checks::NO_PORT};
+use crate::supervise::supervisor::Supervisor;
+use crate::supervise::vitals::VitalEvent;
+
+impl Supervisor {
+    /// Checks the health of a process, and feeds its vitals with what comes of it.
+    pub(super) fn check_health(&mut self, id: u32) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        let (run, own_port) = (service.run(), service.meta.port);
+        let health = service.care.as_ref().and_then(|care| care.health.clone());
+        let Some(health) = health else { return };
+        let timeout = Duration::from_millis(health.timeout_ms);
+        let told =
+            move |supervisor: &mut Self, outcome| supervisor.health_checked(id, run, outcome);
+        let begun = match health.check {
+            HealthCheck::Http(check) => self
+                .helper
+                .apart(move || ask_http(&check.at(own_port)?, timeout), told)
+                .map_err(|error| error.to_string()),
+            HealthCheck::Tcp { host, port } => self
+                .helper
+                .apart(
+                    move || ask_tcp(&host, port.or(own_port).ok_or(NO_PORT)?, timeout),
+                    told,
+                )
+                .map_err(|error| error.to_string()),
+            HealthCheck::Command(command) => self
+                .begin_errand(
+                    id,
+                    Order {
+                        purpose: Purpose::Health,
+                        command: &command,
+                        timeout,
+                        variables: Vec::new(),
+                        input: None,
+                    },
+                )
+                .map_err(|error| error.to_string()),
+            HealthCheck::Watchdog => return,
+        };
+        if let Err(reason) = begun {
+            // That it cannot be looked at says nothing of it.
+            self.log
+                .say(format_args!("cannot check a process: {reason}"));
+            self.vital(id, VitalEvent::Unchecked);
+        }
+    }
+
+    /// A check has come out.
+    pub(super) fn health_checked(&mut self, id: u32, run: u64, outcome: Result<(), String>) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        if service.run() != run {
+            return;
+        }
+        let well = outcome.is_ok();
+        if let Some(care) = service.care.as_mut() {
+            care.trouble = outcome.err();
+        }
+        self.vital(id, VitalEvent::Checked { well });
+    }
+}

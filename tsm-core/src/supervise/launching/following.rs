@@ -1,0 +1,322 @@
+//! Programs that put themselves into the background (`--type daemon`): what was started ends with status 0 and leaves the
+//! real main process behind. That one is found by its pid file, or is the oldest process that is left of the run, and is
+//! the leader from then on.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::events::EventKind;
+use crate::spec::{Daemon, ProcessSpec};
+use crate::supervise::machine::{Event, Phase};
+use crate::supervise::service::Leader;
+use crate::supervise::supervisor::{Kind, Supervisor, token};
+use crate::sys::poll::Interest;
+use crate::sys::procfs::Process;
+use crate::sys::{self, Identity, Pidfd, clock};
+
+/// How long the main process, or its pid, may take to be there after what was started has ended.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The first pause between two looks; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// A program that has not put itself into the background after this time counts as one that stays in the foreground.
+const FORK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A service of this type, as the supervisor holds it.
+pub(in crate::supervise) struct Followed {
+    pid_file: Option<PathBuf>,
+    /// Whether the main process was found.
+    found: bool,
+    /// When it is looked for next, until when, and the pause behind that.
+    look: Option<(Duration, Duration, Duration)>,
+    /// Who was left when it was last looked: one that is on its way to fork again is gone at the next look.
+    seen: Option<Identity>,
+    /// Nobody was there at the last look: who forks while it is looked may be missed once.
+    missed: bool,
+    /// When the one that was left was taken for the main process.
+    guessed: Option<Duration>,
+    /// Why its main process was not found, though something of it is left.
+    lost: Option<String>,
+}
+
+impl Followed {
+    /// Why the main process was not found, once.
+    pub(super) fn take_lost(&mut self) -> Option<String> {
+        self.lost.take()
+    }
+
+    /// What a spec says; `None` for a program that stays in the foreground.
+    pub(in crate::supervise) fn of(spec: &ProcessSpec, found: bool) -> Option<Box<Self>> {
+        let Daemon { pid_file } = spec.daemon.as_ref()?;
+        let pid_file = pid_file
+            .as_ref()
+            .map(|file| spec.cwd.as_path().join(file.as_path()));
+        Some(Box::new(Self {
+            pid_file,
+            found,
+            look: None,
+            seen: None,
+            missed: false,
+            guessed: None,
+            lost: None,
+        }))
+    }
+
+    /// Whether the main process is just being looked for.
+    pub(in crate::supervise) fn is_looked_for(&self) -> bool {
+        self.look.is_some()
+    }
+}
+
+impl Supervisor {
+    /// The program of a service of this type was executed. It runs when it has put itself into the background; `false` for
+    /// all others, which run from now on.
+    pub(super) fn await_daemon(&mut self, id: u32) -> bool {
+        let Some(service) = self.services.get_mut(&id) else {
+            return false;
+        };
+        let Some(followed) = &mut service.followed else {
+            return false;
+        };
+        let until = clock::monotonic() + FORK_PATIENCE;
+        followed.found = false;
+        followed.look = Some((until, until, FIRST_PAUSE));
+        self.arm_follow(until);
+        true
+    }
+
+    fn arm_follow(&mut self, at: Duration) {
+        let next = self.follow_at.map_or(at, |before| before.min(at));
+        self.follow_at = Some(next);
+    }
+
+    /// What was started has ended with status 0. `true` where its main process was found, or is looked for.
+    pub(super) fn follow(&mut self, id: u32) -> bool {
+        let Some(service) = self.services.get_mut(&id) else {
+            return false;
+        };
+        let may = matches!(
+            service.machine.phase,
+            Phase::Launching { .. } | Phase::Running { .. }
+        );
+        let now = clock::monotonic();
+        // A guess that ended soon, and well, was wrong.
+        let soon = |f: &Followed| f.guessed.is_some_and(|at| now < at + PATIENCE);
+        let Some(followed) = service
+            .followed
+            .as_mut()
+            .filter(|f| may && (!f.found || soon(f)))
+        else {
+            return false;
+        };
+        followed.found = false;
+        followed.missed = false;
+        followed.look = Some((now, now + PATIENCE, FIRST_PAUSE));
+        self.look_for_daemon(id, now)
+    }
+
+    /// Looks for those whose time has come.
+    pub(in crate::supervise) fn follow_if_due(&mut self) {
+        let now = clock::monotonic();
+        if self.follow_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.follow_at = None;
+        let looked_for = self.services.iter().filter_map(|(&id, service)| {
+            let (at, ..) = service.followed.as_ref()?.look?;
+            Some((id, at))
+        });
+        let looked_for: Vec<(u32, Duration)> = looked_for.collect();
+        for (id, at) in looked_for {
+            if at > now {
+                self.arm_follow(at);
+            } else {
+                self.follow_again(id, now);
+            }
+        }
+    }
+
+    fn follow_again(&mut self, id: u32, now: Duration) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let ended = service.leader.as_ref().is_none_or(|l| l.ended.is_some());
+        if !ended {
+            // It did not put itself into the background.
+            if let Some(followed) = &mut service.followed {
+                followed.look = None;
+            }
+            let notice = format!(
+                "'{}' has not put itself into the background after {} s; it is followed as it is",
+                service.name,
+                FORK_PATIENCE.as_secs()
+            );
+            self.log.say(&notice);
+            self.notices.push(notice);
+            return self.step(id, Event::Launched);
+        }
+        if !self.look_for_daemon(id, now)
+            && let Some(status) = self
+                .services
+                .get(&id)
+                .and_then(|service| service.leader.as_ref()?.ended)
+        {
+            self.leader_ended(id, status);
+        }
+    }
+
+    /// `false` where it is not there, and is not looked for any longer.
+    fn look_for_daemon(&mut self, id: u32, now: Duration) -> bool {
+        let members: Vec<Process> = self
+            .members_of(id)
+            .into_iter()
+            .filter(|process| !process.ended)
+            .collect();
+        let Some(service) = self.services.get_mut(&id) else {
+            return false;
+        };
+        let Some(followed) = &mut service.followed else {
+            return false;
+        };
+        let found = if let Some(file) = &followed.pid_file {
+            let pid = read_pid(file);
+            // A file of the run before names somebody who is none of it.
+            members.iter().find(|m| Some(m.identity.pid) == pid)
+        } else {
+            let is_inside = |pid: u32| members.iter().any(|m| m.identity.pid == pid);
+            let first = members
+                .iter()
+                .filter(|m| !is_inside(m.parent))
+                .min_by_key(|m| m.identity.start);
+            let before = followed.seen;
+            followed.seen = first.map(|m| m.identity);
+            first.filter(|_| followed.seen == before)
+        };
+        if let Some(process) = found.copied() {
+            return self.take_as_leader(id, process);
+        }
+        let Some((_, until, pause)) = followed.look else {
+            return false;
+        };
+        // With nobody left there is nobody to come.
+        let nobody = members.is_empty() && std::mem::replace(&mut followed.missed, true);
+        if nobody || now >= until {
+            followed.look = None;
+            followed.found = true;
+            if !members.is_empty()
+                && let Some(file) = &followed.pid_file
+            {
+                let reason = format!(
+                    "it went into the background, and {} names none of its processes after {} s",
+                    file.display(),
+                    PATIENCE.as_secs()
+                );
+                self.log.say(format_args!("'{}': {reason}", service.name));
+                followed.lost = Some(reason);
+            }
+            return false;
+        }
+        followed.look = Some((now + pause, until, pause * 2));
+        self.arm_follow(now + pause);
+        true
+    }
+
+    fn take_as_leader(&mut self, id: u32, process: Process) -> bool {
+        let Ok(Some(handle)) = Pidfd::open(process.identity) else {
+            return false;
+        };
+        let watched = self
+            .poll
+            .add(&handle, token(Kind::Leader, id), Interest::ReadOnce);
+        let Some(service) = self.services.get_mut(&id) else {
+            return false;
+        };
+        if let Err(error) = watched {
+            self.log.say(format_args!(
+                "cannot watch process {}: {error}",
+                process.identity.pid
+            ));
+            return false;
+        }
+        let run = service.run();
+        let pid = process.identity.pid;
+        if let Some(followed) = &mut service.followed {
+            followed.found = true;
+            followed.look = None;
+            followed.seen = None;
+            followed.guessed = followed.pid_file.is_none().then(clock::monotonic);
+        }
+        let key = format!("p{id}.{run}");
+        self.store.forget(&key);
+        self.store.put(&key, std::os::fd::AsFd::as_fd(&handle));
+        let before = service.leader.replace(Leader {
+            identity: process.identity,
+            handle,
+            child: process.parent == std::process::id(),
+            ended: None,
+            ended_ticks: 0,
+        });
+        service.meta.pid = Some(pid);
+        service.meta.ticks = Some(process.identity.start);
+        service.meta.followed = Some(true);
+        service.dirty = true;
+        let name = service.name.clone();
+        if let Err(error) = self.writer.write_pid(&name, Some(pid)) {
+            self.log.say(error);
+        }
+        self.save(id);
+        if let Some(before) = before.filter(|before| before.child) {
+            // On record is who follows it; it is needed no longer.
+            let _ = before.handle.reap();
+        }
+        self.note(id, EventKind::Followed { run, pid });
+        self.step(id, Event::Launched);
+        true
+    }
+
+    /// Who belongs to the run of a service now.
+    fn members_of(&mut self, id: u32) -> Vec<Process> {
+        if let Some(members) = self.members_in_group(id) {
+            return members;
+        }
+        let found = self.look(&[id]).unwrap_or_default();
+        found.into_iter().map(|(_, process)| process).collect()
+    }
+}
+
+/// The pid in a file, which may be anything: a person named it.
+fn read_pid(file: &Path) -> Option<u32> {
+    let mut text = String::new();
+    let opened = sys::open_without_waiting(file).ok()?;
+    sys::only_regular(&opened).ok()?;
+    opened.take(64).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Program;
+    use crate::text::Text;
+
+    #[test]
+    fn a_pid_file_is_relative_to_where_the_program_runs() {
+        let program = Program {
+            file: "d".into(),
+            words: vec!["d".into()],
+            shell_fallback: false,
+        };
+        let mut spec = ProcessSpec::new("d", program, "/srv/d");
+        assert!(Followed::of(&spec, false).is_none());
+        let mut at = |file: &str| {
+            spec.daemon = Some(Daemon {
+                pid_file: Some(Text::from_bytes(file.as_bytes().to_vec())),
+            });
+            Followed::of(&spec, false).unwrap().pid_file.unwrap()
+        };
+        assert_eq!(at("run/d.pid"), PathBuf::from("/srv/d/run/d.pid"));
+        assert_eq!(at("/run/d.pid"), PathBuf::from("/run/d.pid"));
+        spec.daemon = Some(Daemon::default());
+        assert!(Followed::of(&spec, true).is_some_and(|f| f.found && !f.is_looked_for()));
+    }
+}

@@ -1,0 +1,422 @@
+//! Logs that services write themselves (`--log-mode direct`): their times, their rotation, and what others do to them.
+//!
+//! Such a log costs nothing while it is written: a watch tells once that it grew, and is set anew at most once a second.
+//! What has to be copied is copied by the helper thread; while it is at work on a log, nobody else touches its segments.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::mover::index_bound;
+use super::rules::LogPlace;
+use super::upkeep::Upkeep;
+use crate::error::{IoContext as _, Result};
+use crate::events::EventKind;
+use crate::logs::{Stream, direct, index, rotate};
+use crate::spec::{LogMode, LogRules, LogSettings, LogTarget, ProcessSpec};
+use crate::supervise::helper::{Turns, Urgency};
+use crate::supervise::supervisor::{Kind, Supervisor, token};
+use crate::sys::inotify::{Inotify, Mask, WatchId};
+use crate::sys::poll::Interest;
+use crate::sys::{account, clock};
+
+/// A log that floods is left alone for so many looks: taking blocks out of a file holds up who writes into it, and most
+/// floods are over by then.
+const LET_FLOOD: u32 = 3;
+
+/// How long a log that grew is left alone.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The logs that services write themselves.
+pub(in crate::supervise) struct DirectLogs {
+    inotify: Inotify,
+    watched: HashMap<WatchId, (u32, Stream)>,
+    known: HashMap<(u32, Stream), Known>,
+}
+
+/// What is known of such a log.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// How many bytes were written so far, those counted that were cut off.
+    written: u64,
+    /// The helper is at work on it.
+    busy: bool,
+    /// For so many looks it has been flooding; what is too large is made segments of when it does not any more.
+    floods: u32,
+}
+
+/// What is cut off a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// So much as it is too large, into segments.
+    TooLarge,
+    /// So much as is more than is kept of all. That goes: segments would be removed again before anybody reads them.
+    TooMuch,
+    /// All of it, into a segment.
+    All,
+}
+
+impl Supervisor {
+    /// Whether a stream is written into its file by the service.
+    pub(in crate::supervise) fn is_direct(&self, id: u32, stream: Stream) -> bool {
+        let target = self
+            .services
+            .get(&id)
+            .and_then(|service| service.logs.as_ref());
+        let target = target.and_then(|own| own.target(stream));
+        let is_file = matches!(target, None | Some(LogTarget::File(_)));
+        is_file
+            && self
+                .log_place(id, stream)
+                .is_some_and(|place| place.rules.mode == LogMode::Direct)
+    }
+
+    /// The file that a service is to write its log into; `None` where it gets a pipe, or nothing.
+    pub(in crate::supervise) fn direct_file(
+        &mut self,
+        id: u32,
+        stream: Stream,
+    ) -> io::Result<Option<File>> {
+        let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
+            return Ok(None);
+        };
+        if !self.is_direct(id, stream) {
+            // It may have been one of these before.
+            if direct::is_direct(&path) {
+                direct::leave(&path)?;
+            }
+            return Ok(None);
+        }
+        self.logs.close((id, stream));
+        let file = direct::open_for_service(&path)?;
+        self.watch_direct(id, stream);
+        Ok(Some(file))
+    }
+
+    /// Begins to look after a log that a service writes itself.
+    pub(in crate::supervise) fn watch_direct(&mut self, id: u32, stream: Stream) {
+        let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
+            return;
+        };
+        let is_busy = self.is_busy(id, stream);
+        if !is_busy && let Err(error) = direct::recover(&path) {
+            self.log.say(format_args!(
+                "cannot finish the rotation of {}: {error}",
+                path.display()
+            ));
+        }
+        if self.direct.is_none() {
+            let made = Inotify::new().and_then(|inotify| {
+                self.poll
+                    .add(&inotify, token(Kind::DirectLogs, 0), Interest::Read)?;
+                Ok(inotify)
+            });
+            match made {
+                Ok(inotify) => {
+                    self.direct = Some(Box::new(DirectLogs {
+                        inotify,
+                        watched: HashMap::new(),
+                        known: HashMap::new(),
+                    }));
+                }
+                Err(error) => {
+                    return self.log.say(format_args!("cannot watch logs: {error}"));
+                }
+            }
+        }
+        if let Some(all) = &mut self.direct {
+            all.known.entry((id, stream)).or_insert_with(|| Known {
+                written: written(&path).unwrap_or(0),
+                ..Known::default()
+            });
+        }
+        // What a supervisor before did not come to do is not told by any watch.
+        let is_large = |place: LogPlace| size(&place.path).is_ok_and(|n| n >= place.rules.max_size);
+        if self.log_place(id, stream).is_some_and(is_large) {
+            self.cut_direct(id, stream, Cut::TooLarge);
+        }
+        self.look_at_direct(id, stream);
+    }
+
+    fn is_busy(&self, id: u32, stream: Stream) -> bool {
+        let known = self
+            .direct
+            .as_ref()
+            .and_then(|all| all.known.get(&(id, stream)));
+        known.is_some_and(|known| known.busy)
+    }
+
+    /// Some logs have grown.
+    pub(in crate::supervise) fn on_direct(&mut self) {
+        let Some(all) = &mut self.direct else { return };
+        let events = all.inotify.read_events().unwrap_or_default();
+        let mut grown = Vec::new();
+        for event in events {
+            // One shot: the watch is gone with its event.
+            grown.extend(all.watched.remove(&event.watch));
+        }
+        for (id, stream) in grown {
+            self.note_direct(id, stream);
+            self.due_in(LOOK_AGAIN, id, stream, Upkeep::Look);
+        }
+    }
+
+    /// Notes what came, and waits for more: by a watch, or for a second where it is still growing.
+    pub(super) fn look_at_direct(&mut self, id: u32, stream: Stream) {
+        if self.note_direct(id, stream) {
+            return self.due_in(LOOK_AGAIN, id, stream, Upkeep::Look);
+        }
+        let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
+            return;
+        };
+        let Some(all) = &mut self.direct else { return };
+        match all.inotify.watch(&path, Mask::MODIFY.union(Mask::ONCE)) {
+            Ok(watch) => drop(all.watched.insert(watch, (id, stream))),
+            // Somebody removed it: the service writes on into what has no name.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                self.log
+                    .say(format_args!("cannot watch {}: {error}", path.display()));
+                return;
+            }
+        }
+        // What came between the look and the watch is told by nobody.
+        if self.note_direct(id, stream) {
+            self.due_in(LOOK_AGAIN, id, stream, Upkeep::Look);
+        }
+    }
+
+    /// Notes when what is new came, and has a log cut that is too large. Returns whether there was anything new.
+    fn note_direct(&mut self, id: u32, stream: Stream) -> bool {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return false;
+        };
+        let Some(known) = self.known_direct(id, stream) else {
+            return false;
+        };
+        if known.busy {
+            // What is new is found when the helper is through.
+            return true;
+        }
+        let Ok(now) = written(&path) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut known.written, now);
+        if now < before {
+            self.log_shrank(id, stream, &path, before, now);
+            return true;
+        }
+        let flooded = known.floods > 0;
+        if now == before && !flooded {
+            return false;
+        }
+        // Whether it wrote, in the time between two looks, as much as is kept of all.
+        let floods = now - before >= kept(&rules).max(1);
+        known.floods = if floods { known.floods + 1 } else { 0 };
+        let looks = known.floods;
+        if now > before {
+            let noted = index::append_note(&path, before, clock::unix_ms(), index_bound(&rules));
+            if let Err(error) = noted {
+                self.log.say(format_args!(
+                    "cannot write {}: {error}",
+                    index::index_path(&path).display()
+                ));
+            }
+        }
+        let size = size(&path).unwrap_or(0);
+        if !floods {
+            if size >= rules.max_size {
+                self.cut_direct(id, stream, Cut::TooLarge);
+            }
+        } else if looks >= LET_FLOOD || !has_room_for(&path, 4 * (now - before)) {
+            if let Some(known) = self.known_direct(id, stream) {
+                known.floods = 1;
+            }
+            if size > kept(&rules).saturating_add(rules.max_size) {
+                self.cut_direct(id, stream, Cut::TooMuch);
+            }
+        }
+        true
+    }
+
+    fn known_direct(&mut self, id: u32, stream: Stream) -> Option<&mut Known> {
+        self.direct.as_mut()?.known.get_mut(&(id, stream))
+    }
+
+    /// A log became shorter, and TSM did not do that.
+    fn log_shrank(&mut self, id: u32, stream: Stream, path: &Path, before: u64, after: u64) {
+        let word = if stream == Stream::Out { "out" } else { "err" };
+        self.log.say(format_args!(
+            "{} became shorter ({before} to {after} bytes): somebody truncated it, or the service opened its /dev/std{word} anew",
+            path.display()
+        ));
+        self.note(
+            id,
+            EventKind::LogShrank {
+                stream: word.to_owned(),
+                before,
+                after,
+            },
+        );
+        let _ = index::append_note(path, after, clock::unix_ms(), u64::MAX);
+    }
+
+    /// Has all that is in a log made a segment by the helper.
+    pub(super) fn rotate_direct(&mut self, id: u32, stream: Stream) {
+        self.cut_direct(id, stream, Cut::All);
+    }
+
+    /// Has the head of a log cut off by the helper.
+    fn cut_direct(&mut self, id: u32, stream: Stream, cut: Cut) {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return;
+        };
+        match self.known_direct(id, stream) {
+            Some(known) if !known.busy => known.busy = true,
+            _ => return,
+        }
+        let live = path.clone();
+        self.helper.submit(
+            Urgency::Background,
+            move |turns| cut_off(&live, &rules, cut, turns).at("rotate", &live),
+            move |supervisor, done| {
+                if let Err(error) = done {
+                    supervisor.log.say(error);
+                }
+                if !supervisor.services.contains_key(&id) {
+                    // It was deleted meanwhile. With its logs, if they are gone.
+                    let gone = !path.exists();
+                    if gone && let Err(error) = rotate::remove_log(&path).at("remove", &path) {
+                        supervisor.log.say(error);
+                    }
+                    return;
+                }
+                if let Some(known) = supervisor.known_direct(id, stream) {
+                    known.busy = false;
+                }
+                if let Err(error) = rotate::prune(&path, 0, &rules).at("prune", &path) {
+                    supervisor.log.say(error);
+                }
+                supervisor.log_was_rotated(id, stream, &rules);
+                supervisor.due_in(LOOK_AGAIN, id, stream, Upkeep::Look);
+            },
+        );
+    }
+
+    /// Empties a log under its service.
+    pub(super) fn flush_direct(&mut self, id: u32, stream: Stream, path: &Path) -> Result<()> {
+        if self.is_busy(id, stream) {
+            return Err(crate::error::Error::bad_value(
+                "flush",
+                "the log is just being rotated; try again",
+            ));
+        }
+        if self.is_in_the_home(id, stream) {
+            rotate::remove_segments(path).at("remove segments of", path)?;
+        }
+        direct::empty(path).at("empty", path)?;
+        let now = written(path).unwrap_or(0);
+        if let Some(known) = self.known_direct(id, stream) {
+            known.written = now;
+        }
+        index::append_note(path, now, clock::unix_ms(), u64::MAX).at("empty the index of", path)
+    }
+
+    /// Whether the helper changes the segments of a log.
+    pub(super) fn is_being_cut(&self, id: u32, stream: Stream) -> bool {
+        self.is_busy(id, stream)
+    }
+
+    /// Nothing more is looked at of the logs of a process.
+    pub(super) fn forget_direct(&mut self, id: u32) {
+        let Some(all) = &mut self.direct else { return };
+        all.known.retain(|(known, _), _| *known != id);
+        for (watch, _) in all.watched.extract_if(|_, (known, _)| *known == id) {
+            let _ = all.inotify.unwatch(watch);
+        }
+        if all.known.is_empty() {
+            // Its descriptor goes with the last log that needed it.
+            self.direct = None;
+        }
+    }
+}
+
+/// Why the logs of a service cannot be written by itself, if that is what was asked for.
+pub(in crate::supervise) fn refusal(spec: &ProcessSpec, home: &LogSettings) -> Option<String> {
+    let rules = spec.logs.rules(home);
+    let forced = spec.logs.force.or(home.force).unwrap_or(false);
+    let uid = spec
+        .user
+        .as_ref()
+        .map_or_else(account::effective_uid, |user| user.uid);
+    let refused = rules.mode == LogMode::Direct && uid == 0 && !forced;
+    refused.then(|| {
+        "direct is not for services of root: `echo x > /dev/stderr` empties such a log, and no mode of the file keeps root \
+         from that; use pipe, --user, or --log-force"
+            .to_owned()
+    })
+}
+
+/// Adds to a log beside its service.
+pub(super) fn append(path: &Path, bytes: &[u8], bound: u64) -> io::Result<()> {
+    let before = if path.exists() { written(path)? } else { 0 };
+    index::append_note(path, before, clock::unix_ms(), bound)?;
+    direct::append(path, bytes)
+}
+
+/// How many bytes were written into a log so far, those counted that were cut off.
+fn written(path: &Path) -> io::Result<u64> {
+    let file = File::open(path)?;
+    match direct::place(&file, path)? {
+        Some(place) => Ok(place.base + place.end),
+        None => Ok(file.metadata()?.len()),
+    }
+}
+
+/// How many bytes are in a log.
+fn size(path: &Path) -> io::Result<u64> {
+    let file = File::open(path)?;
+    match direct::place(&file, path)? {
+        Some(place) => Ok(place.len()),
+        None => Ok(file.metadata()?.len()),
+    }
+}
+
+/// Whether there is room for so many bytes more beside a log. Where that cannot be found out, there is none.
+fn has_room_for(path: &Path, bytes: u64) -> bool {
+    crate::sys::room(path).is_ok_and(|room| room.free_bytes > bytes)
+}
+
+/// How much is kept of a log in segments.
+fn kept(rules: &LogRules) -> u64 {
+    rules.max_size.saturating_mul(u64::from(rules.keep))
+}
+
+/// Cuts off the head of a log. What would be removed at once because only so many segments are kept is not made a segment
+/// first.
+fn cut_off(live: &Path, rules: &LogRules, cut: Cut, turns: &Turns) -> io::Result<()> {
+    if cut == Cut::All && rules.keep > 0 {
+        return direct::cut(live, u64::MAX, rules.keep, || turns.give_way()).map(drop);
+    }
+    if cut == Cut::All || rules.keep == 0 {
+        return direct::discard(live, u64::MAX);
+    }
+    let kept = kept(rules);
+    loop {
+        let size = size(live)?;
+        if size > kept.saturating_add(rules.max_size) {
+            direct::discard(live, size - kept)?;
+            if cut == Cut::TooLarge {
+                continue;
+            }
+        }
+        if cut == Cut::TooMuch || size < rules.max_size || turns.is_finishing() {
+            return Ok(());
+        }
+        if direct::cut(live, rules.max_size, rules.keep, || turns.give_way())? == 0 {
+            return Ok(());
+        }
+    }
+}

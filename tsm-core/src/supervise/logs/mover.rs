@@ -1,0 +1,464 @@
+//! Moving what services print from their pipes into their log files, unchanged, by `splice(2)`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use super::cutting::{self, Next};
+use super::rules::LogPlace;
+use crate::error::{Error, IoContext as _, Result};
+use crate::events::{Event, EventKind};
+use crate::fail;
+use crate::logs::{self, Stream, rotate};
+use crate::spec::{LogRules, OnFull};
+use crate::supervise::launching::stream_kind;
+use crate::supervise::service::{LogEnd, Service};
+use crate::supervise::supervisor::{Supervisor, token};
+use crate::sys::poll::Interest;
+use crate::sys::{self, clock, fd};
+
+/// How many log files are kept open; those that are written to often stay.
+const OPEN_FILES: usize = 64;
+/// How much is moved before other events get their turn.
+const AT_ONCE: usize = 1 << 20;
+/// The size of a pipe before it is widened.
+const PIPE_BYTES: usize = 64 << 10;
+/// The size of the pipe of a service that floods.
+const WIDE_PIPE_BYTES: usize = 1 << 20;
+/// At most one note in the time index in so many milliseconds.
+const NOTE_EVERY_MS: u64 = 100;
+
+/// Log files that are open, the one used last at the end.
+#[derive(Default)]
+pub(in crate::supervise) struct OpenLogs {
+    files: Vec<((u32, Stream), File)>,
+}
+
+impl OpenLogs {
+    /// The file for a stream and its length, opened (and made) where it is not open or was removed.
+    fn get(&mut self, key: (u32, Stream), path: &Path) -> io::Result<(&File, u64)> {
+        let mut found = None;
+        if let Some(at) = self.files.iter().position(|(k, _)| *k == key) {
+            let (_, open) = self.files.remove(at);
+            // What somebody removed or renamed is written no further.
+            found = length_if_named(&open, path).map(|length| (open, length));
+        }
+        let (file, length) = if let Some(found) = found {
+            found
+        } else {
+            let file = open(path)?;
+            let length = file.metadata()?.len();
+            (file, length)
+        };
+        if self.files.len() >= OPEN_FILES {
+            self.files.remove(0);
+        }
+        self.files.push((key, file));
+        let last = self.files.len() - 1;
+        Ok((&self.files[last].1, length))
+    }
+
+    pub(super) fn close(&mut self, key: (u32, Stream)) {
+        self.files.retain(|(k, _)| *k != key);
+    }
+}
+
+/// Opens a log to write and read it; where it is not there, it is made.
+pub(in crate::supervise) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(fd::NONBLOCK);
+    let file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            rotate::finish_rotation(path)?;
+            fail::error("log-made")?;
+            options
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)?
+        }
+        opened => opened?,
+    };
+    sys::only_regular(&file)?;
+    Ok(file)
+}
+
+/// The length of an open file, if the path is still its name.
+fn length_if_named(file: &File, path: &Path) -> Option<u64> {
+    let (open, named) = (file.metadata().ok()?, std::fs::metadata(path).ok()?);
+    rotate::same_file(&open, &named).then_some(open.len())
+}
+
+/// How a round of moving ended.
+enum Moved {
+    /// The pipe is empty for now.
+    Empty,
+    /// There may be more.
+    More,
+    /// Nobody will ever write into it again.
+    Ended,
+}
+
+impl Supervisor {
+    /// A log pipe has something, or its last writer is gone.
+    pub(in crate::supervise) fn on_log(&mut self, id: u32, stream: Stream, hangup: bool) {
+        let paused = |service: &mut Service| service.log_end(stream).paused;
+        if self.services.get_mut(&id).is_some_and(paused) {
+            // The end of its writer is told although nothing is watched for.
+            return;
+        }
+        match self.move_some(id, stream) {
+            Ok(Moved::Ended) => self.close_log(id, stream),
+            // An empty pipe that hangs up has ended as well; epoll would say so again and again.
+            Ok(Moved::Empty) if hangup => self.close_log(id, stream),
+            Ok(Moved::Empty | Moved::More) => {}
+            Err(error) => self.block_log(id, stream, &error),
+        }
+        self.look_at_log(id, stream);
+    }
+
+    /// Moves all that a pipe holds now.
+    pub(in crate::supervise) fn drain(&mut self, id: u32, stream: Stream) {
+        loop {
+            match self.move_some(id, stream) {
+                Ok(Moved::More) => {}
+                Ok(Moved::Ended) => return self.close_log(id, stream),
+                Ok(Moved::Empty) => return,
+                Err(error) => return self.block_log(id, stream, &error),
+            }
+        }
+    }
+
+    fn move_some(&mut self, id: u32, stream: Stream) -> Result<Moved> {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return Ok(Moved::Empty);
+        };
+        let mut moved = 0;
+        while moved < AT_ONCE {
+            let Some(service) = self.services.get_mut(&id) else {
+                return Ok(Moved::Empty);
+            };
+            let end = service.log_end(stream);
+            let Some(pipe) = &end.reader else {
+                return Ok(Moved::Empty);
+            };
+            let waiting = fd::bytes_waiting(pipe) as usize;
+            if waiting == 0 {
+                return Ok(Moved::Empty);
+            }
+            if waiting >= PIPE_BYTES && !end.widened {
+                end.widened = true;
+                // Where the user's share of pipe memory is used up, it stays as it is.
+                fd::widen_pipe(pipe, WIDE_PIPE_BYTES);
+            }
+            if end.in_dropped_line {
+                skip_dropped_line(end).at("read what was printed for", &path)?;
+                continue;
+            }
+            // The length is asked for each time: others may truncate the file, and what is written beyond its end would
+            // leave a hole.
+            let (file, offset) = self.logs.get((id, stream), &path).at("open", &path)?;
+            let limit = if end.unrotatable {
+                u64::MAX
+            } else {
+                rules.max_size
+            };
+            let most = match cutting::next(pipe, file, offset, limit, end.rotate) {
+                Ok(Next::Move(most)) => most.min(AT_ONCE - moved),
+                Ok(Next::Rotate) => {
+                    self.rotate_log(id, stream);
+                    continue;
+                }
+                // It cannot be read: then it is not cut between lines.
+                Err(_) => AT_ONCE,
+            };
+            // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log
+            // that begins anew begins with a note.
+            let now_ms = clock::unix_ms();
+            if offset == 0 || now_ms.saturating_sub(end.noted_ms) >= NOTE_EVERY_MS {
+                end.noted_ms = now_ms;
+                let bound = index_bound(&rules);
+                if let Err(error) = logs::index::append_note(&path, offset, now_ms, bound) {
+                    // Lines without a time are still lines.
+                    self.log.say_seldom(
+                        "index",
+                        format_args!(
+                            "cannot write {}: {error}",
+                            logs::index::index_path(&path).display()
+                        ),
+                    );
+                }
+            }
+            match fd::splice(pipe, file, offset, most) {
+                Ok(0) => return Ok(Moved::Ended),
+                Ok(more) => moved += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Moved::Empty),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).at("write to", &path),
+            }
+            end.blocked = false;
+        }
+        Ok(Moved::More)
+    }
+
+    /// Adds what a hook printed to a log of its process. What cannot be written is lost: a hook has no pipe that waits.
+    pub(in crate::supervise) fn append_to_log(&mut self, id: u32, stream: Stream, bytes: &[u8]) {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return;
+        };
+        let written = if self.is_direct(id, stream) {
+            super::direct::append(&path, bytes, index_bound(&rules))
+        } else {
+            let file = self.logs.get((id, stream), &path);
+            file.and_then(|(file, offset)| {
+                let bound = index_bound(&rules);
+                logs::index::append_note(&path, offset, clock::unix_ms(), bound)?;
+                std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+            })
+        };
+        if let Err(error) = written {
+            self.log
+                .say(format_args!("cannot write {}: {error}", path.display()));
+        }
+    }
+
+    /// Rotates a log now. Where that cannot be done, it goes on growing: that is better than losing what comes.
+    pub(super) fn rotate_log(&mut self, id: u32, stream: Stream) {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return;
+        };
+        self.logs.close((id, stream));
+        let rotated = rotate::rotate(&path, rules.keep)
+            .and_then(|()| open(&path).map(drop))
+            .and_then(|()| rotate::prune(&path, 0, &rules).map(drop));
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let end = service.log_end(stream);
+        end.rotate = false;
+        match rotated {
+            Ok(()) => {
+                end.unrotatable = false;
+                self.log_was_rotated(id, stream, &rules);
+            }
+            // There may be room for the new file later: what is printed waits for it.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) => {
+                let told = std::mem::replace(&mut end.unrotatable, true);
+                if !told {
+                    self.log.say(format_args!(
+                        "cannot rotate {}: {error}; it goes on growing",
+                        path.display()
+                    ));
+                }
+            }
+        }
+    }
+
+    /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.
+    fn block_log(&mut self, id: u32, stream: Stream, error: &Error) {
+        let (kind, _) = stream_kind(stream);
+        self.logs.close((id, stream));
+        let place = self.log_place(id, stream).filter(|_| is_full(error));
+        let drops = place.filter(|place| place.rules.on_full == OnFull::Drop);
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let end = service.log_end(stream);
+        if let Some(LogPlace { path, .. }) = drops {
+            let torn = take_back_torn_line(&path).unwrap_or(0);
+            if drop_what_waits(end) {
+                count_dropped(end, torn, 0);
+                return self.retry_later();
+            }
+        }
+        if !end.blocked {
+            end.blocked = true;
+            self.log
+                .say(format_args!("{error}; what is printed waits in its pipe"));
+        }
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let end = service.log_end(stream);
+        if let Some(pipe) = &end.reader
+            && !end.paused
+        {
+            let _ = self.poll.modify(pipe, token(kind, id), Interest::None);
+            end.paused = true;
+        }
+        self.retry_later();
+    }
+
+    /// Tries blocked logs again, and notes what was dropped.
+    pub(in crate::supervise) fn unblock_logs(&mut self) {
+        self.note_dropped();
+        for (&id, service) in &mut self.services {
+            for stream in [Stream::Out, Stream::Err] {
+                let (kind, _) = stream_kind(stream);
+                let end = service.log_end(stream);
+                if let Some(pipe) = end.reader.as_ref().filter(|_| end.blocked) {
+                    end.paused = false;
+                    let _ = self.poll.modify(pipe, token(kind, id), Interest::Read);
+                }
+            }
+        }
+    }
+
+    /// Puts on record what was dropped, where there is room for that again.
+    fn note_dropped(&mut self) {
+        let mut later = false;
+        for service in self.services.values_mut() {
+            for (stream, word) in [(Stream::Out, "out"), (Stream::Err, "err")] {
+                let end = service.log_end(stream);
+                let Some(dropped) = end.dropped.as_deref().copied() else {
+                    continue;
+                };
+                let event = Event::now(EventKind::LogDropped {
+                    stream: word.to_owned(),
+                    bytes: dropped.bytes,
+                    lines: dropped.lines,
+                });
+                if self.writer.append_event(&service.name, &event).is_ok() {
+                    service.log_end(stream).dropped = None;
+                } else {
+                    later = true;
+                }
+            }
+        }
+        if later {
+            self.retry_later();
+        }
+    }
+
+    /// Closes a log pipe after its last bytes were moved, and lets the keeper forget it. While they cannot be written, it
+    /// stays: the next run writes into it as well, behind them.
+    pub(in crate::supervise) fn close_log(&mut self, id: u32, stream: Stream) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        if service.log_end(stream).reader.is_none() {
+            return;
+        }
+        loop {
+            match self.move_some(id, stream) {
+                Ok(Moved::More) => {}
+                Ok(Moved::Empty | Moved::Ended) => break,
+                Err(error) => return self.block_log(id, stream, &error),
+            }
+        }
+        self.drop_log(id, stream);
+    }
+
+    /// Closes a log pipe with what is in it, and lets the keeper forget it.
+    pub(in crate::supervise) fn drop_log(&mut self, id: u32, stream: Stream) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let end = service.log_end(stream);
+        let run = end.run;
+        if let Some(pipe) = end.reader.take() {
+            // The keeper holds it too, so that only this ends the watch.
+            let _ = self.poll.remove(&pipe);
+        }
+        match stream {
+            Stream::Out => service.meta.out_pipe = None,
+            Stream::Err => service.meta.err_pipe = None,
+        }
+        let (_, letter) = stream_kind(stream);
+        self.store.forget(&format!("{letter}{id}.{run}"));
+    }
+
+    /// Says which bytes end with this supervisor and its keeper: those of runs that have ended, which nobody else holds and
+    /// no disk took.
+    pub(in crate::supervise) fn tell_of_lost_bytes(&mut self) {
+        for service in self.services.values() {
+            for end in [&service.out, &service.err] {
+                let waiting = end.reader.as_ref().map_or(0, fd::bytes_waiting);
+                if waiting > 0 && service.live_pid().is_none() {
+                    self.log.say(format_args!(
+                        "the last {waiting} bytes that '{}' printed could not be written and are lost",
+                        service.name
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The log files of a process are removed or renamed: they are not written any further.
+    pub(in crate::supervise) fn close_log_files(&mut self, id: u32) {
+        for stream in [Stream::Out, Stream::Err] {
+            self.logs.close((id, stream));
+        }
+    }
+}
+
+/// How large the time index of a log becomes.
+pub(super) fn index_bound(rules: &LogRules) -> u64 {
+    (rules.max_size / 16).clamp(16 << 10, 1 << 20)
+}
+
+fn is_full(error: &Error) -> bool {
+    let Error::Io { source, .. } = error else {
+        return false;
+    };
+    matches!(
+        source.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Drops what waits in a pipe and counts it. False where the pipe cannot be read.
+fn drop_what_waits(end: &mut LogEnd) -> bool {
+    let Some(pipe) = &end.reader else {
+        return false;
+    };
+    let waiting = fd::bytes_waiting(pipe) as usize;
+    let Ok(bytes) = fd::take(pipe, waiting.min(AT_ONCE)) else {
+        return false;
+    };
+    let Some(last) = bytes.last() else {
+        return false;
+    };
+    end.in_dropped_line = *last != b'\n';
+    count_dropped(end, bytes.len() as u64, newlines(&bytes));
+    true
+}
+
+/// Takes the beginning of a line out of a log again whose rest is dropped: what follows would look like its end. Returns
+/// how many bytes that are.
+fn take_back_torn_line(path: &Path) -> io::Result<u64> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let len = file.metadata()?.len();
+    if cutting::ends_with_a_line(&file, len)? {
+        return Ok(0);
+    }
+    let begin = cutting::line_start(&file, len, AT_ONCE as u64)?;
+    file.set_len(begin)?;
+    Ok(len - begin)
+}
+
+/// Takes the rest of a line out of the pipe whose beginning was dropped.
+fn skip_dropped_line(end: &mut LogEnd) -> io::Result<()> {
+    let Some(pipe) = &end.reader else {
+        return Ok(());
+    };
+    let waiting = fd::peek(pipe)?;
+    let newline = waiting.iter().position(|byte| *byte == b'\n');
+    let rest = newline.map_or(waiting.len(), |newline| newline + 1);
+    let bytes = fd::take(pipe, rest)?;
+    end.in_dropped_line = newline.is_none();
+    count_dropped(end, bytes.len() as u64, newlines(&bytes));
+    Ok(())
+}
+
+fn newlines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+fn count_dropped(end: &mut LogEnd, bytes: u64, lines: u64) {
+    let dropped = end.dropped.get_or_insert_default();
+    dropped.bytes += bytes;
+    dropped.lines += lines;
+}

@@ -1,0 +1,324 @@
+//! What becomes of logs later: segments are compressed when it has become quiet, and what is too old goes.
+//!
+//! Each has a time of its own in one list, so that nothing is looked at that is not due. Whatever a supervisor that died
+//! had not done yet, the next one finds when it begins.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::rules::LogPlace;
+use crate::error::{Error, IoContext as _, Result};
+use crate::fail;
+use crate::logs::segments::FileId;
+use crate::logs::{Stream, index, packed, rotate};
+use crate::spec::LogRules;
+use crate::supervise::helper::{Turns, Urgency};
+use crate::supervise::supervisor::Supervisor;
+use crate::sys::clock;
+
+/// How long after a rotation there has to be no other one, until segments are compressed: what floods would have them
+/// removed before they are of use.
+const PACK_DELAY: Duration = Duration::from_secs(2);
+/// How long that is waited for.
+const PACK_AT_LATEST: Duration = Duration::from_secs(30);
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::supervise) enum Upkeep {
+    /// A log that its service writes itself is looked at again.
+    Look,
+    /// A segment is compressed.
+    Pack,
+    /// The log is looked at for what is too old.
+    Age,
+}
+
+/// What is due when, of which log.
+pub(in crate::supervise) type Due = BTreeSet<(Duration, u32, Stream, Upkeep)>;
+
+impl Supervisor {
+    /// A log was rotated: what follows from that is put on the list.
+    pub(super) fn log_was_rotated(&mut self, id: u32, stream: Stream, rules: &LogRules) {
+        if rules.compress && rules.keep > 0 {
+            self.pack_soon(id, stream);
+        }
+        if rules.max_age_ms > 0 {
+            self.watch_age(id, stream);
+        }
+    }
+
+    /// Puts a log on the list, in place of what stands there of it already.
+    pub(super) fn due_in(&mut self, delay: Duration, id: u32, stream: Stream, what: Upkeep) {
+        self.upkeep
+            .retain(|entry| (entry.1, entry.2, entry.3) != (id, stream, what));
+        self.upkeep
+            .insert((clock::monotonic() + delay, id, stream, what));
+    }
+
+    /// Nothing more is done for the logs of a process.
+    pub(in crate::supervise) fn forget_upkeep(&mut self, id: u32) {
+        self.upkeep.retain(|entry| entry.1 != id);
+        self.forget_direct(id);
+    }
+
+    /// Does what is due.
+    pub(in crate::supervise) fn keep_up_logs(&mut self) {
+        while let Some(&entry) = self.upkeep.first() {
+            let (at, id, stream, what) = entry;
+            if at > clock::monotonic() {
+                return;
+            }
+            self.upkeep.remove(&entry);
+            match what {
+                Upkeep::Look => self.look_at_direct(id, stream),
+                Upkeep::Pack => self.pack_next(id, stream),
+                Upkeep::Age => self.watch_age(id, stream),
+            }
+        }
+    }
+
+    /// Compresses segments when there was no rotation for a moment, or when that has been waited for for long.
+    fn pack_soon(&mut self, id: u32, stream: Stream) {
+        let now = clock::monotonic();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let by = *service
+            .log_end(stream)
+            .pack_by
+            .get_or_insert(now + PACK_AT_LATEST);
+        let delay = PACK_DELAY.min(by.saturating_sub(now));
+        self.due_in(delay, id, stream, Upkeep::Pack);
+    }
+
+    /// Finds the segments that a supervisor before had not compressed. One look at the directory serves all logs.
+    pub(in crate::supervise) fn pack_what_is_left(&mut self) {
+        let directory = self.writer.home().logs();
+        let Ok(entries) = std::fs::read_dir(&directory) else {
+            return;
+        };
+        let mut plain: HashSet<PathBuf> = HashSet::new();
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let number = path.extension().and_then(|number| number.to_str());
+            if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
+                plain.insert(path.with_extension(""));
+            }
+        }
+        if plain.is_empty() {
+            return;
+        }
+        let ids: Vec<u32> = self.services.keys().copied().collect();
+        for id in ids {
+            for stream in [Stream::Out, Stream::Err] {
+                let place = self.log_place(id, stream);
+                if let Some(place) = place.filter(|place| plain.contains(&place.path)) {
+                    self.log_was_rotated(id, stream, &place.rules);
+                }
+            }
+        }
+    }
+
+    /// Has the oldest segment that is not compressed yet compressed, and then the next one.
+    fn pack_next(&mut self, id: u32, stream: Stream) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let end = service.log_end(stream);
+        if end.packing {
+            // One at a time; the next one follows by itself.
+            return;
+        }
+        end.pack_by = None;
+        let Some(LogPlace { path: live, rules }) = self.log_place(id, stream) else {
+            return;
+        };
+        if !rules.compress {
+            return;
+        }
+        let Some(plain) = rotate::oldest_plain(&live) else {
+            return;
+        };
+        let opened = File::open(&plain).and_then(|file| Ok((FileId::of(&file.metadata()?), file)));
+        let Ok((segment, file)) = opened else {
+            // It was removed or renamed meanwhile: others are left to look at.
+            return self.pack_soon(id, stream);
+        };
+        if let Some(service) = self.services.get_mut(&id) {
+            service.log_end(stream).packing = true;
+        }
+        let mut packed = live.clone().into_os_string();
+        packed.push(format!(".{}.zst.tmp", segment.inode()));
+        let packed = PathBuf::from(packed);
+        let target = packed.clone();
+        self.helper.submit(
+            Urgency::Background,
+            move |turns| pack(&file, &target, turns).at("compress", &plain),
+            move |supervisor, done| {
+                if let Some(service) = supervisor.services.get_mut(&id) {
+                    service.log_end(stream).packing = false;
+                }
+                if supervisor.is_being_cut(id, stream) {
+                    // Its segments are being renamed: later, once more.
+                    let _ = std::fs::remove_file(&packed);
+                    return supervisor.pack_soon(id, stream);
+                }
+                let placed = done.and_then(|()| {
+                    rotate::replace_by_packed(&live, &segment, &packed).at("compress", &live)
+                });
+                match placed {
+                    Ok(()) if supervisor.services.contains_key(&id) => {
+                        supervisor.pack_next(id, stream);
+                    }
+                    Ok(()) => {}
+                    // It stays as it is until the next rotation, or the next supervisor.
+                    Err(error) => supervisor.log.say(error),
+                }
+            },
+        );
+    }
+
+    /// Empties both logs of a process, segments and all.
+    pub(in crate::supervise) fn flush_logs(&mut self, id: u32) -> Result<()> {
+        for stream in [Stream::Out, Stream::Err] {
+            let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
+                continue;
+            };
+            // What waits in the pipe was printed before.
+            self.drain(id, stream);
+            if self.is_direct(id, stream) {
+                self.flush_direct(id, stream, &path)?;
+                continue;
+            }
+            if self.is_in_the_home(id, stream) {
+                rotate::remove_segments(&path).at("remove segments of", &path)?;
+            }
+            empty(&index::index_path(&path)).at("empty the index of", &path)?;
+            empty(&path).at("empty", &path)?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the log files, which somebody may have renamed, and makes those anew that are not there.
+    pub(in crate::supervise) fn reopen_logs(&mut self, id: u32) -> Result<()> {
+        for stream in [Stream::Out, Stream::Err] {
+            let runs = self
+                .services
+                .get(&id)
+                .is_some_and(|s| s.live_pid().is_some());
+            if runs && self.is_direct(id, stream) {
+                return Err(Error::bad_value(
+                    "reopen",
+                    "the service writes its log itself and has the file open; use copytruncate, or restart it",
+                ));
+            }
+            self.drain(id, stream);
+        }
+        self.close_log_files(id);
+        let Some(service) = self.services.get(&id) else {
+            return Ok(());
+        };
+        let settings = service
+            .logs
+            .as_ref()
+            .map(|own| own.settings().clone())
+            .unwrap_or_default();
+        self.make_logs(&service.name, &settings)
+    }
+
+    /// Rotates a log whose first byte is too old, removes segments whose last one is, and comes back when the next will be.
+    pub(in crate::supervise) fn watch_age(&mut self, id: u32, stream: Stream) {
+        let Some(place) = self.log_place(id, stream) else {
+            return;
+        };
+        let most = place.rules.max_age_ms;
+        if most == 0 {
+            return;
+        }
+        let age = |since: u64| clock::unix_ms().saturating_sub(since);
+        let is_empty = std::fs::metadata(&place.path).map_or(true, |live| live.len() == 0);
+        let first = index::first_note(&place.path).filter(|_| !is_empty);
+        if first.is_some_and(|first| age(first) > most) {
+            self.rotate_between_lines(id, stream);
+        }
+        let busy = self.is_being_cut(id, stream);
+        if !busy && let Err(error) = rotate::prune(&place.path, 0, &place.rules) {
+            self.log.say(format_args!(
+                "cannot remove old segments of {}: {error}",
+                place.path.display()
+            ));
+        }
+        // The next to become too old is the live file or the oldest segment.
+        let live =
+            index::first_note(&place.path).map_or(most, |first| most.saturating_sub(age(first)));
+        let oldest = rotate::age_of_oldest(&place.path).map(|age| most.saturating_sub(age));
+        let next = live.min(oldest.unwrap_or(most)).clamp(1000, 86_400_000);
+        self.due_in(Duration::from_millis(next), id, stream, Upkeep::Age);
+    }
+
+    /// Rotates a log: now, where its file ends with a line, and else at the end of the line that is in it. Returns
+    /// whether that was now; nothing in it is nothing to rotate.
+    pub(in crate::supervise) fn rotate_between_lines(&mut self, id: u32, stream: Stream) -> bool {
+        let Some(place) = self.log_place(id, stream) else {
+            return true;
+        };
+        if self.is_direct(id, stream) {
+            self.rotate_direct(id, stream);
+            return true;
+        }
+        let Ok(file) = File::open(&place.path) else {
+            return true;
+        };
+        let len = file.metadata().map_or(0, |metadata| metadata.len());
+        if len == 0 {
+            return true;
+        }
+        let Some(service) = self.services.get_mut(&id) else {
+            return true;
+        };
+        let end = service.log_end(stream);
+        let goes_on = end.reader.is_some();
+        if goes_on && !super::cutting::ends_with_a_line(&file, len).unwrap_or(true) {
+            end.rotate = true;
+            return false;
+        }
+        self.rotate_log(id, stream);
+        true
+    }
+}
+
+/// Compresses a segment into a file that is complete and safe when this returns.
+fn pack(plain: &File, target: &Path, turns: &Turns) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(target).and_then(|mut file| {
+        packed::pack(plain, &mut file, || {
+            turns.give_way();
+            if turns.is_finishing() {
+                return Err(io::Error::new(
+                    io::ErrorKind::Interrupted,
+                    "the supervisor ends; the next one does it",
+                ));
+            }
+            Ok(())
+        })?;
+        // Whoever compares times of segments finds that of the last byte.
+        file.set_modified(plain.metadata()?.modified()?)?;
+        file.sync_all()
+    });
+    if written.is_err() {
+        let _ = std::fs::remove_file(target);
+    }
+    fail::point("pack-1-written");
+    written
+}
+
+/// Makes a file empty; one that is not there is.
+fn empty(path: &Path) -> io::Result<()> {
+    let emptied = File::options().write(true).truncate(true).open(path);
+    rotate::absent_is_fine(emptied.map(drop))
+}

@@ -1,0 +1,281 @@
+//! Making processes what a config file declares, as a plan says.
+
+use super::refuse_taken_port;
+use crate::control::{
+    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Outcome, Reply, TakenPort,
+    Verb,
+};
+use crate::env::{EnvError, Origins, Snapshot};
+use crate::error::{Error, Result};
+use crate::events::EventKind;
+use crate::supervise::machine::Phase;
+use crate::supervise::supervisor::{Ending, Supervisor};
+use crate::sys::listening;
+
+impl Supervisor {
+    /// Takes the steps of a plan. Each is settled by itself: what goes wrong with one keeps none of the others.
+    pub(super) fn apply(
+        &mut self,
+        number: u32,
+        request: ApplyRequest,
+        blob: &[u8],
+        asked: &Asked,
+    ) -> Result<()> {
+        if self.ending != Ending::No {
+            return Err(Error::bad_value("supervisor", "it is ending; try again"));
+        }
+        let mut shell = Snapshot::from_bytes(blob, request.shell_bytes)
+            .map_err(|error| Error::bad_value("snapshot", error.to_string()))?;
+        shell.environment.strip_captured();
+        let names = request.items.iter().map(|item| item.name.clone()).collect();
+        self.say(number, &Reply::Accepted { names });
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.pending = request.items.len() as u32;
+        }
+        if request.items.is_empty() {
+            self.done(number);
+        }
+        for item in request.items {
+            let name = item.name.clone();
+            let how = How {
+                taken: &request.taken_ports,
+                wait_ms: request.wait_ms,
+            };
+            let applied = self.apply_one(number, item, &shell, how, asked);
+            if let Err(error) = applied {
+                let outcome = Outcome {
+                    id: self.id_of_name(&name).unwrap_or(0),
+                    name,
+                    pid: None,
+                    note: None,
+                    error: Some((&error).into()),
+                };
+                self.tell_outcome(number, outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_one(
+        &mut self,
+        number: u32,
+        item: ApplyItem,
+        shell: &Snapshot,
+        how: How<'_>,
+        asked: &Asked,
+    ) -> Result<()> {
+        let Some(id) = self.id_of_name(&item.name) else {
+            return self.apply_new(number, item, shell, how, asked);
+        };
+        let service = &self.services[&id];
+        if service.meta.request.as_deref() == Some(asked.token.as_str()) {
+            // Asked again after a supervisor died: it was done, or is being done.
+            self.wait_for_start(number, id, how);
+            return Ok(());
+        }
+        if let Some(spec) = &item.spec
+            && !item.any_port
+            && matches!(item.then, ApplyThen::Start | ApplyThen::Restart)
+            && spec.port != service.meta.port
+        {
+            // Before anything is stopped for it.
+            refuse_taken_port(&service.name, spec.port, Some(id), how.taken)?;
+        }
+        let then = act_of(item.then, how);
+        let new_port = if item.any_port {
+            self.other_port(id)?
+        } else {
+            None
+        };
+        if item.spec.is_none() && item.update.is_empty() && new_port.is_none() {
+            self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
+            return Ok(());
+        }
+        let (before, snapshot) = self.read_whole(id)?;
+        let mut spec = item.spec.map_or_else(|| before.clone(), |spec| *spec);
+        let fresh = item.update.from_shell.then(|| shell.clone());
+        let (after, origins) = item
+            .update
+            .apply(&snapshot, &before.origins, fresh)
+            .map_err(|error| Error::bad_value("environment", error.to_string()))?;
+        spec.origins = origins;
+        if let Some(port) = new_port {
+            spec.port = Some(port);
+        }
+        if after == snapshot && spec == before {
+            self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
+            return Ok(());
+        }
+        let Some((saved, staged)) = self.stage(id, spec, &after)? else {
+            return Ok(());
+        };
+        let (asked, wait_ms) = (asked.clone(), how.wait_ms);
+        self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
+            Ok(()) => {
+                // What was made ready for a launch is of yesterday.
+                supervisor.prepared.remove(&id);
+                let file = saved
+                    .spec
+                    .config
+                    .as_ref()
+                    .map(|file| file.to_string_lossy());
+                supervisor.note(
+                    id,
+                    EventKind::Configured {
+                        by: asked.by.clone(),
+                        file: file.unwrap_or_default().into_owned(),
+                    },
+                );
+                if let Some(service) = supervisor.services.get_mut(&id) {
+                    service.apply_spec(&saved.spec);
+                    service.dirty = true;
+                    supervisor.save(id);
+                    supervisor.index_needs();
+                }
+                supervisor.then_act(number, id, then.as_ref(), wait_ms, &asked);
+                // Those that waited until it was replaced need not have changed with it.
+                supervisor.untie(id);
+            }
+            Err(error) => supervisor.settle(number, id, None, Some((&error).into())),
+        });
+        Ok(())
+    }
+
+    fn apply_new(
+        &mut self,
+        number: u32,
+        item: ApplyItem,
+        shell: &Snapshot,
+        how: How<'_>,
+        asked: &Asked,
+    ) -> Result<()> {
+        let starts = matches!(item.then, ApplyThen::Start | ApplyThen::Restart);
+        let Some(mut spec) = item.spec.filter(|_| starts) else {
+            // It was deleted in between, or by a supervisor that died since.
+            let outcome = Outcome {
+                id: 0,
+                name: item.name,
+                pid: None,
+                note: Some("is gone already".to_owned()),
+                error: None,
+            };
+            self.tell_outcome(number, outcome);
+            return Ok(());
+        };
+        if item.any_port {
+            spec.port = Some(self.any_port(&item.name)?);
+        }
+        refuse_taken_port(&item.name, spec.port, None, how.taken)?;
+        let wrong = |error: EnvError| Error::bad_value("environment", error.to_string());
+        // A whole snapshot is not of the shell alone.
+        let origins = if item.update.exact {
+            spec.origins.clone()
+        } else {
+            Origins::default()
+        };
+        let (snapshot, origins) = item.update.apply(shell, &origins, None).map_err(wrong)?;
+        spec.origins = origins;
+        let id = self.create(item.name, &spec, &snapshot)?;
+        self.add_waiter(number, id, Verb::Start, None);
+        if how.wait_ms.is_some() {
+            self.wait_until_ready(number, id);
+        }
+        self.begin(id, *spec, snapshot, asked.clone());
+        Ok(())
+    }
+
+    /// A port that nobody has, where a process has none, or rests and has one that somebody else took meanwhile.
+    fn other_port(&self, id: u32) -> Result<Option<u16>> {
+        let service = &self.services[&id];
+        let rests = matches!(service.machine.phase, Phase::Resting(_));
+        let keeps = |port: u16| !rests || listening::is_free(port);
+        if service.meta.port.is_some_and(keeps) {
+            return Ok(None);
+        }
+        self.any_port(&service.name).map(Some)
+    }
+
+    /// Lets a command wait for a start that was begun before, or settles it where that is over.
+    fn wait_for_start(&mut self, number: u32, id: u32, how: How<'_>) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        let until_ready = how.wait_ms.is_some();
+        let is_settled = match service.machine.phase {
+            Phase::Running { .. } => !until_ready || self.is_ready(id),
+            Phase::Resting(_) => true,
+            _ => false,
+        };
+        if is_settled {
+            return self.settle(number, id, None, None);
+        }
+        self.add_waiter(number, id, Verb::Start, None);
+        if until_ready {
+            self.wait_until_ready(number, id);
+        }
+        self.tell_held(id);
+    }
+
+    fn then_act(
+        &mut self,
+        number: u32,
+        id: u32,
+        act: Option<&ActRequest>,
+        wait_ms: Option<u64>,
+        asked: &Asked,
+    ) {
+        match act {
+            Some(act) => {
+                // A task that changed is done again; what runs meanwhile by another command is no mistake.
+                let rests = self
+                    .services
+                    .get(&id)
+                    .is_some_and(|service| matches!(service.machine.phase, Phase::Resting(_)));
+                self.act_on(number, id, act, asked, !rests);
+            }
+            None if wait_ms.is_some() => {
+                let how = How {
+                    taken: &[],
+                    wait_ms,
+                };
+                self.wait_for_start(number, id, how);
+            }
+            None => self.settle(number, id, None, None),
+        }
+    }
+}
+
+/// How steps are taken.
+#[derive(Clone, Copy)]
+struct How<'a> {
+    /// Who listens on the ports of those that are to be started.
+    taken: &'a [TakenPort],
+    /// Wait until they are ready.
+    wait_ms: Option<u64>,
+}
+
+/// What a command would ask for.
+fn act_of(then: ApplyThen, how: How<'_>) -> Option<ActRequest> {
+    let verb = match then {
+        ApplyThen::Start => Verb::Start,
+        ApplyThen::Restart => Verb::Restart,
+        ApplyThen::Stop => Verb::Stop,
+        ApplyThen::Delete => Verb::Delete,
+        ApplyThen::Leave => return None,
+    };
+    Some(ActRequest {
+        verb,
+        selectors: Vec::new(),
+        options: ActOptions {
+            // An instance that is one too many leaves behind what it said.
+            keep_logs: verb == Verb::Delete,
+            wait_ms: how
+                .wait_ms
+                .filter(|_| matches!(verb, Verb::Start | Verb::Restart)),
+            ..ActOptions::default()
+        },
+        update: None,
+        taken_ports: how.taken.to_vec(),
+        damaged_shells: Vec::new(),
+    })
+}

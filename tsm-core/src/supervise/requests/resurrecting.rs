@@ -1,0 +1,488 @@
+//! `save` and `resurrect` on the supervisor's side. Files are read and written by the helper; what comes of that is done
+//! here, some of it at a time.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::control::{Asked, Reply, ReportedError, ResurrectRequest, SavedCounts, Verb};
+use crate::env::{Environment, Snapshot};
+use crate::error::{Error, IoContext as _, Result};
+use crate::events::EventKind;
+use crate::home::Home;
+use crate::meta::Meta;
+use crate::name::ProcessName;
+use crate::persist::{self, Deleted, Dump, Saved, Step};
+use crate::spec::SavedSpec;
+use crate::store::{ProcessStore, Staged};
+use crate::supervise::helper::Urgency;
+use crate::supervise::machine::{Desired, Event, Machine, Phase, Rest};
+use crate::supervise::service::{self, Service};
+use crate::supervise::supervisor::Supervisor;
+use crate::sys;
+
+/// How many records are made from a dump before other events get their turn.
+const RESTORED_AT_ONCE: usize = 8;
+/// The connection that a resurrection has that nobody asked for over the socket: the one of a foreground's start.
+pub(in crate::supervise) const NOBODY: u32 = u32::MAX;
+
+/// A resurrection that is under way.
+pub(in crate::supervise) struct Resurrection {
+    connection: u32,
+    by: String,
+    token: String,
+    /// Processes that have no record yet, and whether each is started.
+    to_restore: VecDeque<(Saved, bool)>,
+    /// Processes whose start or stop nobody has heard of yet; for [`NOBODY`], since a connection counts its own.
+    waits_for: BTreeSet<u32>,
+    failed: u32,
+}
+
+impl Supervisor {
+    /// Writes the dump and answers when it is safe.
+    pub(super) fn save_dump(&mut self, number: u32, empty: bool) {
+        // What is not on disk yet would be missing.
+        let ids: Vec<u32> = self.services.keys().copied().collect();
+        for id in ids {
+            self.save(id);
+        }
+        let home = self.writer.home().clone();
+        let outcome = Arc::new(Mutex::new(Written::default()));
+        let told = Arc::clone(&outcome);
+        self.saves_under_way += 1;
+        self.helper.submit(
+            Urgency::Now,
+            move |_| {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = write_dump(&home, empty)?;
+                Ok(())
+            },
+            move |supervisor, done| {
+                supervisor.saves_under_way -= 1;
+                let mut written = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+                match done {
+                    Ok(()) => {
+                        let written = std::mem::take(&mut *written);
+                        let home = supervisor.writer.home();
+                        if let Err(error) = persist::cut_deleted(home, &written.ids) {
+                            supervisor.log.say(error);
+                        }
+                        supervisor.notices.extend(written.missing);
+                        supervisor.say(number, &Reply::Saved(written.counts));
+                        supervisor.done(number);
+                    }
+                    Err(error) => supervisor.fail(number, &error),
+                }
+            },
+        );
+    }
+
+    /// Reads the dump, and goes on with [`Self::carry_out`].
+    pub(in crate::supervise) fn resurrect(
+        &mut self,
+        number: u32,
+        request: ResurrectRequest,
+        given: Given,
+        asked: Asked,
+    ) {
+        let home = self.writer.home();
+        let path = request.from.clone().unwrap_or_else(|| home.dump());
+        let named = request.from.is_some();
+        let found: Arc<Mutex<Option<Dump>>> = Arc::default();
+        let told = Arc::clone(&found);
+        self.helper.submit(
+            Urgency::Now,
+            move |_| {
+                let dump = given.read(&path, named)?;
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = dump;
+                Ok(())
+            },
+            move |supervisor, read| {
+                let dump = found.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let done = read.and_then(|()| supervisor.carry_out(number, &request, dump, asked));
+                if let Err(error) = done {
+                    supervisor.resurrection_failed(number, &error);
+                }
+            },
+        );
+    }
+
+    fn resurrection_failed(&mut self, number: u32, error: &Error) {
+        if number != NOBODY {
+            return self.fail(number, error);
+        }
+        self.log.say(error);
+        self.announce_ready();
+    }
+
+    /// What the records and the dump ask for is begun.
+    fn carry_out(
+        &mut self,
+        number: u32,
+        request: &ResurrectRequest,
+        dump: Option<Dump>,
+        asked: Asked,
+    ) -> Result<()> {
+        let is_boot = number == NOBODY && request.mode.boot;
+        if dump.is_none() && self.services.is_empty() && !is_boot {
+            return Err(Error::NothingToResurrect {
+                home: self.writer.home().root().to_owned(),
+            });
+        }
+        // What ended while nobody watched counts as ended, whichever event comes first.
+        let has_ended = |service: &Service| {
+            let leader = service.leader.as_ref();
+            leader.is_some_and(|leader| leader.ended.is_none() && leader.handle.has_ended())
+        };
+        let ended = self.services.iter().filter(|(_, s)| has_ended(s));
+        let ended: Vec<u32> = ended.map(|(id, _)| *id).collect();
+        for id in ended {
+            self.on_leader_ended(id, false);
+            // Who reaps it may never say how it ended: a container may have nobody who does.
+            if self.services.get(&id).is_some_and(has_ended) {
+                self.leader_ended(id, sys::WaitStatus::Unknown);
+            }
+        }
+        // What a supervisor that died was waiting with waits on; but a person who asks for all does not want to wait.
+        let waits_on = request.mode.boot && self.continues;
+        let records: Vec<(ProcessName, bool, bool)> = self
+            .services
+            .values()
+            .map(|service| {
+                // A task that is done has no need to run again.
+                let runs = match service.machine.phase {
+                    Phase::Resting(rest) => service.task && rest == Rest::Exited,
+                    Phase::Waiting { .. } | Phase::Ending { .. } => waits_on,
+                    _ => true,
+                };
+                let wanted = service.machine.desired == Desired::Up;
+                (service.name.clone(), wanted, runs)
+            })
+            .collect();
+        let deleted = persist::deleted_since(self.writer.home());
+        let mut steps = persist::plan(&records, dump.as_ref(), &deleted, &request.mode);
+        if request.mode.boot && self.continues {
+            // What ended by itself since the boot, and was left so, has had its start.
+            let ended = self.ended_by_themselves();
+            steps.retain(|(name, step)| *step != Step::Start || !ended.contains(name));
+        }
+        let names = steps.iter().map(|(name, _)| name.clone()).collect();
+        let saved = dump.map(|dump| dump.processes).unwrap_or_default();
+        let named = |saved: Saved| (saved.name.clone(), saved);
+        let mut saved: HashMap<ProcessName, Saved> = saved.into_iter().map(named).collect();
+        let ids = self.services.iter().map(|(id, s)| (s.name.clone(), *id));
+        let ids: HashMap<ProcessName, u32> = ids.collect();
+        if number == NOBODY {
+            self.log
+                .say(format_args!("resurrecting {} processes", steps.len()));
+        } else {
+            self.say(number, &Reply::Accepted { names });
+            if let Some(connection) = self.connections.get_mut(&number) {
+                connection.pending = steps.len() as u32;
+            }
+            if steps.is_empty() {
+                self.done(number);
+            }
+        }
+        let mut resurrection = Resurrection {
+            connection: number,
+            by: asked.by,
+            token: asked.token,
+            to_restore: VecDeque::new(),
+            waits_for: BTreeSet::new(),
+            failed: 0,
+        };
+        let mut events = Vec::new();
+        for (name, step) in steps {
+            if let Step::Restore { start } = step {
+                let saved = saved.remove(&name).map(|saved| (saved, start));
+                resurrection.to_restore.extend(saved);
+                continue;
+            }
+            let Some(&id) = ids.get(&name) else {
+                continue;
+            };
+            resurrection.waits_for.insert(id);
+            let by = resurrection.by.clone();
+            events.push(if step == Step::Start {
+                (
+                    id,
+                    Verb::Start,
+                    Event::Start,
+                    EventKind::StartRequested { by },
+                )
+            } else {
+                let stop = Event::Stop { force: false };
+                (id, Verb::Stop, stop, EventKind::StopRequested { by })
+            });
+        }
+        self.resurrections.push(resurrection);
+        let mut order: Vec<u32> = events.iter().map(|(id, ..)| *id).collect();
+        self.in_order(&mut order, false);
+        let place = |id: u32| order.iter().position(|other| *other == id).unwrap_or(0);
+        if !self.dependents.is_empty() {
+            let turned = |verb: Verb, id: u32| match verb {
+                Verb::Stop => -(place(id) as i64) - 1,
+                _ => place(id) as i64,
+            };
+            events.sort_by_key(|(id, verb, ..)| turned(*verb, *id));
+        }
+        for (id, verb, event, kind) in events {
+            self.note(id, kind);
+            self.add_waiter(number, id, verb, None);
+            self.step(id, event);
+        }
+        self.end_resurrections();
+        Ok(())
+    }
+
+    /// Those that ended by themselves since the boot.
+    fn ended_by_themselves(&self) -> HashSet<ProcessName> {
+        let stopped = Phase::Resting(Rest::Stopped);
+        let ended = self.services.values().filter(|service| {
+            let this_boot = service.meta.boot.as_deref() == Some(self.boot.as_str());
+            this_boot && service.machine.phase != stopped
+        });
+        ended.map(|service| service.name.clone()).collect()
+    }
+
+    /// Whether records wait to be made from a dump.
+    pub(in crate::supervise) fn has_to_restore(&self) -> bool {
+        self.resurrections
+            .iter()
+            .any(|resurrection| !resurrection.to_restore.is_empty())
+    }
+
+    /// Makes some of the records that wait for it.
+    pub(in crate::supervise) fn restore_some(&mut self) {
+        for _ in 0..RESTORED_AT_ONCE {
+            let next = self.resurrections.iter_mut().find_map(|resurrection| {
+                let (saved, start) = resurrection.to_restore.pop_front()?;
+                let (by, token) = (resurrection.by.clone(), resurrection.token.clone());
+                Some((resurrection.connection, by, token, saved, start))
+            });
+            let Some((number, by, token, saved, start)) = next else {
+                return;
+            };
+            let name = saved.name.clone();
+            match self.restore(saved, start) {
+                Ok(id) if start => {
+                    if let Some(service) = self.services.get_mut(&id) {
+                        // A command that asks again after a supervisor's death does not count it twice.
+                        service.meta.request = Some(token);
+                    }
+                    if let Some(resurrection) = self.resurrection_of(number) {
+                        resurrection.waits_for.insert(id);
+                    }
+                    self.note(id, EventKind::StartRequested { by });
+                    self.add_waiter(number, id, Verb::Start, None);
+                    self.step(id, Event::Start);
+                }
+                Ok(id) => self.settle(number, id, Some("is back, stopped as it was"), None),
+                Err(error) => self.restore_failed(number, &name, &error),
+            }
+        }
+        self.end_resurrections();
+    }
+
+    fn resurrection_of(&mut self, number: u32) -> Option<&mut Resurrection> {
+        self.resurrections
+            .iter_mut()
+            .find(|resurrection| resurrection.connection == number)
+    }
+
+    fn restore_failed(&mut self, number: u32, name: &ProcessName, error: &Error) {
+        self.log
+            .say(format_args!("cannot bring '{name}' back: {error}"));
+        let reported: ReportedError = error.into();
+        if number == NOBODY {
+            if let Some(resurrection) = self.resurrection_of(number) {
+                resurrection.failed += 1;
+            }
+            return;
+        }
+        // There is no record that could be settled.
+        let outcome = crate::control::Outcome {
+            id: 0,
+            name: name.clone(),
+            pid: None,
+            note: None,
+            error: Some(reported),
+        };
+        self.tell_outcome(number, outcome);
+    }
+
+    /// A record as a dump has it, under the id that it had where that is free.
+    fn restore(&mut self, saved: Saved, start: bool) -> Result<u32> {
+        let name = saved.name.clone();
+        let snapshot: Snapshot = saved
+            .snapshot()
+            .map_err(|reason| Error::bad_value(name.as_str(), reason))?;
+        let highest = self.services.keys().next_back().copied().unwrap_or(0);
+        let highest = highest.max(self.highest_id);
+        let id = if self.services.contains_key(&saved.id) || saved.id == 0 {
+            self.writer.allocate_id(highest)?
+        } else {
+            self.writer.skip_ids(saved.id)?;
+            saved.id
+        };
+        self.highest_id = self.highest_id.max(id);
+        let document = SavedSpec::new(id, name.clone(), saved.spec);
+        let staged = self.writer.stage(&document, &snapshot)?;
+        staged.iter().try_for_each(Staged::commit)?;
+        self.make_logs(&name, &document.spec.logs)?;
+        let spec = document.spec;
+        let mut meta = Meta {
+            id,
+            ..Meta::default()
+        };
+        service::describe(&mut meta, &spec);
+        let desired = if start { Desired::Up } else { Desired::Down };
+        let machine = Machine::new(
+            service::policy_of(&spec),
+            desired,
+            Phase::Resting(Rest::Stopped),
+        );
+        let mut service = Service::new(name.clone(), meta, machine, spec.stop_signal);
+        service.apply_spec(&spec);
+        service.begun_here = true;
+        service.apply_spec(&spec);
+        service.sync_meta(sys::clock::monotonic(), sys::clock::unix_ms());
+        self.services.insert(id, service);
+        self.index_needs();
+        self.save(id);
+        let home = self.writer.home();
+        let paths = [home.spec(&name), home.env(&name), home.meta(&name)];
+        self.helper.sync_soon(paths);
+        let environment: Environment = snapshot.environment;
+        if start {
+            self.prepared.insert(id, (spec, environment));
+        }
+        Ok(id)
+    }
+
+    /// A process that a resurrection waits for is settled, well or not.
+    pub(super) fn resurrected(&mut self, number: u32, id: u32, error: Option<&ReportedError>) {
+        let told = error.map(|error| error.message.clone());
+        let Some(resurrection) = self.resurrection_of(number) else {
+            return;
+        };
+        if !resurrection.waits_for.remove(&id) {
+            return;
+        }
+        resurrection.failed += u32::from(told.is_some());
+        if let (NOBODY, Some(told)) = (number, told) {
+            self.log.say(told);
+        }
+        self.end_resurrections();
+    }
+
+    /// Nobody waits at this connection any more: what was begun goes on, untold.
+    pub(super) fn forget_resurrection(&mut self, number: u32) {
+        if let Some(resurrection) = self.resurrection_of(number) {
+            resurrection.waits_for.clear();
+        }
+        self.end_resurrections();
+    }
+
+    /// Those that have nothing left to do are over.
+    fn end_resurrections(&mut self) {
+        let over = |r: &Resurrection| r.to_restore.is_empty() && r.waits_for.is_empty();
+        let boot = self.resurrections.iter().find(|r| r.connection == NOBODY);
+        let booted = boot.filter(|r| over(r)).map(|r| r.failed);
+        self.resurrections.retain(|r| !over(r));
+        if let Some(failed) = booted {
+            if failed > 0 {
+                self.log.say(format_args!(
+                    "{failed} of what should run could not be started; see above, and 'tsm list'"
+                ));
+            }
+            self.announce_ready();
+        }
+    }
+
+    /// Notes that a process was deleted, for the next resurrection at boot: a dump may list it.
+    pub(super) fn note_deleted(&mut self, id: u32, name: &ProcessName) {
+        let dump = self.writer.home().dump();
+        if self.saves_under_way == 0 && matches!(dump.try_exists(), Ok(false)) {
+            return;
+        }
+        let line = Deleted {
+            at: crate::events::rfc3339(sys::clock::unix_ms()),
+            name: name.clone(),
+            id,
+        };
+        let path = self.writer.home().deleted();
+        let mut json = serde_json::to_vec(&line).unwrap_or_default();
+        json.push(b'\n');
+        let noted = sys::open_for_appending(&path)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, &json))
+            .at("append to", &path);
+        if let Err(error) = noted {
+            self.log.say(error);
+        }
+    }
+}
+
+/// A dump that was written.
+#[derive(Default)]
+struct Written {
+    counts: SavedCounts,
+    ids: HashSet<u32>,
+    /// What could not be saved, in words.
+    missing: Vec<String>,
+}
+
+/// Collects and writes the dump.
+fn write_dump(home: &Home, empty: bool) -> Result<Written> {
+    let (dump, damaged) = Dump::collect(&ProcessStore::new(home.clone()))?;
+    let before = Dump::read(&home.dump()).ok().flatten();
+    let is_loss = before.is_some_and(|before| !before.processes.is_empty());
+    if dump.processes.is_empty() && is_loss && !empty {
+        return Err(Error::bad_value(
+            "save",
+            "there is no process, and dump.json lists some; it is left as it is. 'tsm save --empty' replaces it",
+        ));
+    }
+    dump.replace(home)?;
+    let counts = SavedCounts {
+        processes: dump.processes.len(),
+        up: dump.processes.iter().filter(|saved| saved.up).count(),
+    };
+    let missing = damaged
+        .iter()
+        .map(|damage| format!("'{}' is not in it: {}", damage.name, damage.error));
+    Ok(Written {
+        counts,
+        ids: dump.processes.iter().map(|saved| saved.id).collect(),
+        missing: missing.collect(),
+    })
+}
+
+/// A dump that came with a request, if one did.
+pub(in crate::supervise) enum Given {
+    /// Its document; empty where none came.
+    Bytes(Vec<u8>),
+    /// As it was read by whoever asks.
+    Dump(Option<Dump>),
+}
+
+impl Given {
+    /// The dump that came, else that of a file.
+    fn read(self, path: &Path, named: bool) -> Result<Option<Dump>> {
+        match self {
+            Self::Dump(Some(dump)) => return Ok(Some(dump)),
+            Self::Bytes(bytes) if !bytes.is_empty() => {
+                let wrong =
+                    |reason| Error::bad_value("the dump that came with the request", reason);
+                return Dump::parse(&bytes).map_err(wrong).map(Some);
+            }
+            Self::Dump(None) | Self::Bytes(_) => {}
+        }
+        let dump = Dump::read(path)?;
+        if named && dump.is_none() {
+            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(missing).at("read", path);
+        }
+        Ok(dump)
+    }
+}
