@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use super::{remove_file, with_suffix};
+use super::remove_file;
+use super::replacing::with_suffix;
 use crate::error::{IoContext as _, Result};
 use crate::{fail, sys};
 

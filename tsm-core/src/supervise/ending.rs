@@ -5,137 +5,25 @@
 //! cookie. A leader of its own record, and a supervisor or guardian, never belongs to another run.
 
 pub(super) mod groups;
+mod kinship;
+mod leader;
+mod members;
 mod signalling;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::machine::{Event, Force};
-use super::service::{Member, Service};
-use super::succession::fdstore::Keeper;
-use super::supervisor::{Kind, Supervisor, token};
-use crate::cookie::Cookies;
-use crate::sys::poll::Interest;
-use crate::sys::procfs::{self, Process, ProcessTable};
-use crate::sys::{Identity, Pidfd, Signal, clock, pidfd};
+use kinship::{Claim, Kinship, began_at, is_supervisor};
 
-/// When the last run of a service began, in clock ticks since boot; `None` where it never ran in this boot.
-fn began_at(service: &Service) -> Option<u64> {
-    let leader = service.leader.as_ref().map(|leader| leader.identity.start);
-    leader.or(service.meta.last_ticks).or_else(|| {
-        // Nothing of it was left when that was last looked at; the clock on the wall tells about when it began.
-        let ago = clock::unix_ms().checked_sub(service.meta.started_ms?)?;
-        let ticks = (ago / 1000 + 1) * clock::ticks_per_second();
-        clock::boot_ticks().checked_sub(ticks)
-    })
-}
+use super::machine::{Event, Force};
+use super::service::Service;
+use super::succession::fdstore::Keeper;
+use super::supervisor::Supervisor;
+use crate::sys::procfs::{self, Process, ProcessTable};
+use crate::sys::{Identity, Signal, clock, pidfd};
 
 /// When it is tried again to look at all processes, where that failed.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// Who belongs to which service, found out from one look at all processes.
-struct Kinship<'a> {
-    table: &'a ProcessTable,
-    leaders: HashMap<u32, (Identity, u32)>,
-    /// Sessions and groups that are a run's for certain.
-    sessions: HashMap<u32, Claim>,
-    known: HashMap<Identity, u32>,
-    cookies: Cookies,
-    own: [u32; 2],
-    /// When the oldest of the runs in question began: who is older belongs to none of them.
-    oldest: u64,
-    found: HashMap<u32, Option<u32>>,
-    /// A question that the kernel did not answer: then nothing of this is known.
-    unanswered: Option<std::io::Error>,
-}
-
-/// A session or group number that was a run's, from the start of its leader on.
-///
-/// A process can come into a session only by being forked in it. So who is in the session of this number and was started
-/// while that was the leader's pid is the run's. As long as one of these lives, the kernel gives the number to nobody
-/// else, and then all that are in the session are the run's.
-#[derive(Clone, Copy)]
-struct Claim {
-    id: u32,
-    /// When the leader started, in ticks.
-    from: u64,
-    /// Only processes that started up to this (in ticks) are meant: the number may have been given to others since.
-    before: u64,
-}
-
-impl Claim {
-    fn holds(self, process: &Process) -> bool {
-        (self.from..=self.before).contains(&process.identity.start)
-    }
-}
-
-impl Kinship<'_> {
-    /// The service that a process belongs to.
-    fn owner(&mut self, pid: u32) -> Option<u32> {
-        if let Some(owner) = self.found.get(&pid) {
-            return *owner;
-        }
-        // A circle cannot be, but the table is not of one moment: what is being looked at counts as nobody's.
-        self.found.insert(pid, None);
-        let process = *self.table.get(pid)?;
-        let owner = self.owner_of(&process).filter(|_| !self.is_supervisor(pid));
-        self.found.insert(pid, owner);
-        owner
-    }
-
-    fn owner_of(&mut self, process: &Process) -> Option<u32> {
-        let pid = process.identity.pid;
-        if let Some((identity, id)) = self.leaders.get(&pid) {
-            return (*identity == process.identity).then_some(*id);
-        }
-        // 2 is the kernel's own thread of threads.
-        if pid <= 2 || process.parent == 2 || self.own.contains(&pid) {
-            return None;
-        }
-        if let Some(owner) = self.owner(process.parent) {
-            return Some(owner);
-        }
-        if let Some(id) = self.known.get(&process.identity) {
-            return Some(*id);
-        }
-        for number in [process.session, process.group] {
-            if let Some(claim) = self.sessions.get(&number)
-                && claim.holds(process)
-            {
-                return Some(claim.id);
-            }
-        }
-        if process.identity.start < self.oldest {
-            return None;
-        }
-        self.by_cookie(pid)
-    }
-
-    fn by_cookie(&mut self, pid: u32) -> Option<u32> {
-        let answer = self.cookies.of_process(pid);
-        self.answered(answer)?.map(|(id, _)| id)
-    }
-
-    fn is_supervisor(&mut self, pid: u32) -> bool {
-        let answer = is_supervisor(pid);
-        self.answered(answer).unwrap_or(false)
-    }
-
-    fn answered<T>(&mut self, answer: std::io::Result<T>) -> Option<T> {
-        answer.map_err(|error| self.unanswered = Some(error)).ok()
-    }
-}
-
-/// Whether a process is a supervisor or guardian, of whatever home.
-///
-/// # Errors
-/// Where that cannot be told.
-pub(super) fn is_supervisor(pid: u32) -> std::io::Result<bool> {
-    let words = procfs::command_line(pid)?;
-    Ok(words.get(1).is_some_and(|word| word == "supervisor")
-        && procfs::executable(pid)
-            .is_some_and(|exe| std::env::current_exe().is_ok_and(|own| own == exe)))
-}
 
 impl Supervisor {
     /// Says of each service that waits for it that nothing is left, where that can be told without looking at all
@@ -372,147 +260,6 @@ impl Supervisor {
             .unwrap_or(0)
     }
 
-    /// Notes who belongs to a run before the first signal: afterwards, parents are gone and sessions are orphaned.
-    pub(super) fn remember(&mut self, id: u32) {
-        if self.group_of(id).is_some() {
-            // Its group knows.
-            return;
-        }
-        let Some(found) = self.look_once(id) else {
-            return;
-        };
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let leftovers = service.leftovers.get_or_insert_default();
-        leftovers.known = found;
-    }
-
-    /// As [`Self::look`], but one look serves all the stops that one moment brings.
-    fn look_once(&mut self, id: u32) -> Option<Vec<Identity>> {
-        if self.remembered.is_none() {
-            // All that run, since more of them may be stopped in this round.
-            let running = self
-                .services
-                .iter()
-                .filter(|(_, service)| service.leader.is_some());
-            let ids: Vec<u32> = running.map(|(id, _)| *id).collect();
-            let mut all: HashMap<u32, Vec<Identity>> = HashMap::new();
-            for (owner, process) in self.look(&ids)? {
-                all.entry(owner).or_default().push(process.identity);
-            }
-            self.remembered = Some(all);
-        }
-        self.remembered.as_ref()?.get(&id).cloned()
-    }
-
-    /// Watches those who are left of a run. Returns how many there are in the leader's group, and elsewhere.
-    pub(super) fn watch_members(&mut self, id: u32, found: &[Process]) -> (u32, u32) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return (0, 0);
-        };
-        let leader = service.leader.as_ref().map(|leader| leader.identity);
-        let group = service.group();
-        let leftovers = service.leftovers.get_or_insert_default();
-        let mut before = std::mem::take(&mut leftovers.left);
-        let (mut in_group, mut elsewhere) = (0, 0);
-        for process in found {
-            let member_of_group = Some(process.group) == group;
-            if member_of_group {
-                in_group += 1;
-            } else {
-                elsewhere += 1;
-            }
-            if Some(process.identity) == leader {
-                // Its own handle watches it.
-                continue;
-            }
-            if !leftovers.known.contains(&process.identity) {
-                leftovers.known.push(process.identity);
-            }
-            if let Some(at) = before
-                .iter()
-                .position(|m| m.identity == process.identity && !m.ended)
-            {
-                let mut member = before.swap_remove(at);
-                // One that left the group, or came into it, is asked anew.
-                member.asked &= member.in_group == member_of_group;
-                member.in_group = member_of_group;
-                leftovers.left.push(member);
-                continue;
-            }
-            match Pidfd::open(process.identity) {
-                Ok(Some(handle)) => {
-                    if let Err(error) =
-                        self.poll
-                            .add(&handle, token(Kind::Member, id), Interest::ReadOnce)
-                    {
-                        self.log.say(format_args!(
-                            "cannot watch process {}: {error}",
-                            process.identity.pid
-                        ));
-                    }
-                    let identity = process.identity;
-                    leftovers.left.push(Member {
-                        identity,
-                        handle,
-                        in_group: member_of_group,
-                        asked: false,
-                        ended: false,
-                    });
-                }
-                // It ended since it was looked at.
-                Ok(None) if member_of_group => in_group -= 1,
-                Ok(None) => elsewhere -= 1,
-                Err(error) => self.log.say(format_args!(
-                    "cannot watch process {}: {error}",
-                    process.identity.pid
-                )),
-            }
-        }
-        for gone in before {
-            let _ = self.poll.remove(&gone.handle);
-        }
-        (in_group, elsewhere)
-    }
-
-    fn drop_members(&mut self, id: u32) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        if let Some(leftovers) = service.leftovers.take() {
-            for member in leftovers.left {
-                let _ = self.poll.remove(&member.handle);
-            }
-        }
-    }
-
-    /// Somebody who was left has ended. When all of the group, or all of the rest, have, it is looked again.
-    pub(super) fn on_member_ended(&mut self, id: u32) {
-        let Some(leftovers) = self
-            .services
-            .get_mut(&id)
-            .and_then(|s| s.leftovers.as_mut())
-        else {
-            return;
-        };
-        let mut looked_at = [false; 2];
-        for member in &mut leftovers.left {
-            if !member.ended && member.handle.has_ended() {
-                member.ended = true;
-                looked_at[usize::from(member.in_group)] = true;
-            }
-        }
-        let all_gone = |in_group: bool, left: &[Member]| {
-            left.iter().all(|m| m.in_group != in_group || m.ended)
-        };
-        let gone = (looked_at[0] && all_gone(false, &leftovers.left))
-            || (looked_at[1] && all_gone(true, &leftovers.left));
-        if gone {
-            self.step(id, Event::LeftGone);
-        }
-    }
-
     /// Signals the leader's process group.
     pub(super) fn signal_group(&mut self, id: u32, force: Force) {
         if force == Force::Kill && self.kill_group_of(id) {
@@ -606,28 +353,5 @@ impl Supervisor {
                 }
             }
         }
-    }
-
-    /// Those who are left, for messages.
-    pub(super) fn members_in_words(&self, id: u32) -> String {
-        let Some(service) = self.services.get(&id) else {
-            return String::new();
-        };
-        let leader = service.live_pid();
-        let members = service
-            .leftovers
-            .iter()
-            .flat_map(|l| &l.left)
-            .filter(|m| !m.ended)
-            .map(|m| m.identity.pid);
-        let words: Vec<String> = leader
-            .into_iter()
-            .chain(members)
-            .map(|pid| match procfs::why_it_resists(pid) {
-                Some(why) => format!("{pid} ({}: {why})", procfs::name(pid)),
-                None => format!("{pid} ({})", procfs::name(pid)),
-            })
-            .collect();
-        words.join(", ")
     }
 }

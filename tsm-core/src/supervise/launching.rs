@@ -9,6 +9,8 @@
 //! a program that runs is always on record, and none is ever started twice.
 
 pub(super) mod following;
+mod limits;
+mod outcome;
 pub(super) mod shells;
 
 use std::io::Write as _;
@@ -19,23 +21,15 @@ use super::service::{Leader, LogEnd};
 use super::supervisor::{Kind, Supervisor, token};
 use crate::env::Environment;
 use crate::error::{Error, Result};
-use crate::events::EventKind;
 use crate::fail;
 use crate::launch::{self, RunVariables};
 use crate::logs::Stream;
 use crate::spec::{LogTarget, ProcessSpec, ReadyCheck};
 use crate::sys::fd::LogPipe;
-use crate::sys::limits::Limit;
 use crate::sys::poll::Interest;
-use crate::sys::{self, Identity, Pidfd, WaitStatus, clock, procfs};
+use crate::sys::{self, Identity, Pidfd, clock, procfs};
 use following::Followed;
-
-/// How long whoever reaps an adopted process may take. An init reaps at once; a status that is not known counts as a
-/// failure, so that a slow one is worth waiting for.
-const REAPER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// So many descriptors stay free when something new is started: for connections, `/proc`, records, logs, restarts.
-const KEPT_FOR_WORK: u64 = 32;
+use limits::KEPT_FOR_WORK;
 
 impl Supervisor {
     /// Makes a new run of a process: all four steps. The outcome comes over the report pipe.
@@ -63,34 +57,6 @@ impl Supervisor {
         if let Err(error) = launched {
             self.launch_failed_with(id, error);
         }
-    }
-
-    pub(super) fn launch_failed_with(&mut self, id: u32, error: Error) {
-        let reason = match error {
-            Error::LaunchFailed { reason, .. } => reason,
-            error => error.to_string(),
-        };
-        self.launch_failed(id, reason);
-    }
-
-    fn launch_failed(&mut self, id: u32, reason: String) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let (run, name) = (service.run(), service.name.clone());
-        service.meta.reason = Some(reason.clone().into_bytes());
-        service.launch_error = Some(reason.clone().into());
-        service.dirty = true;
-        let fresh = service.fresh;
-        if fresh {
-            // A first start that fails is not tried again, whichever supervisor tried it.
-            service.machine.phase = Phase::Launching { asked: true };
-        } else {
-            self.log
-                .say(format_args!("cannot start '{name}': {reason}"));
-            self.note(id, EventKind::LaunchFailed { run, reason });
-        }
-        self.step(id, Event::LaunchFailed);
     }
 
     fn try_launch(&mut self, id: u32, shell: &[(&'static str, Vec<u8>)]) -> Result<()> {
@@ -263,78 +229,6 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Lowers limits that this supervisor may not set, and says so: it may have been started by something with lower ones
-    /// than the shell that a service was started from, and a service with lower limits is better than none.
-    fn fit_limits(
-        &mut self,
-        id: u32,
-        limits: &mut [Limit],
-        nice: Option<i32>,
-        insists_on_files: bool,
-    ) {
-        let may = |own: &[Limit], limits: &[Limit]| {
-            limits.iter().all(|limit| {
-                own.iter()
-                    .find(|o| o.resource == limit.resource)
-                    .is_none_or(|o| limit.hard <= o.hard)
-            })
-        };
-        let kept = limits.iter().position(sys::limits::is_open_files);
-        let kept = kept.filter(|_| insists_on_files).map(|at| (at, limits[at]));
-        let mut lowered = if may(&self.own_limits, limits) || sys::limits::may_raise_hard() {
-            Vec::new()
-        } else {
-            sys::limits::fit(limits, &self.own_limits)
-        };
-        if let Some((at, asked)) = kept {
-            limits[at] = asked;
-            lowered.retain(|limit| *limit != asked);
-        }
-        let late = nice.filter(|nice| !sys::limits::may_have_nice(*nice, &self.own_limits));
-        let mut words: Vec<String> = lowered
-            .iter()
-            .map(|asked| {
-                let given = limits.iter().find(|l| l.resource == asked.resource);
-                format!(
-                    "{} {} instead of {}",
-                    sys::limits::name(asked.resource),
-                    given.map_or_else(String::new, |given| limit_in_words(given.hard)),
-                    limit_in_words(asked.hard)
-                )
-            })
-            .collect();
-        if let (Some(asked), Some(own)) = (late, sys::limits::nice()) {
-            words.push(format!("nice {own} instead of {asked}"));
-        }
-        let words = words.join(", ");
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let before = service.meta.lowered.take().unwrap_or_default();
-        if words.is_empty() {
-            return;
-        }
-        service.meta.lowered = Some(words.clone());
-        if before == words {
-            return;
-        }
-        let notice = format!(
-            "'{}' runs with lower limits than it should ({words}): its supervisor was started with these; 'tsm supervisor stop', then 'tsm restart {}' from a shell with higher ones",
-            service.name, service.name
-        );
-        self.log.say(&notice);
-        self.notices.push(notice);
-        self.note(id, EventKind::LimitsLowered { limits: words });
-    }
-
-    /// Why nothing new is started where it would leave no descriptor to work with.
-    fn too_many_for_limit(&self) -> String {
-        format!(
-            "the supervisor may have {} open files at most and each process takes three; raise the hard limit ('ulimit -Hn') and say 'tsm supervisor stop': the next command starts one with the new limit",
-            sys::limits::open_files_in(&self.own_limits)
-        )
-    }
-
     pub(super) fn read_for_launch(&self, id: u32) -> Result<(ProcessSpec, Environment)> {
         let Some(service) = self.services.get(&id) else {
             return Err(Error::bad_value("launch", "the process is gone"));
@@ -384,299 +278,6 @@ impl Supervisor {
         }
         end.reader = Some(pipe.reader);
         end.run = run;
-    }
-
-    /// The report pipe of a launch has something: its end means that the program was executed.
-    pub(super) fn on_report(&mut self, id: u32) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let Some(report) = &mut service.report else {
-            return;
-        };
-        let outcome = match report.poll() {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => return,
-            Err(error) => {
-                // What runs is found out by its end.
-                self.log
-                    .say(format_args!("cannot read how a launch came out: {error}"));
-                None
-            }
-        };
-        // It is ours alone, so that closing it ends the watch.
-        service.report = None;
-        match outcome {
-            None => {
-                service.fresh = false;
-                if !self.await_daemon(id) {
-                    self.step(id, Event::Launched);
-                }
-            }
-            Some(failure) => {
-                let reason = match self.read_for_launch(id) {
-                    Ok((spec, environment)) => {
-                        launch::failure_in_words(&spec, &environment, &failure)
-                    }
-                    Err(error) => error.to_string(),
-                };
-                self.forget_leader(id);
-                self.launch_failed(id, reason);
-            }
-        }
-    }
-
-    /// The child of a failed launch: it is reaped when it ends, and counts for nothing.
-    fn forget_leader(&mut self, id: u32) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        if let Some(leader) = service.leader.take() {
-            // It is on its way to its exit, which does nothing but end it.
-            let _ = leader.handle.signal(sys::Signal::KILL);
-            let pid = leader.identity.pid;
-            let watched =
-                self.poll
-                    .modify(&leader.handle, token(Kind::Forgotten, pid), Interest::Read);
-            match watched {
-                Ok(()) => drop(self.forgotten.insert(pid, leader.handle)),
-                Err(_) => drop(leader.handle.reap()),
-            }
-        }
-        let run = service.run();
-        service.meta.pid = None;
-        service.meta.ticks = None;
-        self.store.forget(&format!("p{id}.{run}"));
-        let Some(service) = self.services.get(&id) else {
-            return;
-        };
-        if let Err(error) = self.writer.write_pid(&service.name, None) {
-            self.log.say(error);
-        }
-    }
-
-    /// The child of a failed launch has ended.
-    pub(super) fn reap_forgotten(&mut self, pid: u32) {
-        if let Some(handle) = self.forgotten.remove(&pid) {
-            let _ = handle.reap();
-            let _ = self.poll.remove(&handle);
-        }
-    }
-
-    /// The leader of a run has ended (or, with `hangup`, has been reaped by somebody else).
-    pub(super) fn on_leader_ended(&mut self, id: u32, hangup: bool) {
-        // It may have named another main process as its last act.
-        self.hear_services();
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let Some(leader) = &service.leader else {
-            return;
-        };
-        if leader.ended.is_some() || !leader.handle.has_ended() {
-            return;
-        }
-        let status = if leader.child {
-            match leader.handle.peek() {
-                Ok(Some(status)) => status,
-                Ok(None) => {
-                    // Not yet: watched anew.
-                    let _ = self.poll.modify(
-                        &leader.handle,
-                        token(Kind::Leader, id),
-                        Interest::ReadOnce,
-                    );
-                    return;
-                }
-                Err(_) => leader.handle.exit_info().unwrap_or(WaitStatus::Unknown),
-            }
-        } else {
-            match leader.handle.exit_info() {
-                Some(status) => status,
-                None if hangup => WaitStatus::Unknown,
-                None => {
-                    // It has ended, and who reaps it has not done so yet. The handle's hang-up or the guardian says when.
-                    let _ =
-                        self.poll
-                            .modify(&leader.handle, token(Kind::Leader, id), Interest::None);
-                    self.await_reaper(id);
-                    return;
-                }
-            }
-        };
-        self.leader_ended(id, status);
-    }
-
-    /// Whoever reaps an adopted process says how it ended within this time, or nobody does.
-    fn await_reaper(&mut self, id: u32) {
-        let at = clock::monotonic() + REAPER_PATIENCE;
-        self.awaited.insert(id, at);
-    }
-
-    /// The guardian reaped a process; it may be one of ours.
-    pub(super) fn on_reaped_by_guardian(&mut self, pid: u32, status: WaitStatus) {
-        let found = self.services.iter().find(|(_, service)| {
-            service.leader.as_ref().is_some_and(|l| {
-                l.identity.pid == pid && !l.child && l.ended.is_none() && l.handle.has_ended()
-            })
-        });
-        if let Some((&id, service)) = found {
-            let told = service
-                .leader
-                .as_ref()
-                .and_then(|leader| leader.handle.exit_info());
-            self.leader_ended(id, told.unwrap_or(status));
-        }
-    }
-
-    pub(super) fn leader_ended(&mut self, id: u32, status: WaitStatus) {
-        self.awaited.remove(&id);
-        // What it reported and what it printed comes before the news of its end.
-        let reported = self
-            .services
-            .get(&id)
-            .is_some_and(|service| service.report.is_some());
-        if reported {
-            self.on_report(id);
-        }
-        self.drain(id, Stream::Out);
-        self.drain(id, Stream::Err);
-        let now_ms = clock::unix_ms();
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let Some(leader) = &mut service.leader else {
-            return;
-        };
-        leader.ended = Some(status);
-        leader.ended_ticks = clock::boot_ticks();
-        let identity = leader.identity;
-        let pid = identity.pid;
-        let ended_ticks = leader.ended_ticks;
-        let _ = self.poll.remove(&leader.handle);
-        if status.is_success() && self.follow(id) {
-            return;
-        }
-        let group_oom = self.out_of_memory_in_group(id);
-        self.note_limits_of_group(id);
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let name = service.name.clone();
-        let was_unfit = matches!(service.machine.phase, Phase::Ending { .. });
-        let why = service.over_limit.take().map(String::from);
-        let why = why.or_else(|| group_oom.map(|oom| oom.in_words()));
-        let followed = service.followed.as_mut();
-        let lost = followed.and_then(|followed| followed.take_lost());
-        // A daemon that nobody can follow has failed, however the one that was started ended.
-        let success = status.is_success() && lost.is_none();
-        let why = why.or_else(|| lost.clone());
-        if let Some(reason) = &lost {
-            service.launch_error = Some(reason.clone().into());
-        }
-        let meta = &mut service.meta;
-        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
-            && service.provisional;
-        let was_provisional = std::mem::take(&mut service.provisional);
-        meta.pid = None;
-        meta.ticks = None;
-        // What it leaves in its session is found by this when its handle is gone, by a successor too.
-        meta.last_pid = Some(pid);
-        meta.last_ticks = Some(identity.start);
-        meta.last_end = Some(ended_ticks);
-        if !never {
-            // 127 is also how a child ends whose supervisor was not there to hear that it could not execute.
-            let may_have_failed = was_provisional && status == WaitStatus::Code(127);
-            service.fresh &= may_have_failed;
-            meta.exit = Some(status.to_string());
-            meta.exit_ms = Some(now_ms);
-            // Why it was ended by us stands there already.
-            let before = meta.reason.take().filter(|_| was_unfit);
-            let words = status.in_words();
-            meta.reason = Some(match (before, why) {
-                (Some(before), _) => [&before, format!("; {words}").as_bytes()].concat(),
-                (None, Some(why)) => format!("{words}; {why}").into_bytes(),
-                (None, None) => words.into_bytes(),
-            });
-        }
-        service.dirty = true;
-        if let Err(error) = self.writer.write_pid(&name, None) {
-            self.log.say(error);
-        }
-        if never {
-            self.step(id, Event::NeverExecuted);
-            return;
-        }
-        if let Some(reason) = lost {
-            let run = self
-                .services
-                .get(&id)
-                .map_or(0, super::service::Service::run);
-            self.note(id, EventKind::LaunchFailed { run, reason });
-        }
-        self.note_exit(id, pid, status, uptime_ms);
-        // Where its run is being ended, the record follows with what comes of that, within moments.
-        self.step(id, Event::Exited { success });
-        let follows = self.services.get(&id).is_some_and(|service| {
-            matches!(
-                service.machine.phase,
-                Phase::Ending { leader: false, .. } | Phase::Launching { .. }
-            )
-        });
-        if !follows {
-            self.save(id);
-        }
-    }
-
-    /// The deadline of a process's state machine has come.
-    pub(super) fn on_deadline(&mut self, id: u32) {
-        self.step(id, Event::Deadline);
-    }
-
-    /// A run is over: nothing holds its leader's pid any more.
-    pub(super) fn end_of_run(&mut self, id: u32) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        service.leftovers = None;
-        if service
-            .leader
-            .as_ref()
-            .is_none_or(|leader| leader.ended.is_none())
-        {
-            return;
-        }
-        if let Some(leader) = service.leader.as_ref().filter(|leader| leader.child) {
-            // A zombie of ours has kept its number until now. Who was started up to this tick is the run's; another of
-            // this number cannot come before the next one, since pids are given out in a circle.
-            if service.meta.last_end.is_some() {
-                service.meta.last_end = Some(clock::boot_ticks().max(leader.ended_ticks));
-                service.dirty |= !matches!(service.machine.phase, Phase::Launching { .. });
-            }
-        }
-        // How it ended is on record before its handle, which could tell it to a successor, is given up.
-        self.save(id);
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let Some(leader) = service.leader.take() else {
-            return;
-        };
-        if leader.child {
-            // It is a zombie that waited for this.
-            let _ = leader.handle.reap();
-        }
-        let run = service.run();
-        self.store.forget(&format!("p{id}.{run}"));
-        self.remove_group_of(id);
-    }
-}
-
-fn limit_in_words(value: u64) -> String {
-    match value {
-        u64::MAX => "unlimited".to_owned(),
-        value => value.to_string(),
     }
 }
 

@@ -1,11 +1,16 @@
 //! The event loop.
 
+mod beginning;
+mod farewell;
+mod keeper;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::EXIT_OTHER_SUPERVISOR;
 use super::care::Timer;
 use super::care::errands::Errand;
 use super::care::notices::Delivery;
@@ -13,18 +18,16 @@ use super::care::saying::Ears;
 use super::ending::groups::Groups;
 use super::helper::Helper;
 use super::logs::mover::OpenLogs;
-use super::machine::{Event, Phase, Stage};
 use super::requests::answers::Waiter;
 use super::requests::connections::Connection;
 use super::requests::resurrecting::{Given, NOBODY, Resurrection};
 use super::service::Service;
 use super::succession::carried::Carried;
-use super::succession::fdstore::{FdStore, Heard, Keeper};
+use super::succession::fdstore::FdStore;
 use super::succession::handover::Handover;
-use super::succession::place::{self, Place};
+use super::succession::place::Place;
 use super::succession::upgrading::{OwnProgram, Upgrade, UpgradeWords};
 use super::worklog::WorkLog;
-use super::{EXIT_OTHER_SUPERVISOR, READY};
 use crate::control::{Asked, Request, ResurrectRequest};
 use crate::cookie::Cookies;
 use crate::error::{Error, IoContext as _, Result};
@@ -36,7 +39,7 @@ use crate::sys::inotify::Inotify;
 use crate::sys::limits::Limit;
 use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
-use crate::sys::{self, Pidfd, Signal, clock};
+use crate::sys::{self, Pidfd, clock};
 
 /// How a supervisor runs.
 #[derive(Clone, Debug)]
@@ -276,230 +279,6 @@ pub fn run(options: Options) -> Result<u8> {
 }
 
 impl Supervisor {
-    /// `None` where another supervisor has the home.
-    fn start(options: Options, mut carried: Option<Carried>) -> Result<Option<Self>> {
-        let own_limits = sys::limits::current();
-        sys::limits::raise_open_files().doing("raise the limit of open files")?;
-        // Services get back the limits that this process was started with, as far as their specs do not say more.
-        let raised = sys::limits::current();
-        let lookup = |name: &str| options.variable(name);
-        let (mut inherited, mut store) = match &mut carried {
-            Some(carried) => {
-                let (fds, channel) = carried.take_fds();
-                let store = channel.map_or_else(|| FdStore::find(lookup), FdStore::of_guardian);
-                (fds, store)
-            }
-            None => (
-                sys::spawn::take_listen_fds(lookup).into_iter().collect(),
-                FdStore::find(lookup),
-            ),
-        };
-        let mut log = WorkLog::open();
-        options.home.prepare()?;
-
-        if options.foreground {
-            // Orphans of the services come to us; where that is refused, they go to init.
-            let _ = sys::become_subreaper();
-        }
-        // A supervisor that ended well has given it back, and may have been followed by another one.
-        let kept = match inherited.remove("lock").map(File::from) {
-            Some(lock) if sys::lock::take(&lock).at("lock", options.home.lock())? => Some(lock),
-            _ => None,
-        };
-        let mut continues = kept.is_some();
-        let writer = match kept {
-            Some(lock) => Some(Writer::with_lock(options.home.clone(), lock)),
-            None => Writer::acquire(options.home.clone())?,
-        };
-        let writer = match writer {
-            Some(writer) => writer,
-            None if options.foreground => {
-                continues = true;
-                let taken = super::succession::handover::take_over(&options.home)?;
-                log.say(format_args!(
-                    "took over from another supervisor, with {} descriptors",
-                    taken.len()
-                ));
-                for (name, fd) in taken.iter().filter(|(name, _)| is_of_a_service(name)) {
-                    store.put(name, fd.as_fd());
-                }
-                inherited.extend(taken);
-                match inherited.remove("lock") {
-                    Some(lock) => Writer::with_lock(options.home.clone(), File::from(lock)),
-                    None => return Ok(None),
-                }
-            }
-            None => return Ok(None),
-        };
-        let kept = writer.keep_foreign_status().err();
-        for error in writer.remove_temporary_files().into_iter().chain(kept) {
-            log.say(error);
-        }
-        let kept = inherited.remove("socket").filter(|_| continues);
-        let kept = match kept {
-            // Without its file nobody finds it, nor where another's has its place.
-            Some(listener) => place::found(&options.home, listener),
-            None => None,
-        };
-        let listener = match kept {
-            Some(listener) => listener,
-            None => place::listen(&options.home)?,
-        };
-        let signals = SignalSource::open(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])
-            .doing("take signals")?;
-        let poll = Poll::new(256).doing("make an epoll")?;
-        poll.add(&listener, token(Kind::Listener, 0), Interest::Read)
-            .doing("watch the control socket")?;
-        poll.add(&signals, token(Kind::Signals, 0), Interest::Read)
-            .doing("watch signals")?;
-        let helper = Helper::new(writer.home().root()).doing("make an event descriptor")?;
-        poll.add(helper.event(), token(Kind::Helper, 0), Interest::Read)
-            .doing("watch the helper")?;
-        let mut guardian = None;
-        if store.keeper() == Keeper::Guardian
-            && let Some(socket) = store.socket()
-        {
-            poll.add(socket, token(Kind::Keeper, 0), Interest::Read)
-                .doing("watch the guardian")?;
-            guardian = sys::procfs::process(std::process::id()).map(|own| own.parent);
-        }
-        let ears = Ears::inherited(
-            inherited.remove("notify"),
-            inherited.remove("notify-hidden"),
-        );
-        let place = Place::watch(writer.home(), &poll);
-        if carried.is_none() {
-            for (name, fd) in ears.named() {
-                store.put(name, fd.as_fd());
-            }
-            store.put("lock", writer.lock().as_fd());
-            store.put("socket", listener.as_fd());
-        }
-        let null = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .at("open", "/dev/null")?;
-        let groups = Groups::find(guardian, &mut log);
-        let mut supervisor = Self {
-            boot: sys::procfs::boot_id().doing("read the boot id")?,
-            cookies: Cookies::of(writer.home()),
-            writer,
-            poll,
-            listener,
-            place,
-            store,
-            guardian,
-            log,
-            services: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            dependents: HashMap::new(),
-            adopted: Vec::new(),
-            timers: BTreeSet::new(),
-            errands: HashMap::new(),
-            next_errand: 0,
-            ears,
-            undelivered: HashMap::new(),
-            notices_under_way: 0,
-            dues: BTreeSet::new(),
-            wall: None,
-            launches: VecDeque::new(),
-            sweeps: Vec::new(),
-            sweep_at: None,
-            no_sweep_before: None,
-            accept_at: None,
-            connections: HashMap::new(),
-            next_connection: 0,
-            waiters: HashMap::new(),
-            logs: OpenLogs::default(),
-            direct: None,
-            log_defaults: LogSettings::default(),
-            upkeep: BTreeSet::new(),
-            helper,
-            null,
-            own_limits: raised,
-            started_ms: clock::unix_ms(),
-            ending: Ending::No,
-            notices: Vec::new(),
-            unwritten: super::records::histories::Unwritten::default(),
-            oom_seen: sys::oom::OomCounts::read(),
-            oom_seen_ms: clock::unix_ms(),
-            unsaved: BTreeSet::new(),
-            prepared: HashMap::new(),
-            shells: HashMap::new(),
-            being_replaced: BTreeSet::new(),
-            deferred: Vec::new(),
-            forgotten: HashMap::new(),
-            handover: None,
-            upgrade: None,
-            program: OwnProgram::find(),
-            program_watch: None,
-            begun: clock::monotonic(),
-            new_guardian_at: None,
-            carried: None,
-            resurrections: Vec::new(),
-            saves_under_way: 0,
-            random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
-            awaited: BTreeMap::new(),
-            highest_id: 0,
-            removed_names: HashMap::new(),
-            removal_errors: HashMap::new(),
-            remembered: None,
-            signals,
-            refused: 0,
-            keeper_interest: Interest::Read,
-            unattributed: BTreeSet::new(),
-            suspects: HashMap::new(),
-            groups,
-            follow_at: None,
-            sample_at: None,
-            status_at: None,
-            tidy_at: None,
-            retry_at: None,
-            continues,
-            options,
-        };
-        drop(own_limits);
-        supervisor.watch_program();
-        supervisor.watch_ears();
-        if let Some(carried) = carried {
-            supervisor.go_on_after_upgrade(carried);
-        }
-        supervisor.read_defaults();
-        if !supervisor.options.foreground && !supervisor.continues {
-            supervisor.notices.extend(super::logout::warning());
-        }
-        if let Err(error) = supervisor.adopt_all(inherited) {
-            return Err(supervisor.cannot_take_over(error));
-        }
-        supervisor.carried = None;
-        Ok(Some(supervisor))
-    }
-
-    /// Says that it listens: to the command that started it, to the keeper, and to the log.
-    fn announce(&mut self) {
-        let running = self
-            .services
-            .values()
-            .filter(|service| service.live_pid().is_some())
-            .count();
-        self.log.say(format_args!(
-            "supervisor of {} at work: {} processes, {running} running",
-            self.writer.home().root().display(),
-            self.services.len()
-        ));
-        if self.options.resurrect.is_none() {
-            self.announce_ready();
-        }
-        if !self.options.foreground {
-            use std::io::Write as _;
-            // Nobody may be there to read it: after a crash there is no command that waits.
-            let _ = writeln!(std::io::stdout(), "{READY}");
-            let _ = std::io::stdout().flush();
-            let _ = sys::fd::replace_stdio(1, self.null.as_fd());
-        }
-    }
-
     fn serve(&mut self) -> Result<u8> {
         let mut ready: Vec<Ready> = Vec::with_capacity(256);
         loop {
@@ -598,180 +377,6 @@ impl Supervisor {
             }
         }
         Ok(())
-    }
-
-    fn on_signal(&mut self, signal: Signal) {
-        match signal {
-            Signal::CHLD => self.reap_strangers(),
-            Signal::HUP => {
-                self.read_defaults();
-                self.reload();
-            }
-            _ if !self.options.foreground => {
-                self.log
-                    .say(format_args!("{signal}: ending; the services stay up"));
-                self.ending = Ending::LeaveServices;
-            }
-            _ => {
-                let again = self.ending == Ending::StopServices;
-                self.log.say(format_args!(
-                    "{signal}: {}",
-                    if again {
-                        "killing all services"
-                    } else {
-                        "stopping all services"
-                    }
-                ));
-                self.ending = Ending::StopServices;
-                self.announce_stopping();
-                let mut ids: Vec<u32> = self.services.keys().copied().collect();
-                self.in_order(&mut ids, true);
-                for id in ids {
-                    let runs = self
-                        .services
-                        .get(&id)
-                        .is_some_and(|s| s.live_pid().is_some());
-                    if runs && !again {
-                        let by = signal.to_string();
-                        self.note(id, crate::events::EventKind::ShutDown { by });
-                    }
-                    self.step(id, Event::ShutDown { force: again });
-                }
-            }
-        }
-    }
-
-    /// Children that are no leaders: orphans that came to us because there is no guardian.
-    fn reap_strangers(&mut self) {
-        if self.store.keeper() == Keeper::Guardian {
-            return;
-        }
-        // A leader's status is taken through its handle, and it stays until its run is over.
-        let is_ours = |pid: u32| {
-            let leads = |s: &Service| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid);
-            self.forgotten.contains_key(&pid)
-                || self.services.values().any(leads)
-                || self.errands.values().any(|errand| errand.pid == pid)
-        };
-        while let Some(pid) = sys::pidfd::any_ended_child() {
-            if !is_ours(pid) {
-                if sys::pidfd::reap_child(pid).is_none() {
-                    return;
-                }
-                continue;
-            }
-            // The kernel would name this one again and again: those behind it are looked for one by one.
-            let children = sys::procfs::children_of_main_thread(std::process::id());
-            for child in children.unwrap_or_default() {
-                if !is_ours(child) {
-                    sys::pidfd::reap_child(child);
-                }
-            }
-            return;
-        }
-    }
-
-    fn on_keeper(&mut self) {
-        self.store.flush();
-        while let Some(heard) = self.store.hear() {
-            match heard {
-                Heard::Exited(pid, status) => self.on_reaped_by_guardian(pid, status),
-                Heard::Gone => {
-                    if let Some(socket) = self.store.disconnect() {
-                        // Dropping it ends the watch as well.
-                        let _ = self.poll.remove(&socket);
-                    }
-                    self.guardian = None;
-                    // From here on orphans would go to init; as their reaper they are still found.
-                    let _ = sys::become_subreaper();
-                    self.log.say("the guardian is gone; services and logs are safe as long as this supervisor lives");
-                    self.plan_new_guardian();
-                }
-            }
-        }
-    }
-
-    /// Watches the keeper for room while something waits to be sent to it.
-    fn watch_keeper(&mut self) {
-        let Some(socket) = self.store.socket() else {
-            return;
-        };
-        let interest = if self.store.is_backed_up() {
-            Interest::ReadWrite
-        } else {
-            Interest::Read
-        };
-        if interest == self.keeper_interest {
-            return;
-        }
-        self.keeper_interest = interest;
-        let token = token(Kind::Keeper, 0);
-        // Nothing to be done where it fails: the queue is flushed with the next message, too.
-        let _ = match (self.store.keeper(), interest) {
-            (Keeper::Guardian, _) => self.poll.modify(socket, token, interest),
-            // A service manager says nothing that could be read.
-            (_, Interest::ReadWrite) => self.poll.add(socket, token, interest),
-            _ => self.poll.remove(socket),
-        };
-    }
-
-    fn is_over(&mut self) -> bool {
-        match self.ending {
-            Ending::No => false,
-            Ending::StopServices => {
-                let over = self.services.values().all(|s| {
-                    matches!(s.machine.phase, Phase::Resting(_) | Phase::Removed)
-                        || matches!(
-                            s.machine.phase,
-                            Phase::Ending {
-                                stage: Stage::Resisting,
-                                ..
-                            }
-                        )
-                });
-                if over {
-                    self.say_goodbye();
-                }
-                over
-            }
-            Ending::LeaveServices | Ending::HandedOver => {
-                self.say_goodbye();
-                true
-            }
-        }
-    }
-
-    fn say_goodbye(&mut self) {
-        if self.ending != Ending::HandedOver {
-            let ids: Vec<u32> = self.services.keys().copied().collect();
-            for id in ids {
-                self.save(id);
-            }
-            self.write_waiting_events();
-            self.write_status();
-            self.tell_of_lost_bytes();
-        }
-        self.flush_connections();
-        self.kill_all_errands();
-        for error in self.helper.finish() {
-            self.log.say(error);
-        }
-        self.store.notify("STOPPING=1");
-        for name in ["lock", "socket"] {
-            self.store.forget(name);
-        }
-        if self.ending != Ending::HandedOver {
-            // The keeper holds both a moment longer; the next supervisor need not wait for it. First the lock, then the
-            // socket: who finds no socket starts a supervisor, and that must get the lock.
-            let in_use = self.services.values().any(|s| s.live_pid().is_some());
-            let released = self.writer.release(in_use);
-            let path = self.writer.home().socket();
-            let removed = std::fs::remove_file(&path).at("remove", &path);
-            for failed in [released.err(), removed.err()].into_iter().flatten() {
-                self.log.say(failed);
-            }
-        }
-        self.log.say("supervisor ended");
     }
 
     /// The processes that one selector means, in the order of ids.

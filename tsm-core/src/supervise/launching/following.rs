@@ -41,7 +41,7 @@ pub(in crate::supervise) struct Followed {
 
 impl Followed {
     /// Why the main process was not found, once.
-    pub(super) fn take_lost(&mut self) -> Option<String> {
+    pub(in crate::supervise) fn take_lost(&mut self) -> Option<String> {
         self.lost.take()
     }
 
@@ -91,7 +91,7 @@ impl Supervisor {
     }
 
     /// What was started has ended with status 0. `true` where its main process was found, or is looked for.
-    pub(super) fn follow(&mut self, id: u32) -> bool {
+    pub(in crate::supervise) fn follow(&mut self, id: u32) -> bool {
         let Some(service) = self.services.get_mut(&id) else {
             return false;
         };

@@ -1,0 +1,223 @@
+//! The end of a main process: how it ended, and what of that goes on record before anything else happens.
+
+use crate::events::EventKind;
+use crate::logs::Stream;
+use crate::supervise::machine::{Event, Phase};
+use crate::supervise::supervisor::{Kind, Supervisor, token};
+use crate::sys::poll::Interest;
+use crate::sys::{self, WaitStatus, clock};
+
+/// How long whoever reaps an adopted process may take. An init reaps at once; a status that is not known counts as a
+/// failure, so that a slow one is worth waiting for.
+const REAPER_PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
+impl Supervisor {
+    /// The leader of a run has ended (or, with `hangup`, has been reaped by somebody else).
+    pub(in crate::supervise) fn on_leader_ended(&mut self, id: u32, hangup: bool) {
+        // It may have named another main process as its last act.
+        self.hear_services();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(leader) = &service.leader else {
+            return;
+        };
+        if leader.ended.is_some() || !leader.handle.has_ended() {
+            return;
+        }
+        let status = if leader.child {
+            match leader.handle.peek() {
+                Ok(Some(status)) => status,
+                Ok(None) => {
+                    // Not yet: watched anew.
+                    let _ = self.poll.modify(
+                        &leader.handle,
+                        token(Kind::Leader, id),
+                        Interest::ReadOnce,
+                    );
+                    return;
+                }
+                Err(_) => leader.handle.exit_info().unwrap_or(WaitStatus::Unknown),
+            }
+        } else {
+            match leader.handle.exit_info() {
+                Some(status) => status,
+                None if hangup => WaitStatus::Unknown,
+                None => {
+                    // It has ended, and who reaps it has not done so yet. The handle's hang-up or the guardian says when.
+                    let _ =
+                        self.poll
+                            .modify(&leader.handle, token(Kind::Leader, id), Interest::None);
+                    self.await_reaper(id);
+                    return;
+                }
+            }
+        };
+        self.leader_ended(id, status);
+    }
+
+    /// Whoever reaps an adopted process says how it ended within this time, or nobody does.
+    fn await_reaper(&mut self, id: u32) {
+        let at = clock::monotonic() + REAPER_PATIENCE;
+        self.awaited.insert(id, at);
+    }
+
+    /// The guardian reaped a process; it may be one of ours.
+    pub(in crate::supervise) fn on_reaped_by_guardian(&mut self, pid: u32, status: WaitStatus) {
+        let found = self.services.iter().find(|(_, service)| {
+            service.leader.as_ref().is_some_and(|l| {
+                l.identity.pid == pid && !l.child && l.ended.is_none() && l.handle.has_ended()
+            })
+        });
+        if let Some((&id, service)) = found {
+            let told = service
+                .leader
+                .as_ref()
+                .and_then(|leader| leader.handle.exit_info());
+            self.leader_ended(id, told.unwrap_or(status));
+        }
+    }
+
+    pub(in crate::supervise) fn leader_ended(&mut self, id: u32, status: WaitStatus) {
+        self.awaited.remove(&id);
+        // What it reported and what it printed comes before the news of its end.
+        let reported = self
+            .services
+            .get(&id)
+            .is_some_and(|service| service.report.is_some());
+        if reported {
+            self.on_report(id);
+        }
+        self.drain(id, Stream::Out);
+        self.drain(id, Stream::Err);
+        let now_ms = clock::unix_ms();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(leader) = &mut service.leader else {
+            return;
+        };
+        leader.ended = Some(status);
+        leader.ended_ticks = clock::boot_ticks();
+        let identity = leader.identity;
+        let pid = identity.pid;
+        let ended_ticks = leader.ended_ticks;
+        let _ = self.poll.remove(&leader.handle);
+        if status.is_success() && self.follow(id) {
+            return;
+        }
+        let group_oom = self.out_of_memory_in_group(id);
+        self.note_limits_of_group(id);
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let name = service.name.clone();
+        let was_unfit = matches!(service.machine.phase, Phase::Ending { .. });
+        let why = service.over_limit.take().map(String::from);
+        let why = why.or_else(|| group_oom.map(|oom| oom.in_words()));
+        let followed = service.followed.as_mut();
+        let lost = followed.and_then(|followed| followed.take_lost());
+        // A daemon that nobody can follow has failed, however the one that was started ended.
+        let success = status.is_success() && lost.is_none();
+        let why = why.or_else(|| lost.clone());
+        if let Some(reason) = &lost {
+            service.launch_error = Some(reason.clone().into());
+        }
+        let meta = &mut service.meta;
+        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
+        let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
+            && service.provisional;
+        let was_provisional = std::mem::take(&mut service.provisional);
+        meta.pid = None;
+        meta.ticks = None;
+        // What it leaves in its session is found by this when its handle is gone, by a successor too.
+        meta.last_pid = Some(pid);
+        meta.last_ticks = Some(identity.start);
+        meta.last_end = Some(ended_ticks);
+        if !never {
+            // 127 is also how a child ends whose supervisor was not there to hear that it could not execute.
+            let may_have_failed = was_provisional && status == WaitStatus::Code(127);
+            service.fresh &= may_have_failed;
+            meta.exit = Some(status.to_string());
+            meta.exit_ms = Some(now_ms);
+            // Why it was ended by us stands there already.
+            let before = meta.reason.take().filter(|_| was_unfit);
+            let words = status.in_words();
+            meta.reason = Some(match (before, why) {
+                (Some(before), _) => [&before, format!("; {words}").as_bytes()].concat(),
+                (None, Some(why)) => format!("{words}; {why}").into_bytes(),
+                (None, None) => words.into_bytes(),
+            });
+        }
+        service.dirty = true;
+        if let Err(error) = self.writer.write_pid(&name, None) {
+            self.log.say(error);
+        }
+        if never {
+            self.step(id, Event::NeverExecuted);
+            return;
+        }
+        if let Some(reason) = lost {
+            let run = self
+                .services
+                .get(&id)
+                .map_or(0, crate::supervise::service::Service::run);
+            self.note(id, EventKind::LaunchFailed { run, reason });
+        }
+        self.note_exit(id, pid, status, uptime_ms);
+        // Where its run is being ended, the record follows with what comes of that, within moments.
+        self.step(id, Event::Exited { success });
+        let follows = self.services.get(&id).is_some_and(|service| {
+            matches!(
+                service.machine.phase,
+                Phase::Ending { leader: false, .. } | Phase::Launching { .. }
+            )
+        });
+        if !follows {
+            self.save(id);
+        }
+    }
+
+    /// The deadline of a process's state machine has come.
+    pub(in crate::supervise) fn on_deadline(&mut self, id: u32) {
+        self.step(id, Event::Deadline);
+    }
+
+    /// A run is over: nothing holds its leader's pid any more.
+    pub(in crate::supervise) fn end_of_run(&mut self, id: u32) {
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        service.leftovers = None;
+        if service
+            .leader
+            .as_ref()
+            .is_none_or(|leader| leader.ended.is_none())
+        {
+            return;
+        }
+        if let Some(leader) = service.leader.as_ref().filter(|leader| leader.child) {
+            // A zombie of ours has kept its number until now. Who was started up to this tick is the run's; another of
+            // this number cannot come before the next one, since pids are given out in a circle.
+            if service.meta.last_end.is_some() {
+                service.meta.last_end = Some(clock::boot_ticks().max(leader.ended_ticks));
+                service.dirty |= !matches!(service.machine.phase, Phase::Launching { .. });
+            }
+        }
+        // How it ended is on record before its handle, which could tell it to a successor, is given up.
+        self.save(id);
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let Some(leader) = service.leader.take() else {
+            return;
+        };
+        if leader.child {
+            // It is a zombie that waited for this.
+            let _ = leader.handle.reap();
+        }
+        let run = service.run();
+        self.store.forget(&format!("p{id}.{run}"));
+        self.remove_group_of(id);
+    }
+}

@@ -1,0 +1,252 @@
+//! How a supervisor begins: the lock, the socket, what its predecessor left, and the records.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fs::File;
+use std::os::fd::AsFd as _;
+
+use super::{Ending, Kind, Options, Supervisor, is_of_a_service, token};
+use crate::cookie::Cookies;
+use crate::error::{IoContext as _, Result};
+use crate::spec::LogSettings;
+use crate::store::Writer;
+use crate::supervise::READY;
+use crate::supervise::care::saying::Ears;
+use crate::supervise::ending::groups::Groups;
+use crate::supervise::helper::Helper;
+use crate::supervise::logs::mover::OpenLogs;
+use crate::supervise::succession::carried::Carried;
+use crate::supervise::succession::fdstore::{FdStore, Keeper};
+use crate::supervise::succession::place::{self, Place};
+use crate::supervise::succession::upgrading::OwnProgram;
+use crate::supervise::worklog::WorkLog;
+use crate::sys::poll::{Interest, Poll};
+use crate::sys::signal::SignalSource;
+use crate::sys::{self, Signal, clock};
+
+impl Supervisor {
+    /// `None` where another supervisor has the home.
+    pub(super) fn start(options: Options, mut carried: Option<Carried>) -> Result<Option<Self>> {
+        let own_limits = sys::limits::current();
+        sys::limits::raise_open_files().doing("raise the limit of open files")?;
+        // Services get back the limits that this process was started with, as far as their specs do not say more.
+        let raised = sys::limits::current();
+        let lookup = |name: &str| options.variable(name);
+        let (mut inherited, mut store) = match &mut carried {
+            Some(carried) => {
+                let (fds, channel) = carried.take_fds();
+                let store = channel.map_or_else(|| FdStore::find(lookup), FdStore::of_guardian);
+                (fds, store)
+            }
+            None => (
+                sys::spawn::take_listen_fds(lookup).into_iter().collect(),
+                FdStore::find(lookup),
+            ),
+        };
+        let mut log = WorkLog::open();
+        options.home.prepare()?;
+
+        if options.foreground {
+            // Orphans of the services come to us; where that is refused, they go to init.
+            let _ = sys::become_subreaper();
+        }
+        // A supervisor that ended well has given it back, and may have been followed by another one.
+        let kept = match inherited.remove("lock").map(File::from) {
+            Some(lock) if sys::lock::take(&lock).at("lock", options.home.lock())? => Some(lock),
+            _ => None,
+        };
+        let mut continues = kept.is_some();
+        let writer = match kept {
+            Some(lock) => Some(Writer::with_lock(options.home.clone(), lock)),
+            None => Writer::acquire(options.home.clone())?,
+        };
+        let writer = match writer {
+            Some(writer) => writer,
+            None if options.foreground => {
+                continues = true;
+                let taken = crate::supervise::succession::handover::take_over(&options.home)?;
+                log.say(format_args!(
+                    "took over from another supervisor, with {} descriptors",
+                    taken.len()
+                ));
+                for (name, fd) in taken.iter().filter(|(name, _)| is_of_a_service(name)) {
+                    store.put(name, fd.as_fd());
+                }
+                inherited.extend(taken);
+                match inherited.remove("lock") {
+                    Some(lock) => Writer::with_lock(options.home.clone(), File::from(lock)),
+                    None => return Ok(None),
+                }
+            }
+            None => return Ok(None),
+        };
+        let kept = writer.keep_foreign_status().err();
+        for error in writer.remove_temporary_files().into_iter().chain(kept) {
+            log.say(error);
+        }
+        let kept = inherited.remove("socket").filter(|_| continues);
+        let kept = match kept {
+            // Without its file nobody finds it, nor where another's has its place.
+            Some(listener) => place::found(&options.home, listener),
+            None => None,
+        };
+        let listener = match kept {
+            Some(listener) => listener,
+            None => place::listen(&options.home)?,
+        };
+        let signals = SignalSource::open(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])
+            .doing("take signals")?;
+        let poll = Poll::new(256).doing("make an epoll")?;
+        poll.add(&listener, token(Kind::Listener, 0), Interest::Read)
+            .doing("watch the control socket")?;
+        poll.add(&signals, token(Kind::Signals, 0), Interest::Read)
+            .doing("watch signals")?;
+        let helper = Helper::new(writer.home().root()).doing("make an event descriptor")?;
+        poll.add(helper.event(), token(Kind::Helper, 0), Interest::Read)
+            .doing("watch the helper")?;
+        let mut guardian = None;
+        if store.keeper() == Keeper::Guardian
+            && let Some(socket) = store.socket()
+        {
+            poll.add(socket, token(Kind::Keeper, 0), Interest::Read)
+                .doing("watch the guardian")?;
+            guardian = sys::procfs::process(std::process::id()).map(|own| own.parent);
+        }
+        let ears = Ears::inherited(
+            inherited.remove("notify"),
+            inherited.remove("notify-hidden"),
+        );
+        let place = Place::watch(writer.home(), &poll);
+        if carried.is_none() {
+            for (name, fd) in ears.named() {
+                store.put(name, fd.as_fd());
+            }
+            store.put("lock", writer.lock().as_fd());
+            store.put("socket", listener.as_fd());
+        }
+        let null = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .at("open", "/dev/null")?;
+        let groups = Groups::find(guardian, &mut log);
+        let mut supervisor = Self {
+            boot: sys::procfs::boot_id().doing("read the boot id")?,
+            cookies: Cookies::of(writer.home()),
+            writer,
+            poll,
+            listener,
+            place,
+            store,
+            guardian,
+            log,
+            services: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            dependents: HashMap::new(),
+            adopted: Vec::new(),
+            timers: BTreeSet::new(),
+            errands: HashMap::new(),
+            next_errand: 0,
+            ears,
+            undelivered: HashMap::new(),
+            notices_under_way: 0,
+            dues: BTreeSet::new(),
+            wall: None,
+            launches: VecDeque::new(),
+            sweeps: Vec::new(),
+            sweep_at: None,
+            no_sweep_before: None,
+            accept_at: None,
+            connections: HashMap::new(),
+            next_connection: 0,
+            waiters: HashMap::new(),
+            logs: OpenLogs::default(),
+            direct: None,
+            log_defaults: LogSettings::default(),
+            upkeep: BTreeSet::new(),
+            helper,
+            null,
+            own_limits: raised,
+            started_ms: clock::unix_ms(),
+            ending: Ending::No,
+            notices: Vec::new(),
+            unwritten: crate::supervise::records::histories::Unwritten::default(),
+            oom_seen: sys::oom::OomCounts::read(),
+            oom_seen_ms: clock::unix_ms(),
+            unsaved: BTreeSet::new(),
+            prepared: HashMap::new(),
+            shells: HashMap::new(),
+            being_replaced: BTreeSet::new(),
+            deferred: Vec::new(),
+            forgotten: HashMap::new(),
+            handover: None,
+            upgrade: None,
+            program: OwnProgram::find(),
+            program_watch: None,
+            begun: clock::monotonic(),
+            new_guardian_at: None,
+            carried: None,
+            resurrections: Vec::new(),
+            saves_under_way: 0,
+            random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
+            awaited: BTreeMap::new(),
+            highest_id: 0,
+            removed_names: HashMap::new(),
+            removal_errors: HashMap::new(),
+            remembered: None,
+            signals,
+            refused: 0,
+            keeper_interest: Interest::Read,
+            unattributed: BTreeSet::new(),
+            suspects: HashMap::new(),
+            groups,
+            follow_at: None,
+            sample_at: None,
+            status_at: None,
+            tidy_at: None,
+            retry_at: None,
+            continues,
+            options,
+        };
+        drop(own_limits);
+        supervisor.watch_program();
+        supervisor.watch_ears();
+        if let Some(carried) = carried {
+            supervisor.go_on_after_upgrade(carried);
+        }
+        supervisor.read_defaults();
+        if !supervisor.options.foreground && !supervisor.continues {
+            supervisor
+                .notices
+                .extend(crate::supervise::logout::warning());
+        }
+        if let Err(error) = supervisor.adopt_all(inherited) {
+            return Err(supervisor.cannot_take_over(error));
+        }
+        supervisor.carried = None;
+        Ok(Some(supervisor))
+    }
+
+    /// Says that it listens: to the command that started it, to the keeper, and to the log.
+    pub(super) fn announce(&mut self) {
+        let running = self
+            .services
+            .values()
+            .filter(|service| service.live_pid().is_some())
+            .count();
+        self.log.say(format_args!(
+            "supervisor of {} at work: {} processes, {running} running",
+            self.writer.home().root().display(),
+            self.services.len()
+        ));
+        if self.options.resurrect.is_none() {
+            self.announce_ready();
+        }
+        if !self.options.foreground {
+            use std::io::Write as _;
+            // Nobody may be there to read it: after a crash there is no command that waits.
+            let _ = writeln!(std::io::stdout(), "{READY}");
+            let _ = std::io::stdout().flush();
+            let _ = sys::fd::replace_stdio(1, self.null.as_fd());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How a supervisor ends: what tells it to, when it is through, and what it leaves behind.
+
+use super::{Ending, Supervisor};
+use crate::error::IoContext as _;
+use crate::supervise::machine::{Event, Phase, Stage};
+use crate::sys::Signal;
+
+impl Supervisor {
+    pub(super) fn on_signal(&mut self, signal: Signal) {
+        match signal {
+            Signal::CHLD => self.reap_strangers(),
+            Signal::HUP => {
+                self.read_defaults();
+                self.reload();
+            }
+            _ if !self.options.foreground => {
+                self.log
+                    .say(format_args!("{signal}: ending; the services stay up"));
+                self.ending = Ending::LeaveServices;
+            }
+            _ => {
+                let again = self.ending == Ending::StopServices;
+                self.log.say(format_args!(
+                    "{signal}: {}",
+                    if again {
+                        "killing all services"
+                    } else {
+                        "stopping all services"
+                    }
+                ));
+                self.ending = Ending::StopServices;
+                self.announce_stopping();
+                let mut ids: Vec<u32> = self.services.keys().copied().collect();
+                self.in_order(&mut ids, true);
+                for id in ids {
+                    let runs = self
+                        .services
+                        .get(&id)
+                        .is_some_and(|s| s.live_pid().is_some());
+                    if runs && !again {
+                        let by = signal.to_string();
+                        self.note(id, crate::events::EventKind::ShutDown { by });
+                    }
+                    self.step(id, Event::ShutDown { force: again });
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_over(&mut self) -> bool {
+        match self.ending {
+            Ending::No => false,
+            Ending::StopServices => {
+                let over = self.services.values().all(|s| {
+                    matches!(s.machine.phase, Phase::Resting(_) | Phase::Removed)
+                        || matches!(
+                            s.machine.phase,
+                            Phase::Ending {
+                                stage: Stage::Resisting,
+                                ..
+                            }
+                        )
+                });
+                if over {
+                    self.say_goodbye();
+                }
+                over
+            }
+            Ending::LeaveServices | Ending::HandedOver => {
+                self.say_goodbye();
+                true
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        if self.ending != Ending::HandedOver {
+            let ids: Vec<u32> = self.services.keys().copied().collect();
+            for id in ids {
+                self.save(id);
+            }
+            self.write_waiting_events();
+            self.write_status();
+            self.tell_of_lost_bytes();
+        }
+        self.flush_connections();
+        self.kill_all_errands();
+        for error in self.helper.finish() {
+            self.log.say(error);
+        }
+        self.store.notify("STOPPING=1");
+        for name in ["lock", "socket"] {
+            self.store.forget(name);
+        }
+        if self.ending != Ending::HandedOver {
+            // The keeper holds both a moment longer; the next supervisor need not wait for it. First the lock, then the
+            // socket: who finds no socket starts a supervisor, and that must get the lock.
+            let in_use = self.services.values().any(|s| s.live_pid().is_some());
+            let released = self.writer.release(in_use);
+            let path = self.writer.home().socket();
+            let removed = std::fs::remove_file(&path).at("remove", &path);
+            for failed in [released.err(), removed.err()].into_iter().flatten() {
+                self.log.say(failed);
+            }
+        }
+        self.log.say("supervisor ended");
+    }
+}

@@ -1,0 +1,83 @@
+//! Beside the services: orphans, and the keeper of the descriptors.
+
+use super::{Kind, Supervisor, token};
+use crate::supervise::service::Service;
+use crate::supervise::succession::fdstore::{Heard, Keeper};
+use crate::sys;
+use crate::sys::poll::Interest;
+
+impl Supervisor {
+    /// Children that are no leaders: orphans that came to us because there is no guardian.
+    pub(super) fn reap_strangers(&mut self) {
+        if self.store.keeper() == Keeper::Guardian {
+            return;
+        }
+        // A leader's status is taken through its handle, and it stays until its run is over.
+        let is_ours = |pid: u32| {
+            let leads = |s: &Service| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid);
+            self.forgotten.contains_key(&pid)
+                || self.services.values().any(leads)
+                || self.errands.values().any(|errand| errand.pid == pid)
+        };
+        while let Some(pid) = sys::pidfd::any_ended_child() {
+            if !is_ours(pid) {
+                if sys::pidfd::reap_child(pid).is_none() {
+                    return;
+                }
+                continue;
+            }
+            // The kernel would name this one again and again: those behind it are looked for one by one.
+            let children = sys::procfs::children_of_main_thread(std::process::id());
+            for child in children.unwrap_or_default() {
+                if !is_ours(child) {
+                    sys::pidfd::reap_child(child);
+                }
+            }
+            return;
+        }
+    }
+
+    pub(super) fn on_keeper(&mut self) {
+        self.store.flush();
+        while let Some(heard) = self.store.hear() {
+            match heard {
+                Heard::Exited(pid, status) => self.on_reaped_by_guardian(pid, status),
+                Heard::Gone => {
+                    if let Some(socket) = self.store.disconnect() {
+                        // Dropping it ends the watch as well.
+                        let _ = self.poll.remove(&socket);
+                    }
+                    self.guardian = None;
+                    // From here on orphans would go to init; as their reaper they are still found.
+                    let _ = sys::become_subreaper();
+                    self.log.say("the guardian is gone; services and logs are safe as long as this supervisor lives");
+                    self.plan_new_guardian();
+                }
+            }
+        }
+    }
+
+    /// Watches the keeper for room while something waits to be sent to it.
+    pub(super) fn watch_keeper(&mut self) {
+        let Some(socket) = self.store.socket() else {
+            return;
+        };
+        let interest = if self.store.is_backed_up() {
+            Interest::ReadWrite
+        } else {
+            Interest::Read
+        };
+        if interest == self.keeper_interest {
+            return;
+        }
+        self.keeper_interest = interest;
+        let token = token(Kind::Keeper, 0);
+        // Nothing to be done where it fails: the queue is flushed with the next message, too.
+        let _ = match (self.store.keeper(), interest) {
+            (Keeper::Guardian, _) => self.poll.modify(socket, token, interest),
+            // A service manager says nothing that could be read.
+            (_, Interest::ReadWrite) => self.poll.add(socket, token, interest),
+            _ => self.poll.remove(socket),
+        };
+    }
+}
