@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::bed::{Bed, TSM, free_port, run};
 use crate::programs;
@@ -408,7 +409,28 @@ fn normal(text: &str) -> String {
     found
 }
 
+/// Whether there is a docker daemon, and `docker compose`. `tests/docker/run` sees to both.
+fn docker_answers() -> bool {
+    let good = |words: &[&str]| {
+        let output = Command::new("docker").args(words).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let answers = good(&["info"]) && good(&["compose", "version"]);
+    let required = std::env::var_os("TSM_TESTS_REQUIRE_DOCKER").is_some_and(|v| v == "1");
+    assert!(
+        answers || !required,
+        "no docker daemon, and TSM_TESTS_REQUIRE_DOCKER=1"
+    );
+    if !answers {
+        println!("skipped: there is no docker daemon with docker compose");
+    }
+    answers
+}
+
 fn is_there(program: &str) -> bool {
+    if program == "docker-daemon" {
+        return docker_answers();
+    }
     // What CI installs has to be there in CI.
     let optional = ["go", "java", "javac"];
     if !optional.contains(&program) {
@@ -452,6 +474,12 @@ fn try_out(page: &str, section: &Section) {
     let mut bash = bed.command("bash");
     bash.arg(".script")
         .env("PATH", std::env::join_paths(path).unwrap());
+    // Where docker is asked, and its plugins.
+    for name in ["DOCKER_HOST", "DOCKER_CONFIG"] {
+        if let Some(value) = std::env::var_os(name) {
+            bash.env(name, value);
+        }
+    }
     // Where programs that build keep what they built.
     bash.env("GOCACHE", bed.root().join("tmp/go"))
         .env("GOFLAGS", "-p=1");

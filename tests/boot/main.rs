@@ -7,6 +7,7 @@ mod cron;
 mod limits;
 mod machine;
 mod refusals;
+mod socket;
 mod system;
 mod user;
 #[path = "../wait.rs"]

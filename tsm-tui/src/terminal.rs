@@ -6,6 +6,7 @@ use std::io::{self, Stdout, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
@@ -103,9 +104,12 @@ pub(crate) fn give_back_modes() {
 /// What a thread said that panicked.
 static BROKEN: Mutex<Option<String>> = Mutex::new(None);
 
+/// So long a thread that panicked waits until the one that draws has ended the program. A release ends at once after that.
+const DRAWING_ENDS: Duration = Duration::from_secs(2);
+
 /// Sees to it that a panic leaves no terminal behind that cannot be used. One of the thread that calls this, which draws,
-/// gives the terminal back and is told as ever. One of another thread is kept for [`broken`]: this thread goes on drawing
-/// until it asks.
+/// gives the terminal back and is told as ever. One of another thread is kept for [`broken`]: this thread ends the program in
+/// good order, for which the other one waits. A process that aborts on a panic would not let it.
 pub(crate) fn restore_on_panic(say: SyncSender<Message>) {
     let drawing = std::thread::current().id();
     let told = std::panic::take_hook();
@@ -115,11 +119,18 @@ pub(crate) fn restore_on_panic(say: SyncSender<Message>) {
             told(panic);
             return;
         }
-        let mut broken = BROKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let what = panic.to_string();
-        broken.get_or_insert(what.split_whitespace().collect::<Vec<_>>().join(" "));
+        {
+            let mut broken = BROKEN.lock().unwrap_or_else(PoisonError::into_inner);
+            let what = panic.to_string();
+            broken.get_or_insert(what.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
         // Where the channel is full, the thread that draws is awake anyway.
         let _ = say.try_send(Message::Broken);
+        if cfg!(panic = "abort") {
+            std::thread::sleep(DRAWING_ENDS);
+            let _ = give_back();
+            told(panic);
+        }
     }));
 }
 

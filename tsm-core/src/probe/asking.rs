@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::tls::{RootCerts, TlsConfig};
@@ -108,6 +109,7 @@ fn agent(timeout: Duration, insecure: bool) -> ureq::Agent {
     let tls = TlsConfig::builder()
         // The certificates that this machine trusts, those of a company among them.
         .root_certs(RootCerts::PlatformVerifier)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .disable_verification(insecure)
         .build();
     let config = ureq::Agent::config_builder()
