@@ -127,7 +127,7 @@ pub(crate) fn restore_on_panic(say: SyncSender<Message>) {
         // Where the channel is full, the thread that draws is awake anyway.
         let _ = say.try_send(Message::Broken);
         if cfg!(panic = "abort") {
-            std::thread::sleep(DRAWING_ENDS);
+            std::thread::park_timeout(DRAWING_ENDS);
             let _ = give_back();
             told(panic);
         }
