@@ -69,8 +69,8 @@
 //! # }
 //! ```
 //!
-//! Whole programs are in `examples/`: `embed` starts a service and is its own supervisor, `dashboard` draws what changes, `harness` starts
-//! services for a test suite.
+//! Whole programs are in `examples/`: `embed` starts a service and is its own supervisor, `watch` prints what happens to one, `dashboard`
+//! draws what changes, `harness` starts services for a test suite. Each is run by a test.
 //!
 //! The library never prints, never exits, and reads neither the environment nor the arguments of its program.
 
