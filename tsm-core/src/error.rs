@@ -317,8 +317,14 @@ fn config_mistakes(path: &Path, mistakes: &[Mistake]) -> String {
 /// Adds to an [`io::Error`] what it was about.
 pub trait IoContext<T> {
     /// The operation was on `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the operation failed.
     fn at(self, action: &'static str, path: impl AsRef<Path>) -> Result<T>;
     /// The operation was on no path.
+    ///
+    /// # Errors
+    /// [`Error::System`] where the operation failed.
     fn doing(self, action: &'static str) -> Result<T>;
 }
 

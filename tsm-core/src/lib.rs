@@ -39,7 +39,7 @@
 //! # Units and errors
 //!
 //! Times that end in `_ms` are milliseconds, since 1970 where they are moments; sizes are bytes; times as text are RFC 3339 in UTC. Every
-//! fallible function returns [`error::Error`], whose message says what failed, on which path or process, and what to do, and whose
+//! fallible function, but for those of [`sys`], which return what the kernel said, returns [`error::Error`], whose message says what failed, on which path or process, and what to do, and whose
 //! [`kind`](error::Error::kind) is the exit status of the command line.
 //!
 //! # Embedding
@@ -73,6 +73,8 @@
 //! draws what changes, `harness` starts services for a test suite. Each is run by a test.
 //!
 //! The library never prints, never exits, and reads neither the environment nor the arguments of its program.
+
+#![deny(missing_docs, clippy::missing_errors_doc)]
 
 #[cfg(test)]
 mod api;

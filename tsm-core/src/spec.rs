@@ -276,6 +276,9 @@ impl SavedSpec {
 /// assert_eq!(tsm_core::spec::parse_duration("10").unwrap(), Duration::from_secs(10));
 /// assert!(tsm_core::spec::parse_duration("10 parsecs").is_err());
 /// ```
+///
+/// # Errors
+/// [`Error::BadValue`] where it is none, or longer than 366 days.
 pub fn parse_duration(text: &str) -> Result<Duration> {
     let text = text.trim();
     let split = text

@@ -83,12 +83,18 @@ pub fn set_process_name(name: &std::ffi::CStr) {
 }
 
 /// Makes this process the one to which orphans among its descendants are given (`PR_SET_CHILD_SUBREAPER`).
+///
+/// # Errors
+/// Those of `prctl(2)`.
 pub fn become_subreaper() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
     Ok(())
 }
 
 /// Flushes the file system that holds `file` to the disk (`syncfs(2)`).
+///
+/// # Errors
+/// Those of `syncfs(2)`: the disk did not take everything.
 pub fn sync_file_system(file: impl std::os::fd::AsFd) -> std::io::Result<()> {
     rustix::fs::syncfs(file)?;
     Ok(())
@@ -108,6 +114,9 @@ pub struct Room {
 }
 
 /// How much room there is on the file system that holds `path` (`statvfs(3)`).
+///
+/// # Errors
+/// Those of `statvfs(3)`.
 pub fn room(path: &std::path::Path) -> std::io::Result<Room> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(Room {
@@ -119,6 +128,9 @@ pub fn room(path: &std::path::Path) -> std::io::Result<Room> {
 }
 
 /// Opens a file or directory for looking at it and setting its mode; a link in its place is not followed.
+///
+/// # Errors
+/// Those of `open(2)`, `ELOOP` where it is a link.
 pub fn open_as_it_is(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new()
@@ -128,6 +140,9 @@ pub fn open_as_it_is(path: &std::path::Path) -> std::io::Result<std::fs::File> {
 }
 
 /// Free bytes, for a user without privileges, of the file system that holds `path`.
+///
+/// # Errors
+/// Those of `statvfs(3)`.
 pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(stat.f_bavail * stat.f_frsize)
@@ -135,6 +150,9 @@ pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
 
 /// Lets two files of one file system change places in one step (`renameat2(2)`, `RENAME_EXCHANGE`). Where `target` is not
 /// there, or the file system cannot do it, `source` is renamed to `target`.
+///
+/// # Errors
+/// Those of `rename(2)`; then both are as they were.
 pub fn exchange(source: &std::path::Path, target: &std::path::Path) -> std::io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, source, CWD, target, RenameFlags::EXCHANGE) {
@@ -172,6 +190,9 @@ pub fn trim_memory() {
 
 /// Opens a file for reading. A FIFO in its place, which would keep who opens it waiting for ever, is opened at once and
 /// has nothing in it.
+///
+/// # Errors
+/// Those of `open(2)`.
 pub fn open_without_waiting(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new()
@@ -181,6 +202,9 @@ pub fn open_without_waiting(path: &std::path::Path) -> std::io::Result<std::fs::
 }
 
 /// As [`open_without_waiting`], of a name in a directory: the kernel need not walk the path again for each of many.
+///
+/// # Errors
+/// Those of `openat(2)`.
 pub fn open_without_waiting_in(
     directory: std::os::fd::BorrowedFd<'_>,
     name: &str,
@@ -193,6 +217,9 @@ pub fn open_without_waiting_in(
 
 /// Opens a regular file for writing, made with mode 0600 where it is missing; what it holds stays. A link in its place is
 /// not followed: what it leads to is somebody else's.
+///
+/// # Errors
+/// Those of `open(2)`, `ELOOP` where it is a link; [`std::io::ErrorKind::InvalidInput`] where it is no regular file.
 pub fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
@@ -206,6 +233,9 @@ pub fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File
 pub const OPEN_SAFELY: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
 
 /// As [`open_for_writing`], for writes at the end.
+///
+/// # Errors
+/// As for [`open_for_writing`].
 pub fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
@@ -216,6 +246,9 @@ pub fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::Fi
 }
 
 /// Refuses what is not a regular file.
+///
+/// # Errors
+/// [`std::io::ErrorKind::InvalidInput`] for that, and those of `fstat(2)`.
 pub fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
     if file.metadata()?.is_file() {
         return Ok(());

@@ -100,6 +100,9 @@ pub struct Daemon {
 /// assert_eq!(tsm_core::spec::parse_size("1.5GiB").unwrap(), 1536 << 20);
 /// assert!(tsm_core::spec::parse_size("much").is_err());
 /// ```
+///
+/// # Errors
+/// [`Error::BadValue`] where it is none, or 2^53 bytes or more.
 pub fn parse_size(text: &str) -> Result<u64> {
     let trimmed = text.trim();
     let split = trimmed

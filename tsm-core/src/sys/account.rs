@@ -26,6 +26,9 @@ pub fn effective_uid() -> u32 {
 /// Looks a user up by name or number, with its groups. `None` where there is no such user.
 ///
 /// This may ask the network (NSS), so it is done by the command and not in the supervisor's loop.
+///
+/// # Errors
+/// What the name service failed with (`getpwnam(3)`, `getgrouplist(3)`).
 pub fn find(name: &str) -> io::Result<Option<Account>> {
     let user = match name.parse::<u32>() {
         Ok(uid) => nix::unistd::User::from_uid(uid.into())?,
@@ -68,6 +71,9 @@ pub fn name_of(uid: u32) -> String {
 }
 
 /// The directory that a user logs in to.
+///
+/// # Errors
+/// What the name service failed with (`getpwnam(3)`).
 pub fn directory(name: &str) -> io::Result<Option<std::path::PathBuf>> {
     Ok(nix::unistd::User::from_name(name)?.map(|user| user.dir))
 }
@@ -93,6 +99,9 @@ pub fn members_of(gid: u32) -> Vec<String> {
 
 /// Does something with the files of a user as that user would, where this process is root: with its effective ids, so
 /// that neither links of the user's nor rights of root's lead elsewhere. For commands, which have one thread.
+///
+/// # Errors
+/// Those of `setegid(2)` and `seteuid(2)`; then nothing was done.
 pub fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::Result<T> {
     use nix::unistd::{Gid, Uid, setegid, seteuid};
     if effective_uid() != 0 || account.uid == 0 {
@@ -110,6 +119,9 @@ pub fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::Result<T
 }
 
 /// Makes this process one of a user for good, with all of its groups; only root may do so.
+///
+/// # Errors
+/// Those of `setgroups(2)`, `setgid(2)` and `setuid(2)`; this process may have some ids of the user then, and had better end.
 pub fn become_user(account: &Account) -> io::Result<()> {
     use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
     let groups: Vec<Gid> = account.groups.iter().copied().map(Gid::from_raw).collect();

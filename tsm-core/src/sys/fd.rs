@@ -24,6 +24,9 @@ pub struct LogPipe {
 }
 
 /// Makes a log pipe (`pipe(7)`).
+///
+/// # Errors
+/// Those of `pipe(2)`: no descriptor is left.
 pub fn log_pipe() -> io::Result<LogPipe> {
     let (reader, write_only) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let writer = rustix::fs::open(
@@ -40,6 +43,9 @@ pub fn log_pipe() -> io::Result<LogPipe> {
 }
 
 /// Both ends of a log pipe once more, from its reading end: for a further writer.
+///
+/// # Errors
+/// Those of `open(2)`: no descriptor is left, or `/proc` is not there.
 pub fn log_pipe_again(reader: &OwnedFd) -> io::Result<LogPipe> {
     let again = |flags: OFlags| {
         rustix::fs::open(
@@ -56,6 +62,9 @@ pub fn log_pipe_again(reader: &OwnedFd) -> io::Result<LogPipe> {
 }
 
 /// Makes a plain pipe, both ends close-on-exec; the reading end non-blocking where asked.
+///
+/// # Errors
+/// Those of `pipe(2)`: no descriptor is left.
 pub fn pipe(nonblocking_reader: bool) -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     if nonblocking_reader {
@@ -65,11 +74,17 @@ pub fn pipe(nonblocking_reader: bool) -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// The inode number behind a descriptor.
+///
+/// # Errors
+/// Those of `fstat(2)`.
 pub fn inode(fd: impl AsFd) -> io::Result<u64> {
     Ok(rustix::fs::fstat(fd)?.st_ino)
 }
 
 /// Gives a pipe to a user, so that `echo x > /dev/stderr` (which opens it again) works for a service of that user.
+///
+/// # Errors
+/// Those of `fchown(2)`: only root may.
 pub fn give_to(fd: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
     rustix::fs::fchown(
         fd,
@@ -80,6 +95,9 @@ pub fn give_to(fd: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
 }
 
 /// Makes reads and writes return `WouldBlock` rather than wait.
+///
+/// # Errors
+/// Those of `fcntl(2)`.
 pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&fd)?;
     rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
@@ -87,6 +105,9 @@ pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
 }
 
 /// Sets or clears close-on-exec.
+///
+/// # Errors
+/// Those of `fcntl(2)`.
 pub fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
     let flags = if on {
         rustix::io::FdFlags::CLOEXEC
@@ -108,11 +129,17 @@ pub fn bytes_waiting(pipe: impl AsFd) -> u64 {
 }
 
 /// Reads what there is (`read(2)`); 0 is the end.
+///
+/// # Errors
+/// Those of `read(2)`, [`io::ErrorKind::WouldBlock`] where there is nothing yet.
 pub fn read(fd: impl AsFd, bytes: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::io::read(fd, bytes)?)
 }
 
 /// The same descriptor under a number of at least `least`, close-on-exec, where it has a lower one.
+///
+/// # Errors
+/// Those of `fcntl(2)`: no such number is allowed (`RLIMIT_NOFILE`).
 pub fn above(fd: OwnedFd, least: RawFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() >= least {
         return Ok(fd);
@@ -122,6 +149,9 @@ pub fn above(fd: OwnedFd, least: RawFd) -> io::Result<OwnedFd> {
 
 /// Moves up to `max` bytes from a pipe into `file` at `offset`, without copying them through this process and without
 /// waiting (`splice(2)`). Returns the bytes moved: 0 is the end of the pipe, [`io::ErrorKind::WouldBlock`] an empty one.
+///
+/// # Errors
+/// Those of `splice(2)`: besides an empty pipe, what the file system says, such as [`io::ErrorKind::StorageFull`].
 pub fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Result<usize> {
     let mut offset = offset;
     Ok(rustix::pipe::splice(
@@ -135,6 +165,9 @@ pub fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Resu
 }
 
 /// What waits in a pipe, at most its first 64 KiB, which stay in it (`tee(2)`).
+///
+/// # Errors
+/// Those of `pipe(2)` and `tee(2)`.
 pub fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     const MOST: usize = 64 << 10;
@@ -152,6 +185,9 @@ pub fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
 
 /// Waits until there is something to be read from `source`, or until nobody is left to read what is written into `sink`
 /// (`poll(2)`). Tells whether it is the latter.
+///
+/// # Errors
+/// Those of `poll(2)`.
 pub fn wait_while_read(source: impl AsFd, sink: impl AsFd) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags};
     let (source, sink) = (source.as_fd(), sink.as_fd());
@@ -170,6 +206,9 @@ pub fn wait_while_read(source: impl AsFd, sink: impl AsFd) -> io::Result<bool> {
 }
 
 /// Takes up to `max` bytes out of a pipe (`read(2)`).
+///
+/// # Errors
+/// Those of `read(2)`, [`io::ErrorKind::WouldBlock`] where there is nothing yet.
 pub fn take(pipe: impl AsFd, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; max];
     let length = rustix::io::read(pipe, &mut bytes[..])?;
@@ -178,6 +217,9 @@ pub fn take(pipe: impl AsFd, max: usize) -> io::Result<Vec<u8>> {
 }
 
 /// A file without a name that lives in memory (`memfd_create(2)`).
+///
+/// # Errors
+/// Those of `memfd_create(2)`: no descriptor or no memory is left.
 pub fn memory_file(name: &std::ffi::CStr) -> io::Result<File> {
     let file = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?;
     Ok(file.into())
@@ -235,6 +277,9 @@ pub fn adopt(fd: RawFd) -> Option<OwnedFd> {
 }
 
 /// Points standard input, output or error (0, 1, 2) at `target`.
+///
+/// # Errors
+/// Those of `dup2(2)`.
 pub fn replace_stdio(number: RawFd, target: BorrowedFd<'_>) -> io::Result<()> {
     match number {
         0 => rustix::stdio::dup2_stdin(target)?,

@@ -182,6 +182,9 @@ pub fn fit(limits: &mut [Limit], own: &[Limit]) -> Vec<Limit> {
 }
 
 /// Raises the soft limit of open files to the hard one. Returns the limit as it is then.
+///
+/// # Errors
+/// Those of `getrlimit(2)` and `setrlimit(2)`.
 pub fn raise_open_files() -> io::Result<u64> {
     let limit = get(NOFILE).ok_or_else(io::Error::last_os_error)?;
     let value = libc::rlimit {

@@ -22,6 +22,9 @@ fn whole_file(kind: i32) -> libc::flock {
 }
 
 /// Opens `path` (made where missing, mode 0600) and takes the lock; `None` where somebody else holds it.
+///
+/// # Errors
+/// Those of `open(2)` and `fcntl(2)`.
 pub fn acquire(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new()
         .read(true)
@@ -34,6 +37,9 @@ pub fn acquire(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// Takes the lock through a file that is open for writing; `false` where somebody else holds it. Who has it keeps it.
+///
+/// # Errors
+/// Those of `fcntl(2)`, such as that the file system has no locks.
 pub fn take(file: &File) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
         Ok(_) => Ok(true),
@@ -43,6 +49,9 @@ pub fn take(file: &File) -> io::Result<bool> {
 }
 
 /// Gives the lock back, whoever else holds a copy of the descriptor.
+///
+/// # Errors
+/// Those of `fcntl(2)`.
 pub fn release(lock: &File) -> io::Result<()> {
     fcntl(lock, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)))?;
     Ok(())

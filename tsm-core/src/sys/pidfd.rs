@@ -73,12 +73,18 @@ struct PidfdInfo {
 
 impl Pidfd {
     /// Opens a handle on a child of this process, whose pid therefore cannot have been given to another.
+    ///
+    /// # Errors
+    /// Those of `pidfd_open(2)`: it is no child any more, or no descriptor is left.
     pub fn open_child(pid: u32) -> io::Result<Self> {
         let pid = Pid::from_raw(pid as i32).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self(rustix::process::pidfd_open(pid, PidfdFlags::empty())?))
     }
 
     /// Opens a handle on exactly this process; `None` where it is gone or the pid is another's by now.
+    ///
+    /// # Errors
+    /// Those of `pidfd_open(2)`: no descriptor is left. That is not the answer that it is gone.
     pub fn open(identity: Identity) -> io::Result<Option<Self>> {
         let Some(pid) = Pid::from_raw(identity.pid as i32) else {
             return Ok(None);
@@ -100,6 +106,9 @@ impl Pidfd {
     }
 
     /// Sends a signal; `false` where the process is gone.
+    ///
+    /// # Errors
+    /// Those of `pidfd_send_signal(2)`: this process may not.
     pub fn signal(&self, signal: Signal) -> io::Result<bool> {
         // SAFETY: pidfd_send_signal takes a descriptor, a number, and an optional siginfo, here none.
         let done = unsafe {
@@ -122,11 +131,17 @@ impl Pidfd {
 
     /// The status of a child of this process that has ended, leaving the zombie; `None` while it runs.
     /// [`io::ErrorKind::NotFound`]-like `ECHILD` where it is no child of ours.
+    ///
+    /// # Errors
+    /// Those of `waitid(2)`.
     pub fn peek(&self) -> io::Result<Option<WaitStatus>> {
         self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
     }
 
     /// Like [`Self::peek`], and the zombie is gone afterwards.
+    ///
+    /// # Errors
+    /// Those of `waitid(2)`, as for [`Self::peek`].
     pub fn reap(&self) -> io::Result<Option<WaitStatus>> {
         self.wait(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
     }
@@ -175,6 +190,9 @@ impl AsFd for Pidfd {
 ///
 /// The caller must know that the group is its own: its leader is a zombie that it holds, or alive and identified, or a
 /// member was identified a moment before.
+///
+/// # Errors
+/// Those of `kill(2)`: this process may signal none of them.
 pub fn signal_group(group: u32, signal: Signal) -> io::Result<bool> {
     debug_assert!(group > 1, "0 would be our own group and 1 everybody");
     if group <= 1 {

@@ -53,6 +53,9 @@ pub struct Poll {
 
 impl Poll {
     /// Makes an empty set that returns at most `batch` ready descriptors at once.
+    ///
+    /// # Errors
+    /// Those of `epoll_create1(2)`: no descriptor is left.
     pub fn new(batch: usize) -> io::Result<Self> {
         Ok(Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
@@ -61,6 +64,9 @@ impl Poll {
     }
 
     /// Starts to watch `fd`.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`: it is watched already, or the user watches too many.
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         epoll::add(
             &self.epoll,
@@ -72,6 +78,9 @@ impl Poll {
     }
 
     /// Changes what `fd` is watched for.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`: it is not watched.
     pub fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         epoll::modify(
             &self.epoll,
@@ -84,12 +93,18 @@ impl Poll {
 
     /// Ends the watch on `fd`. A descriptor that lies in a store too must be removed before it is closed, since the
     /// kernel ends a watch only with the last copy.
+    ///
+    /// # Errors
+    /// Those of `epoll_ctl(2)`: it is not watched.
     pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
         epoll::delete(&self.epoll, fd)?;
         Ok(())
     }
 
     /// Waits until something is ready or `timeout` has passed (`None`: for ever). A signal ends the wait with nothing.
+    ///
+    /// # Errors
+    /// Those of `epoll_wait(2)`.
     pub fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Ready>) -> io::Result<()> {
         out.clear();
         let timeout = timeout.map(|t| Timespec {
@@ -120,11 +135,17 @@ impl Poll {
 }
 
 /// Waits until `fd` can be read or `timeout` has passed; tells which.
+///
+/// # Errors
+/// Those of `poll(2)`.
 pub fn wait_readable(fd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
     wait_for(fd, rustix::event::PollFlags::IN, timeout)
 }
 
 /// Waits until `fd` takes more or `timeout` has passed; tells which.
+///
+/// # Errors
+/// Those of `poll(2)`.
 pub fn wait_writable(fd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
     wait_for(fd, rustix::event::PollFlags::OUT, timeout)
 }

@@ -40,6 +40,9 @@ impl Process {
 }
 
 /// The id that the kernel drew at this boot (`/proc/sys/kernel/random/boot_id`).
+///
+/// # Errors
+/// Where `/proc` is not there.
 pub fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
         .trim()

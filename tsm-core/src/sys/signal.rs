@@ -108,6 +108,9 @@ pub struct SignalSource(SignalFd);
 
 impl SignalSource {
     /// Blocks `signals` in the calling thread and opens the descriptor.
+    ///
+    /// # Errors
+    /// Those of `sigprocmask(2)` and `signalfd(2)`.
     pub fn open(signals: &[Signal]) -> io::Result<Self> {
         let mut set = SigSet::empty();
         for signal in signals {
@@ -121,6 +124,9 @@ impl SignalSource {
     }
 
     /// The next signal that came, if any.
+    ///
+    /// # Errors
+    /// Those of `read(2)`.
     pub fn next(&self) -> io::Result<Option<Signal>> {
         match self.0.read_signal() {
             Ok(info) => Ok(info.and_then(|info| Signal::from_number(info.ssi_signo as i32))),

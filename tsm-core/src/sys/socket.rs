@@ -33,6 +33,9 @@ fn address(path: &Path) -> io::Result<(OwnedFd, SocketAddrUnix)> {
 }
 
 /// Listens at `path`, which must not exist yet; the socket file gets the mode that the umask leaves.
+///
+/// # Errors
+/// Those of `bind(2)`: [`io::ErrorKind::AddrInUse`] where something is there, and those of its directory.
 pub fn listen(path: &Path) -> io::Result<OwnedFd> {
     let (_directory, address) = address(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -44,6 +47,9 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
 
 /// Connects to the socket file at `path`. Where the backlog is full, and later where the other side takes nothing, it is
 /// waited for `patience` at once ([`io::ErrorKind::WouldBlock`] then).
+///
+/// # Errors
+/// Those of `connect(2)`: [`io::ErrorKind::NotFound`] without a file, [`io::ErrorKind::ConnectionRefused`] where nobody listens.
 pub fn connect(path: &Path, patience: Duration) -> io::Result<OwnedFd> {
     let (_directory, address) = address(path)?;
     let socket = rustix::net::socket_with(
@@ -58,6 +64,9 @@ pub fn connect(path: &Path, patience: Duration) -> io::Result<OwnedFd> {
 }
 
 /// Connects a datagram socket to where `sd_notify(3)` messages go: a path, or `@name` for the abstract name space.
+///
+/// # Errors
+/// Those of `connect(2)`; [`io::ErrorKind::InvalidInput`] or the like where it is too long for an address.
 pub fn connect_notify(target: &std::ffi::OsStr) -> io::Result<OwnedFd> {
     let bytes = std::os::unix::ffi::OsStrExt::as_bytes(target);
     let address = match bytes.strip_prefix(b"@") {
@@ -71,12 +80,18 @@ pub fn connect_notify(target: &std::ffi::OsStr) -> io::Result<OwnedFd> {
 }
 
 /// A socket file at `path`, which must not exist yet, for messages whose senders the kernel names.
+///
+/// # Errors
+/// Those of `bind(2)`: [`io::ErrorKind::AddrInUse`] where something is there, and those of its directory.
 pub fn hear_at(path: &Path) -> io::Result<OwnedFd> {
     let (_directory, address) = address(path)?;
     hear_by(&address)
 }
 
 /// The same under a name of the abstract name space, without its zero byte.
+///
+/// # Errors
+/// Those of `bind(2)`: [`io::ErrorKind::AddrInUse`] where another has the name.
 pub fn hear_hidden(name: &[u8]) -> io::Result<OwnedFd> {
     hear_by(&SocketAddrUnix::new_abstract_name(name)?)
 }
@@ -102,6 +117,9 @@ pub struct Heard {
 
 /// The next message at a socket of [`hear_at`] or [`hear_hidden`]; `None` where there is none. A message without a sender
 /// is passed over.
+///
+/// # Errors
+/// Those of `recvmsg(2)`.
 pub fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
     let mut space =
         [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1))];
@@ -136,6 +154,9 @@ pub fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
 }
 
 /// The next connection that waits at a listening socket; `None` where none does.
+///
+/// # Errors
+/// Those of `accept(2)`: no descriptor is left.
 pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
         Ok(socket) => Ok(Some(socket)),
@@ -148,6 +169,9 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
 
 /// Whether who connects to `path` comes to `listener`. It is tried, so that the listener sees a connection that ends at
 /// once; one whose backlog is full counts as found.
+///
+/// # Errors
+/// Those of `socket(2)` and `connect(2)`: it could not be tried.
 pub fn is_found_at(listener: impl AsFd, path: &Path) -> io::Result<bool> {
     let (_directory, address) = address(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -167,6 +191,9 @@ pub fn is_found_at(listener: impl AsFd, path: &Path) -> io::Result<bool> {
 }
 
 /// Two connected sockets that keep the borders of messages and tell when the other is closed.
+///
+/// # Errors
+/// Those of `socketpair(2)`: no descriptor is left.
 pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(rustix::net::socketpair(
@@ -178,6 +205,9 @@ pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// User id and pid of the process at the other end of a connection (`SO_PEERCRED`), as they were when it connected.
+///
+/// # Errors
+/// Those of `getsockopt(2)`.
 pub fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
     let credentials = rustix::net::sockopt::socket_peercred(socket)?;
     Ok((
@@ -187,6 +217,9 @@ pub fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
 }
 
 /// Sends bytes and descriptors as one message. [`io::ErrorKind::WouldBlock`] where the other side has to read first.
+///
+/// # Errors
+/// Those of `sendmsg(2)`; [`io::ErrorKind::InvalidInput`] where there are too many descriptors for one message.
 pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -208,6 +241,9 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Resu
 pub const MAX_FDS: usize = 16;
 
 /// Receives one message and its descriptors, which are close-on-exec. 0 bytes: the other side is closed.
+///
+/// # Errors
+/// Those of `recvmsg(2)`; [`io::ErrorKind::WouldBlock`] where there is none yet.
 pub fn receive(socket: impl AsFd, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

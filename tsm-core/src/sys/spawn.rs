@@ -170,6 +170,9 @@ impl LaunchReport {
 /// start, and every page again that is written afterwards, would be more than half of what a start costs. So the child
 /// touches nothing but its stack and what is prepared here, and it makes its system calls itself, since those of the C
 /// library would write into the `errno` of this process.
+///
+/// # Errors
+/// Those of `clone(2)` and `pipe(2)`: no memory, process or descriptor is left. What the child fails at comes over its report pipe.
 pub fn fork_held(
     mut launch: Launch,
     stdin: BorrowedFd<'_>,

@@ -15,12 +15,18 @@ pub struct WallTimer(OwnedFd);
 
 impl WallTimer {
     /// A timer that is not set.
+    ///
+    /// # Errors
+    /// Those of `timerfd_create(2)`: no descriptor is left.
     pub fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(Self(timerfd_create(TimerfdClockId::Realtime, flags)?))
     }
 
     /// Sets it to a time in Unix milliseconds, or to none.
+    ///
+    /// # Errors
+    /// Those of `timerfd_settime(2)`.
     pub fn set(&self, unix_ms: Option<u64>) -> io::Result<()> {
         let at = unix_ms.unwrap_or(0);
         let zero = Timespec {

@@ -83,6 +83,9 @@ pub fn take_state(lookup: impl Fn(&str) -> Option<OsString>) -> Option<File> {
 }
 
 /// A file that lies in memory only and holds `bytes`, to be read from its beginning (`memfd_create(2)`).
+///
+/// # Errors
+/// Those of `memfd_create(2)` and `write(2)`: no descriptor or no memory is left.
 pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
     use std::io::{Seek as _, Write as _};
     let fd: OwnedFd = rustix::fs::memfd_create("tsm-state", rustix::fs::MemfdFlags::CLOEXEC)?;

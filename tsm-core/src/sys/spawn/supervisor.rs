@@ -34,6 +34,9 @@ impl SupervisorImage {
 
     /// Forks a supervisor that gets `fds` as descriptors 3, 4 … (the protocol of `sd_listen_fds(3)`, under `names`
     /// joined by colons) and behind them `channel`, the way back to the store.
+    ///
+    /// # Errors
+    /// Those of `fork(2)`: no memory is left, or the user has too many processes.
     pub fn fork(&self, fds: &[RawFd], names: &[u8], channel: BorrowedFd<'_>) -> io::Result<u32> {
         let count = fds.len();
         let mut moved: Vec<RawFd> = Vec::new();
@@ -185,6 +188,9 @@ fn keep_over_exec(fd: RawFd) -> bool {
 
 /// Starts a program in a session of its own that holds nothing of this process: standard input and error as given,
 /// no other descriptor, directory `/`. Returns the reading end of its standard output.
+///
+/// # Errors
+/// Those of `fork(2)` and `execve(2)`: the program is not there, or may not be executed.
 pub fn detached(
     program: &Path,
     arguments: &[OsString],
