@@ -11,7 +11,7 @@ pub(super) use care::{HEALTH, HOOK, HTTP, LIMITS, LOGS, NOTIFY, READY, SCHEDULE,
 use super::node::Value;
 
 /// One key.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Its name in camelCase; snake_case means the same.
     pub name: &'static str,

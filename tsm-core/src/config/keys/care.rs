@@ -70,27 +70,22 @@ pub(in crate::config) const READY: &[Key] = &[
     key("timeout", Kind::Duration, "How long it may take [60s]"),
 ];
 
-/// The keys of `healthCheck`.
-pub(in crate::config) const HEALTH: &[Key] = &[
+/// The keys of `healthCheck`: those of a question over HTTP stand in it as they are.
+pub(in crate::config) const HEALTH: &[Key] =
+    &joined::<{ WHETHER.len() + HTTP.len() + CHECKS.len() }>([WHETHER, HTTP, CHECKS]);
+
+/// Whether it is checked, and by what.
+const WHETHER: &[Key] = &[
     key("enabled", Kind::Bool, "false: it is not checked"),
     key(
         "protocol",
         Kind::OneOf(&["http", "https", "tcp", "command", "watchdog", "none"]),
         "By what it is told",
     ),
-    key("url", Kind::Text, "The whole address"),
-    key("host", Kind::Text, "The host [127.0.0.1]"),
-    key("port", Kind::Count, "The port [that of the process]"),
-    key("path", Kind::Text, "The path [/]"),
-    key("method", Kind::Text, "The method [GET]"),
-    key(
-        "status",
-        Kind::Texts,
-        "The statuses that are good [200 to 399]",
-    )
-    .also(&["expectedStatus"]),
-    key("body", Kind::Text, "What the answer contains").also(&["responseBody"]),
-    key("insecure", Kind::Bool, "Any certificate will do"),
+];
+
+/// What else is asked, and how often.
+const CHECKS: &[Key] = &[
     key("command", Kind::Command, "A command that exits with 0"),
     key("interval", Kind::Duration, "Between two checks [30s]"),
     key("timeout", Kind::Duration, "How long a check may take [5s]"),
@@ -115,6 +110,22 @@ pub(in crate::config) const HEALTH: &[Key] = &[
         "What becomes of one that is not healthy [restart]",
     ),
 ];
+
+/// The keys of several tables, one after the other; `N` of them.
+const fn joined<const N: usize>(tables: [&[Key]; 3]) -> [Key; N] {
+    let mut all = [key("", Kind::Anything, ""); N];
+    let (mut table, mut filled) = (0, 0);
+    while table < tables.len() {
+        let mut at = 0;
+        while at < tables[table].len() {
+            all[filled] = tables[table][at];
+            filled += 1;
+            at += 1;
+        }
+        table += 1;
+    }
+    all
+}
 
 /// The keys of `watch`.
 pub(in crate::config) const WATCH: &[Key] = &[
