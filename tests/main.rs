@@ -13,6 +13,7 @@ mod config;
 mod daemon;
 mod docs;
 mod doctor;
+mod env_by_hand;
 mod env_commands;
 mod environment;
 mod exit_status;
