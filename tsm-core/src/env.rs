@@ -17,7 +17,7 @@ mod snapshot;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStringExt as _;
 
 use thiserror::Error;
 

@@ -253,7 +253,7 @@ pub enum Error {
     TimedOut {
         /// What did.
         what: String,
-        /// The limit.
+        /// The limit, in seconds.
         seconds: u64,
     },
     /// An error that the supervisor reported.

@@ -95,9 +95,9 @@ pub enum EventKind {
         run: u64,
         /// `memory` (bytes) or `tasks`.
         limit: String,
-        /// What it may use.
+        /// What it may use, in bytes or tasks.
         allowed: u64,
-        /// What it used, where that is known.
+        /// What it used, in the same unit, where that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         used: Option<u64>,
     },

@@ -29,19 +29,19 @@ pub enum MetaError {
     /// A NUL byte: what a power cut leaves.
     #[error("NUL byte at byte {offset}")]
     Nul {
-        /// Where in the line.
+        /// Where in the line, in bytes.
         offset: usize,
     },
     /// Text that is no `key=value`.
     #[error("no `key=value` at byte {offset}")]
     NotAnAssignment {
-        /// Where in the line.
+        /// Where in the line, in bytes.
         offset: usize,
     },
     /// A value that cannot be read.
     #[error("{kind} at byte {offset}")]
     Quoting {
-        /// Where in the line.
+        /// Where in the line, in bytes.
         offset: usize,
         /// What is wrong there.
         kind: QuoteErrorKind,

@@ -166,9 +166,9 @@ pub struct End {
 pub struct HitLimit {
     /// `memory` (bytes) or `tasks`.
     pub limit: String,
-    /// What it may use.
+    /// What it may use, in bytes or tasks.
     pub allowed: u64,
-    /// What it used, where that is known.
+    /// What it used, in the same unit, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used: Option<u64>,
 }

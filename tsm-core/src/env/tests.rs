@@ -1,5 +1,5 @@
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStrExt as _;
 
 use super::*;
 

@@ -4,7 +4,7 @@ mod cuts;
 mod follow;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::Write as _;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -199,7 +199,7 @@ fn the_last_lines_of_a_huge_log_cost_little() {
 
 #[test]
 fn what_cannot_be_read_is_an_error_with_its_path() {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::PermissionsExt as _;
     let logs = Fixture::new();
     logs.write("a.out", "a\n");
     let path = logs.path("a.out");

@@ -6,7 +6,7 @@ use std::io;
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
-/// The block size of the file system: what holes begin and end at.
+/// The block size of the file system in bytes: what holes begin and end at.
 ///
 /// # Errors
 /// Those of `fstatvfs(3)`.

@@ -7,9 +7,9 @@ use std::io;
 pub struct Limit {
     /// The kernel's number of the resource (`RLIMIT_…`).
     pub resource: u32,
-    /// What holds now.
+    /// What holds now, in the unit of that resource (`getrlimit(2)`: bytes, seconds, or a number).
     pub soft: u64,
-    /// Up to where an unprivileged process may raise it.
+    /// Up to where an unprivileged process may raise it, in the same unit.
     pub hard: u64,
 }
 

@@ -1,7 +1,7 @@
 //! Process handles that cannot be reused (`pidfd_open(2)`), and how a process ended.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
 

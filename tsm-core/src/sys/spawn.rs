@@ -12,7 +12,7 @@ use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 pub use in_place::{execute_in_place, memory_file, take_state};

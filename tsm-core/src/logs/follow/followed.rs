@@ -1,7 +1,7 @@
 //! One log that is followed: which file of it is read, how far, and which one comes next.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
