@@ -16,7 +16,7 @@ use crate::{fail, sys};
 /// is, and by whom.
 ///
 /// # Errors
-/// [`Error::Io`]; what stood there is kept.
+/// [`Error::Io`](crate::error::Error::Io); what stood there is kept.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let spare = spare(path);
     let write = || -> io::Result<()> {

@@ -174,7 +174,7 @@ pub enum Event {
     },
     /// All that was left and watched has ended.
     LeftGone,
-    /// The time that [`Machine::deadline`] named has come.
+    /// The time that [`Machine::deadline`](super::Machine::deadline) named has come.
     Deadline,
     /// A person wants restarts counted anew.
     Reset,
