@@ -13,6 +13,18 @@ use crate::home::Home;
 use crate::sys::procfs;
 
 /// Reads and writes the cookies of one home.
+///
+/// ```
+/// use tsm_core::cookie::Cookies;
+/// use tsm_core::home::Home;
+///
+/// let cookies = Cookies::of(&Home::at("/srv/services"));
+/// let cookie = cookies.write(7, 3);
+/// assert_eq!(cookie, "/srv/services:7:3");
+/// assert_eq!(cookies.read(cookie.as_bytes()), Some((7, 3)));
+/// // Another home's says nothing here.
+/// assert_eq!(cookies.read(b"/home/eve/.tsm:7:3"), None);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Cookies {
     root: PathBuf,

@@ -1,4 +1,17 @@
 //! The one error type: every variant says what failed, on which path or process, and what to do about it.
+//!
+//! ```
+//! use tsm_core::error::{ErrorKind, IoContext as _};
+//! use tsm_core::name::ProcessName;
+//!
+//! let error = "not/a/name".parse::<ProcessName>().unwrap_err();
+//! assert_eq!(error.kind(), ErrorKind::Usage);
+//! assert_eq!(error.kind().exit_status(), 2);
+//!
+//! // What the system says gets what was tried, and on which path.
+//! let error = std::fs::read("/nothing/here").at("read", "/nothing/here").unwrap_err();
+//! assert!(error.to_string().starts_with("cannot read /nothing/here"));
+//! ```
 
 use std::io;
 use std::path::{Path, PathBuf};

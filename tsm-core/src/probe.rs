@@ -1,4 +1,17 @@
-//! What processes use: CPU and memory of a service's whole tree, from one look at `/proc`.
+//! What processes use: CPU and memory of a service's whole tree, from one look at `/proc`; and who listens where.
+//!
+//! ```
+//! use tsm_core::probe::{Machine, tree};
+//! use tsm_core::sys::procfs;
+//!
+//! // A service's tree begins at its main process; here, at this program itself.
+//! let own = procfs::process(std::process::id()).ok_or("no /proc")?;
+//! let members = tree(own.identity)?;
+//! assert_eq!(members[0].pid, std::process::id());
+//! assert!(members[0].memory_bytes > 0);
+//! assert!(Machine::read()?.memory_all > members[0].memory_bytes);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod asking;
 mod machine;
