@@ -11,7 +11,7 @@ pub use client::{Client, Launcher};
 pub use frame::{FrameBuffer, MAX_BLOB, MAX_JSON, encode};
 pub(crate) use protocol::HANDOVER_RECORD;
 pub use protocol::{
-    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, DamagedShell, Outcome,
+    ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Body, CannotStart, Outcome,
     PROTOCOL, Reply, ReportedError, Request, ResurrectRequest, SavedCounts, StartRequest,
     SupervisorStatus, TakenPort, Verb,
 };

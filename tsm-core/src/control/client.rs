@@ -222,12 +222,12 @@ impl Client {
             .as_ref()
             .is_some_and(|(_, snapshot)| snapshot.is_some());
         let store = ProcessStore::new(self.home.clone());
-        let mut damaged_shells = match verb {
+        let mut cannot_start = match verb {
             Verb::Start | Verb::Restart if !replaced => shells::damaged(&store, &selected),
             _ => Vec::new(),
         };
         if verb == Verb::Restart {
-            damaged_shells.extend(vanished::found(&store, &selected));
+            cannot_start.extend(vanished::found(&store, &selected));
         }
         let mut blob = Vec::new();
         let update = update.map(|(mut update, snapshot)| {
@@ -243,7 +243,7 @@ impl Client {
             options,
             update,
             taken_ports: self.taken_ports(&ports)?,
-            damaged_shells,
+            cannot_start,
         });
         self.ask_for_outcomes(options.wait_ms, &body, &blob, on_reply)
     }

@@ -290,14 +290,19 @@ pub struct ActRequest {
     pub taken_ports: Vec<TakenPort>,
     /// Those that could not be started again, as the command saw it: its shell cannot read its shell state, or its program
     /// or directory is gone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub damaged_shells: Vec<DamagedShell>,
+    // The name is from the time when only shell states were looked at; older supervisors know no other.
+    #[serde(
+        default,
+        rename = "damaged_shells",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub cannot_start: Vec<CannotStart>,
 }
 
 /// What keeps a process from being started again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DamagedShell {
-    /// The process that it belongs to.
+pub struct CannotStart {
+    /// Its id.
     pub id: u32,
     /// What is wrong, with file and line.
     pub error: ReportedError,

@@ -167,7 +167,7 @@ impl Supervisor {
                 return self.settle(number, id, None, None);
             }
             Verb::Start => {
-                if let Some(error) = damaged_shell(act, id)
+                if let Some(error) = why_it_cannot_start(act, id)
                     && resting
                 {
                     return self.settle(number, id, None, Some(error));
@@ -198,7 +198,7 @@ impl Supervisor {
             }
             Verb::Restart => {
                 // What could not be started again is not stopped.
-                if let Some(error) = damaged_shell(act, id) {
+                if let Some(error) = why_it_cannot_start(act, id) {
                     return self.settle(number, id, None, Some(error));
                 }
                 let shell = self.writer.store().shell(&service.name).map(drop);
@@ -326,8 +326,8 @@ impl Supervisor {
 const STAYS_FAILED: &str =
     "is failed and stays so, with its restarts counted anew; 'tsm start' starts it";
 
-/// What the command found wrong with the shell state of a process.
-fn damaged_shell(act: &ActRequest, id: u32) -> Option<ReportedError> {
-    let found = act.damaged_shells.iter().find(|damaged| damaged.id == id);
-    found.map(|damaged| damaged.error.clone())
+/// What the command found that keeps a process from being started again.
+fn why_it_cannot_start(act: &ActRequest, id: u32) -> Option<ReportedError> {
+    let found = act.cannot_start.iter().find(|found| found.id == id);
+    found.map(|found| found.error.clone())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::control::protocol::DamagedShell;
+use crate::control::protocol::CannotStart;
 use crate::env::Shell;
 use crate::error::Error;
 use crate::meta::Meta;
@@ -17,7 +17,7 @@ use crate::store::ProcessStore;
 const WRITTEN_TOGETHER: Duration = Duration::from_millis(2);
 
 /// The selected processes whose shell state their shell cannot read.
-pub(super) fn damaged(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> Vec<DamagedShell> {
+pub(super) fn damaged(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> Vec<CannotStart> {
     let mut found = Vec::new();
     for (name, meta) in selected {
         let path = store.home().shell(name);
@@ -29,7 +29,7 @@ pub(super) fn damaged(store: &ProcessStore, selected: &[(ProcessName, Meta)]) ->
             continue;
         };
         if let Some(reason) = complaint(state.shell(), &path) {
-            found.push(DamagedShell {
+            found.push(CannotStart {
                 id: meta.id,
                 error: (&Error::Damaged { path, reason }).into(),
             });

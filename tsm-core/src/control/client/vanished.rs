@@ -4,7 +4,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::control::protocol::DamagedShell;
+use crate::control::protocol::CannotStart;
 use crate::error::Error;
 use crate::meta::Meta;
 use crate::name::ProcessName;
@@ -13,7 +13,7 @@ use crate::store::ProcessStore;
 use crate::sys;
 
 /// The selected processes that run and could not be started again.
-pub(super) fn found(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> Vec<DamagedShell> {
+pub(super) fn found(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> Vec<CannotStart> {
     let mut found = Vec::new();
     for (name, meta) in selected.iter().filter(|(_, meta)| meta.pid.is_some()) {
         // One that is damaged is the supervisor's to refuse, and so is what another user runs.
@@ -28,7 +28,7 @@ pub(super) fn found(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> V
                 name: name.to_string(),
                 reason,
             };
-            found.push(DamagedShell {
+            found.push(CannotStart {
                 id: meta.id,
                 error: (&error).into(),
             });

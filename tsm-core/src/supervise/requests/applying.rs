@@ -276,6 +276,6 @@ fn act_of(then: ApplyThen, how: How<'_>) -> Option<ActRequest> {
         },
         update: None,
         taken_ports: how.taken.to_vec(),
-        damaged_shells: Vec::new(),
+        cannot_start: Vec::new(),
     })
 }
