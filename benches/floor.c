@@ -3,6 +3,7 @@
  *   serve STAMPS                the service: appends "pid monotonic-ns" (one line of 32 bytes) to STAMPS, then sleeps for ever
  *   flood MIB RESULT            the writer: MIB MiB of numbered lines to standard output; wall and CPU time to RESULT; sleeps for ever
  *   pour MIB RESULT             the same with one piece of memory again and again: what only copies, and makes nothing
+ *   move FILE                   moves what comes through standard input, a pipe, into FILE, until its end: splice(2), poll(2), no more
  *   nothing                     returns: what any command costs at least
  *   spawn N DIR -- PROGRAM...   N times fork, setsid, standard output and error into files in DIR, exec; says the pids;
  *                               then waits for its standard input to end, and for the processes to be reaped
@@ -12,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -47,6 +49,21 @@ static void serve(const char *stamps) {
     close(fd);
     for (;;)
         pause();
+}
+
+static void move(const char *path) {
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    check(file, path);
+    fcntl(0, F_SETPIPE_SZ, 1 << 20);
+    for (struct pollfd in = {.fd = 0, .events = POLLIN};;) {
+        ssize_t more = splice(0, NULL, file, NULL, PIECE, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+        if (!more)
+            return;
+        if (more < 0 && errno != EAGAIN)
+            check(more, "splice");
+        if (more < 0)
+            check(poll(&in, 1, -1), "poll");
+    }
 }
 
 static void flood(long mib, const char *result, int makes_lines) {
@@ -155,6 +172,8 @@ int main(int count, char **words) {
         flood(atol(words[2]), words[3], 1);
     else if (!strcmp(mode, "pour") && count == 4)
         flood(atol(words[2]), words[3], 0);
+    else if (!strcmp(mode, "move") && count == 3)
+        move(words[2]);
     else if (!strcmp(mode, "spawn") && count > 5)
         spawn(atoi(words[2]), words[3], words + 5);
     else if (!strcmp(mode, "keep") && count > 4)

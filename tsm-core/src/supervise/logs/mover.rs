@@ -22,6 +22,8 @@ use crate::sys::{self, clock, fd};
 const OPEN_FILES: usize = 64;
 /// How much is moved before other events get their turn.
 const AT_ONCE: usize = 1 << 20;
+/// How much is moved by one system call: a pipe is locked meanwhile, and whoever writes into it waits, or spins.
+const PIECE: usize = 64 << 10;
 /// The size of a pipe before it is widened.
 const PIPE_BYTES: usize = 64 << 10;
 /// The size of the pipe of a service that floods.
@@ -165,13 +167,13 @@ impl Supervisor {
                 rules.max_size
             };
             let most = match cutting::next(pipe, file, offset, limit, end.rotate) {
-                Ok(Next::Move(most)) => most.min(AT_ONCE - moved),
+                Ok(Next::Move(most)) => most.min(PIECE),
                 Ok(Next::Rotate) => {
                     self.rotate_log(id, stream);
                     continue;
                 }
                 // It cannot be read: then it is not cut between lines.
-                Err(_) => AT_ONCE,
+                Err(_) => PIECE,
             };
             // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log
             // that begins anew begins with a note.
