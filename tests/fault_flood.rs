@@ -153,3 +153,103 @@ fn a_flood_that_fills_the_queue_of_a_stopped_supervisor_keeps_no_command_out() {
     bed.wait_file("flooded", |_| true);
     assert_eq!(bed.state("a"), "stopped");
 }
+
+/// Asks for the same thing over so many connections, and keeps them once all were understood.
+const ASK: &str = r#"#!/usr/bin/perl
+use Socket;
+my ($path, $times, $asked, $json) = @ARGV;
+my @all;
+for (1 .. $times) {
+    socket(my $s, AF_UNIX, SOCK_STREAM, 0) or die "socket: $!";
+    connect($s, sockaddr_un($path)) or die "connect: $!";
+    my $frame = pack('V V', length $json, 0) . $json;
+    syswrite($s, $frame) == length $frame or die "write: $!";
+    push @all, $s;
+}
+for my $s (@all) {
+    sysread($s, my $answer, 8) == 8 or die "no answer";
+}
+open(my $f, '>', $asked) or die $!;
+close $f;
+sleep 100000;
+"#;
+
+#[test]
+fn of_all_processes_together_1024_connections_are_kept_and_silent_ones_make_room() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    let supervisor = bed.supervisor_seen();
+    bed.script(
+        "flood.pl",
+        &FLOOD
+            .replace("1500", "250")
+            .replace("'flooded'", "\"flooded-$$\""),
+    );
+    let floods: Vec<Flood> = (0..5)
+        .map(|_| {
+            let mut command = bed.command("/bin/sh");
+            command.args(["-c", "exec perl flood.pl \"$@\"", "flood"]);
+            command.arg(bed.home().join("supervisor.sock"));
+            Flood(command.spawn().unwrap())
+        })
+        .collect();
+    for flood in &floods {
+        bed.wait_file(&format!("flooded-{}", flood.0.id()), |_| true);
+    }
+    // 1,250 are open at the other side, none of a process that has too many of its own.
+    bed.tsm(["stop", "a"]).ok();
+    wait_until("silent ones have made room", || {
+        std::fs::read_to_string(bed.home().join("logs/tsm.log"))
+            .unwrap()
+            .contains("too many connections; dropped one of process")
+    });
+    let open = descriptors(supervisor.pid).len();
+    assert!((1000..1100).contains(&open), "{open} descriptors are open");
+    assert_eq!(bed.supervisor_seen(), supervisor);
+}
+
+#[test]
+fn where_all_wait_for_an_answer_a_command_is_told_that_they_are_too_many() {
+    let bed = Bed::new();
+    let script = bed.script(
+        "deaf.sh",
+        "#!/bin/sh\ntrap '' TERM\ntouch deaf\nexec sleep 100000\n",
+    );
+    let script = script.to_str().unwrap();
+    bed.tsm(["start", "--stop-timeout", "1h", "--name", "a", "--", script])
+        .ok();
+    bed.wait_file("deaf", |_| true);
+    bed.script("ask.pl", ASK);
+    let stop = r#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"act":{"verb":"stop","selectors":["a"]}}}"#;
+    let ask = |number: usize| {
+        let mut command = bed.command("/bin/sh");
+        command.args(["-c", "exec perl ask.pl \"$@\"", "ask"]);
+        command.arg(bed.home().join("supervisor.sock"));
+        command.args(["256", &format!("asked-{number}"), stop]);
+        Flood(command.spawn().unwrap())
+    };
+    let askers: Vec<Flood> = (0..4).map(ask).collect();
+    for number in 0..4 {
+        bed.wait_file(&format!("asked-{number}"), |_| true);
+    }
+    let refused = format!(
+        "too many connections to the supervisor of {}; 1024 are open, 256 of them process ",
+        bed.home().display()
+    );
+    let told = bed
+        .tsm(["start", "--name", "b", "--", "sleep", "100000"])
+        .exits(6);
+    assert!(told.stderr_line().contains(&refused), "{}", told.stderr);
+    assert!(
+        told.stderr
+            .contains("(perl)'s, and all wait for an answer; end some and try again")
+    );
+    // Doctor asks as well, and has a remedy.
+    let told = bed.tsm(["doctor"]).exits(1);
+    assert!(told.stdout.contains(&refused), "{}", told.stdout);
+    let remedy = "end the process that has so many, or wait until it lets go; services go on";
+    assert!(told.stdout.contains(remedy), "{}", told.stdout);
+    drop(askers);
+    wait_until("there is room again", || bed.tsm(["kill", "a"]).status == 0);
+    bed.tsm(["doctor"]).ok();
+}

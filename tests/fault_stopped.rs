@@ -161,3 +161,25 @@ fn who_only_looks_like_one_is_left_alone() {
     assert!(stays);
     all_is_well(&bed, pid, guardian);
 }
+
+#[test]
+fn a_command_continues_the_one_of_an_init_system() {
+    let bed = Bed::new();
+    // As an init system starts it: in a session of its own, without a terminal.
+    let mut command = bed.command("setsid");
+    command.args(["-w", crate::bed::TSM, "supervisor", "run"]);
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let pid = crate::wait::wait_for("it is the supervisor", || bed.supervisor_pid());
+    let supervisor = Seen::now(pid);
+    let service = bed.start_idle("a");
+    supervisor.signal(Signal::STOP);
+    wait_until("it is stopped", || is_stopped(supervisor));
+    let told = bed.tsm(["restart", "a"]).ok();
+    let said = continued("supervisor in the foreground", supervisor);
+    assert!(told.stderr.contains(&said), "{}", told.stderr);
+    bed.wait_new_pid("a", service);
+    supervisor.signal(Signal::TERM);
+    assert!(child.wait().unwrap().success());
+}

@@ -154,6 +154,55 @@ fn what_is_under_way_is_gone_on_with() {
 }
 
 #[test]
+fn a_hook_is_run_to_its_end_first_and_nobody_waits_for_it() {
+    let bed = Bed::new();
+    let newer = bed.tsm_of_version("tsm-newer", "9.1.0");
+    let hook = "echo begun > hook; while [ ! -e may-end ]; do sleep 0.05; done; echo ended > hook";
+    let start = ["start", "--name", "a", "--post-start", hook];
+    bed.tsm(start.iter().chain(&["--", "sleep", "100000"])).ok();
+    bed.wait_file("hook", |text| text == "begun\n");
+    let mut upgrade = bed.command_of(&newer, &["supervisor", "upgrade"]);
+    let upgrading = upgrade
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the new program was tried", || {
+        bed.log().contains("upgrading from tsm ")
+    });
+    // Others are answered, by the old one.
+    bed.start_idle("b");
+    assert_eq!(bed.version(), env!("CARGO_PKG_VERSION"));
+    bed.file("may-end", "");
+    crate::bed::finish(upgrading, "supervisor upgrade").ok();
+    assert_eq!(bed.version(), "9.1.0");
+    assert_eq!(fs::read_to_string(bed.path("hook")).unwrap(), "ended\n");
+}
+
+#[test]
+fn without_a_quiet_moment_the_old_one_goes_on_and_says_so() {
+    let bed = Bed::new();
+    bed.start_rigged_supervisor();
+    let newer = bed.tsm_of_version("tsm-newer", "9.1.0");
+    let hook = "touch hook; while [ ! -e may-end ]; do sleep 0.05; done";
+    let start = ["start", "--name", "a", "--post-start", hook];
+    bed.tsm(start.iter().chain(&["--", "sleep", "100000"])).ok();
+    bed.wait_file("hook", |_| true);
+    // As if its time were over at the first look.
+    bed.arm("upgrade-late");
+    let told = run(bed.command_of(&newer, &["supervisor", "upgrade"])).exits(1);
+    bed.fired("upgrade-late");
+    let (path, own) = (newer.display(), env!("CARGO_PKG_VERSION"));
+    let expected =
+        format!("{path} is not taken, tsm {own} goes on: no quiet moment came in 30 s; try again");
+    assert!(told.message().ends_with(&expected), "{}", told.stderr);
+    assert_eq!(bed.version(), own);
+    bed.file("may-end", "");
+    run(bed.command_of(&newer, &["supervisor", "upgrade"])).ok();
+    assert_eq!(bed.version(), "9.1.0");
+}
+
+#[test]
 fn no_request_is_lost_meanwhile() {
     let bed = Bed::new();
     let script = bed.lonely("a");

@@ -9,6 +9,7 @@ mod machine;
 mod refusals;
 mod socket;
 mod system;
+mod transient;
 mod user;
 #[path = "../wait.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]

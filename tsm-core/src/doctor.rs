@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::name::ProcessName;
 use crate::store::{ProcessStore, Writer};
+use crate::supervise::logout;
+use crate::sys::{account, procfs};
 
 /// What kind of thing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -62,6 +64,8 @@ pub enum Kind {
     TwoSupervisors,
     /// The supervisor has no guardian.
     GuardianGone,
+    /// Services end when their user logs out.
+    EndsAtLogout,
     /// There is little room on the disk.
     LowDisk,
     /// There are few inodes on the disk.
@@ -166,6 +170,7 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
         supervisor(client, &store, &mut findings)
     };
     processes::look(&store, &known, status.as_ref(), &mut findings)?;
+    ends_at_logout(&store, &mut findings)?;
     boot::look(home, &mut findings);
     findings.sort_by_key(|finding| finding.kind);
     Ok(findings)
@@ -197,6 +202,32 @@ pub fn mend(client: &Client) -> Result<Vec<String>> {
     }
     done.extend(client.mend()?);
     Ok(done)
+}
+
+/// What runs in a login session that takes it along at its end.
+fn ends_at_logout(store: &ProcessStore, findings: &mut Vec<Finding>) -> Result<()> {
+    if !logout::sessions_end_all() {
+        return Ok(());
+    }
+    let (records, _) = store.records()?;
+    let in_session = records.iter().filter(|(_, meta)| {
+        let identified = |pid: &u32| meta.ticks.is_some() && procfs::start_time(*pid) == meta.ticks;
+        let pid = meta.pid.filter(identified);
+        pid.is_some_and(logout::is_in_login_session)
+    });
+    let names: Vec<String> = in_session.map(|(name, _)| format!("'{name}'")).collect();
+    if !names.is_empty() {
+        let user = account::name_of(account::effective_uid());
+        findings.push(Finding::new(
+            Kind::EndsAtLogout,
+            format!(
+                "of what runs, this ends when {user} logs out (KillUserProcesses=yes in logind.conf): {}",
+                names.join(", ")
+            ),
+            logout::remedy(&user),
+        ));
+    }
+    Ok(())
 }
 
 fn unsafe_home(home: &Home) -> Option<Finding> {

@@ -116,6 +116,11 @@ impl Keeper {
         self.process.is_stopped()
     }
 
+    /// Whether a person may have suspended it by a key, and may continue it so. One of an init system has no terminal.
+    fn is_of_a_terminal(&self) -> bool {
+        self.part == Part::Foreground && procfs::has_terminal(self.process.identity.pid)
+    }
+
     /// Continues it; `false` where it is gone.
     ///
     /// # Errors
@@ -165,7 +170,7 @@ pub(crate) fn continue_stopped(home: &Home) -> Vec<Result<String, String>> {
     // Who suspended one in a terminal wants it so.
     let stopped = found
         .into_iter()
-        .filter(|keeper| keeper.is_stopped() && keeper.part != Part::Foreground);
+        .filter(|keeper| keeper.is_stopped() && !keeper.is_of_a_terminal());
     let tried = stopped.filter_map(|keeper| match keeper.go_on() {
         Ok(true) => Some(Ok(format!(
             "the {keeper} was stopped by a signal; it is continued"

@@ -15,7 +15,7 @@ mod ending;
 mod guardian;
 mod helper;
 mod launching;
-mod logout;
+pub(crate) mod logout;
 mod logs;
 pub mod machine;
 pub mod ordering;
@@ -24,6 +24,7 @@ mod requests;
 mod service;
 mod succession;
 mod supervisor;
+mod unit;
 pub mod vitals;
 mod worklog;
 
@@ -32,6 +33,7 @@ pub use guardian::guard;
 pub(crate) use service::describe;
 pub use succession::upgrading::{Trial, UpgradeWords, try_out};
 pub use supervisor::{Options, run};
+pub(crate) use unit::{STANDING, UNIT};
 
 /// What a supervisor says on its standard output when it listens.
 pub(crate) const READY: &str = "ready";

@@ -22,6 +22,7 @@ pub mod procfs;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod standing;
 pub mod wall;
 
 pub use pidfd::{Identity, Pidfd, WaitStatus};
@@ -89,6 +90,12 @@ pub fn set_process_name(name: &std::ffi::CStr) {
 pub fn become_subreaper() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
     Ok(())
+}
+
+/// The pid of this process's parent; 0 where that is outside of its name space.
+pub fn parent() -> u32 {
+    let parent = rustix::process::getppid();
+    parent.map_or(0, |pid| pid.as_raw_nonzero().get() as u32)
 }
 
 /// Flushes the file system that holds `file` to the disk (`syncfs(2)`).

@@ -27,6 +27,7 @@ struct StatusView<'a> {
     processes: Option<u32>,
     processes_running: Option<u32>,
     foreground: Option<bool>,
+    unit: Option<&'a str>,
     home: String,
 }
 
@@ -48,6 +49,7 @@ pub(crate) fn status(context: &Context, json: bool) -> Outcome {
             processes: status.map(|status| status.processes),
             processes_running: status.map(|status| status.running),
             foreground: status.map(|status| status.foreground),
+            unit: status.and_then(|status| status.unit.as_deref()),
             home: context.home.root().display().to_string(),
         })?;
         return Ok(());
@@ -77,6 +79,14 @@ pub(crate) fn status(context: &Context, json: bool) -> Outcome {
         "Processes: {}, {} running",
         status.processes, status.running
     ))?;
+    if let Some(unit) = &status.unit {
+        let what = if unit.strip_suffix(".scope").is_some() {
+            " (a login session)"
+        } else {
+            ""
+        };
+        output.fact(format_args!("Unit of systemd: {unit}{what}"))?;
+    }
     output.fact(format_args!("Home: {}", context.home.root().display()))?;
     Ok(())
 }

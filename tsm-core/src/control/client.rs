@@ -5,6 +5,7 @@ mod lookups;
 mod reaching;
 mod shells;
 mod silence;
+mod unit;
 mod vanished;
 
 use std::ffi::OsString;
@@ -42,7 +43,8 @@ pub struct Launcher {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// The environment that the supervisor itself gets; services never see it.
+    /// The environment that the supervisor itself gets; services never see it. Nothing secret: where the supervisor is put into a unit of
+    /// the user's own systemd, which is that of `XDG_RUNTIME_DIR`, it stands in a command line for a moment.
     pub environment: Vec<(OsString, OsString)>,
 }
 

@@ -395,4 +395,7 @@ pub struct SupervisorStatus {
     pub running: u32,
     /// Whether it is in the foreground of a terminal or of an init system.
     pub foreground: bool,
+    /// The unit of systemd that it is in: one of its own, or the scope of a login session.
+    #[serde(default)]
+    pub unit: Option<String>,
 }

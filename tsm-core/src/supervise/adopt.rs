@@ -60,7 +60,8 @@ impl Supervisor {
             self.store.forget(&name);
         }
         self.pack_what_is_left();
-        if rebooted > 0 {
+        // At boot they are started.
+        if rebooted > 0 && self.options.resurrect.is_none() {
             let what = if rebooted == 1 {
                 "1 process".to_owned()
             } else {
@@ -180,7 +181,12 @@ impl Supervisor {
             state.as_str(),
             "starting" | "running" | "stopping" | "backoff" | "waiting"
         );
-        let rebooted = was_up && !this_boot && meta.boot.is_some() && desired == Desired::Up;
+        // Who shut down in order has stopped it, and wants it up nevertheless.
+        let was_shut_down = state == "stopped" && meta.reason.as_deref() != Some(REBOOT);
+        let rebooted = (was_up || was_shut_down)
+            && !this_boot
+            && meta.boot.is_some()
+            && desired == Desired::Up;
 
         let identity = meta
             .pid

@@ -8,6 +8,8 @@
 //!
 //! A supervisor that was stopped (SIGSTOP) is continued, and one that is stopped again and again is replaced. After an
 //! upgrade the supervisor sends the new program (`TSM_UPGRADE=1`), and the guardian executes it in its own place.
+//!
+//! It may be the main process of a unit of the user's own systemd ([`unit`]), which is told when a supervisor is at work.
 
 mod held;
 
@@ -19,8 +21,9 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) use self::held::Held;
-use super::EXIT_OTHER_SUPERVISOR;
+use super::succession::fdstore::STOP_SERVICES;
 use super::worklog::WorkLog;
+use super::{EXIT_OTHER_SUPERVISOR, make_room, unit};
 use crate::error::{Error, IoContext as _, Result};
 use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
@@ -92,6 +95,8 @@ struct Guardian {
     stops: (u32, Duration),
     /// The environment that the next program in this place gets.
     environment: Vec<(OsString, OsString)>,
+    /// Where the unit is in which this is the main process.
+    systemd: Option<OwnedFd>,
 }
 
 /// Runs the guardian: this process must have been made for it, in a session of its own, with the reading end of a
@@ -105,10 +110,19 @@ pub fn guard(
     arguments: &[OsString],
     environment: Vec<(OsString, OsString)>,
 ) -> Result<u8> {
+    if unit::is_after_the_end(&environment) {
+        return make_room()
+            .doing("make room in the cgroup for the next guardian")
+            .map(|()| 0);
+    }
     let held = Held::take(|name| {
         let found = environment.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.clone())
     })?;
+    let mut log = WorkLog::open();
+    if held.is_none() && !unit::is_as_the_command(&environment, &mut log) {
+        return Ok(EXIT_OTHER_SUPERVISOR);
+    }
     sys::signal::reset_dispositions(held.is_some());
     sys::set_umask(0o077);
     sys::set_process_name(c"tsm-guardian");
@@ -146,7 +160,7 @@ pub fn guard(
             words,
             variables,
         ),
-        log: WorkLog::open(),
+        log,
         poll,
         signals,
         fds: Vec::with_capacity(AHEAD),
@@ -160,6 +174,7 @@ pub fn guard(
         restart_at: None,
         ending: false,
         stops: (0, Duration::ZERO),
+        systemd: unit::way_to_systemd(&environment),
         environment,
     };
     if let Some(held) = held {
@@ -196,8 +211,10 @@ impl Guardian {
                 match event.token {
                     CHANNEL => self.hear(&mut buffer),
                     _ => {
-                        while let Some(signal) = self.signals.next().doing("read a signal")? {
-                            if let Some(status) = self.on_signal(signal, &mut buffer) {
+                        while let Some((signal, sender)) =
+                            self.signals.next_with_sender().doing("read a signal")?
+                        {
+                            if let Some(status) = self.on_signal(signal, sender, &mut buffer) {
                                 return Ok(status);
                             }
                         }
@@ -212,13 +229,16 @@ impl Guardian {
     }
 
     /// Returns the guardian's own exit status when it is to end.
-    fn on_signal(&mut self, signal: Signal, buffer: &mut [u8]) -> Option<u8> {
+    fn on_signal(&mut self, signal: Signal, sender: u32, buffer: &mut [u8]) -> Option<u8> {
         if signal != Signal::CHLD {
             // Everybody is told to end: the supervisor hears it too, and there will be no next one.
             self.ending = true;
             let Some(supervisor) = self.supervisor else {
                 return Some(0);
             };
+            if self.systemd.is_some() && sender == sys::parent() && self.stop_services() {
+                return None;
+            }
             if let Ok(handle) = sys::Pidfd::open_child(supervisor) {
                 let _ = handle.signal(if signal == Signal::HUP {
                     Signal::TERM
@@ -230,6 +250,13 @@ impl Guardian {
         }
         self.continue_supervisor();
         self.reap(buffer)
+    }
+
+    /// systemd stops the unit, or all units because the machine goes down: what is in a unit ends with it, each service in its order
+    /// and time.
+    fn stop_services(&self) -> bool {
+        let channel = self.channel.as_ref();
+        channel.is_some_and(|channel| sys::socket::send(channel, STOP_SERVICES, &[]).is_ok())
     }
 
     /// A supervisor that was stopped goes on; one that is stopped again and again makes room for another.
@@ -397,6 +424,10 @@ impl Guardian {
             }
         } else if field(b"READY=").is_some() {
             self.was_ready = true;
+            if let Some(systemd) = &self.systemd {
+                // One that does not hear it waits on, and says so itself.
+                let _ = sys::socket::send(systemd, b"READY=1", &[]);
+            }
             self.flush_exits();
         }
     }

@@ -16,17 +16,35 @@ const FILES: [&str; 4] = [
 
 /// What a person has to know who starts services from a login session that takes them along, and what to do.
 pub(super) fn warning() -> Option<String> {
-    let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let uid = account::effective_uid();
-    if uid == 0 || !is_login_session(&group) || !ends_processes(&settings()) {
-        return None;
-    }
-    let user = account::name_of(uid);
-    (!does_linger(&user)).then(|| {
+    (is_in_login_session(std::process::id()) && sessions_end_all()).then(|| {
+        let user = account::name_of(account::effective_uid());
         format!(
-            "the services of this home end when {user} logs out (KillUserProcesses=yes in logind.conf); 'tsm startup' makes them stay, or 'loginctl enable-linger' and 'tsm supervisor stop'"
+            "the services of this home end when {user} logs out (KillUserProcesses=yes in logind.conf); {}",
+            remedy(&user)
         )
     })
+}
+
+/// What makes services stay that are in a login session. Lingering alone does not: the session ends, and all that is in it.
+pub(crate) fn remedy(user: &str) -> String {
+    let again = "'tsm supervisor stop' and 'tsm restart all'";
+    if does_linger(user) {
+        format!("{again} make them stay; logs/tsm.log says why where they do not leave the session")
+    } else {
+        format!("'loginctl enable-linger', {again} make them stay, or 'sudo tsm startup'")
+    }
+}
+
+/// Whether the end of a session of this user is the end of all that is in it; root is left out where nobody says otherwise
+/// (`KillExcludeUsers=`).
+pub(crate) fn sessions_end_all() -> bool {
+    account::effective_uid() != 0 && ends_processes(&settings())
+}
+
+/// Whether a process is in the scope of a login session.
+pub(crate) fn is_in_login_session(pid: u32) -> bool {
+    let group = fs::read_to_string(format!("/proc/{pid}/cgroup"));
+    group.is_ok_and(|group| is_login_session(&group))
 }
 
 /// The scope of a login has the name `session-N.scope`.

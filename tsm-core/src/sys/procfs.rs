@@ -75,6 +75,16 @@ pub fn look(pid: u32) -> io::Result<Option<Process>> {
     read_stat(&format!("/proc/{pid}/stat"), &mut [0; 1024])
 }
 
+/// Whether a process has a controlling terminal; where that cannot be told, it has.
+pub fn has_terminal(pid: u32) -> bool {
+    let text = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = text.iter().rposition(|&b| b == b')').map(|at| at + 2);
+    let fields = after_name.and_then(|at| text.get(at..));
+    // State, parent, group and session stand before (`proc_pid_stat(5)`, tty_nr).
+    let terminal = fields.and_then(|fields| fields.split(|&b| b == b' ').nth(4));
+    terminal != Some(b"0")
+}
+
 fn read_stat(path: &str, buffer: &mut [u8; 1024]) -> io::Result<Option<Process>> {
     let length = File::open(path).and_then(|mut file| file.read(buffer));
     let Some(length) = unless_gone(length)? else {

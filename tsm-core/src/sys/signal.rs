@@ -128,8 +128,19 @@ impl SignalSource {
     /// # Errors
     /// Those of `read(2)`.
     pub fn next(&self) -> io::Result<Option<Signal>> {
+        Ok(self.next_with_sender()?.map(|(signal, _)| signal))
+    }
+
+    /// The same, with the pid of who sent it; 0 where that was the kernel.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn next_with_sender(&self) -> io::Result<Option<(Signal, u32)>> {
         match self.0.read_signal() {
-            Ok(info) => Ok(info.and_then(|info| Signal::from_number(info.ssi_signo as i32))),
+            Ok(info) => Ok(info.and_then(|info| {
+                let signal = Signal::from_number(info.ssi_signo as i32)?;
+                Some((signal, info.ssi_pid))
+            })),
             Err(nix::errno::Errno::EINTR) => Ok(None),
             Err(errno) => Err(errno.into()),
         }

@@ -175,7 +175,7 @@ impl Client {
 }
 
 /// 128 bits that no other command has.
-fn token() -> String {
+pub(super) fn token() -> String {
     let mut bytes = [0_u8; 16];
     let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     if drawn.is_err() {

@@ -1,13 +1,13 @@
 //! Reaching the supervisor: over its socket, after it makes that anew, or by starting one.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use super::silence::{LOOK_AFTER, Silence};
-use super::{ANSWER_TIMEOUT, Client, Launcher};
+use super::{ANSWER_TIMEOUT, Client, Launcher, unit};
 use crate::error::{Error, ErrorKind, IoContext as _, Result};
 use crate::store::ProcessStore;
 use crate::sys;
@@ -148,6 +148,14 @@ impl Client {
         stderr
             .set_permissions(private)
             .at("set the mode of", &log)?;
+        if let Some(runtime) = unit::manager(&self.launcher) {
+            let mut silence = Silence::new(&self.home, START_TIMEOUT);
+            match unit::start(&runtime, &self.home, &self.launcher, &mut silence)? {
+                Ok(()) => return Ok(()),
+                // What keeps it from starting anywhere is told by the one that is started here.
+                Err(reason) => self.note_why_not(&stderr, &reason),
+            }
+        }
         let Launcher {
             program,
             arguments,
@@ -185,5 +193,16 @@ impl Client {
             "" => Err(self.unreachable(format!("could not be started; see {}", log.display()))),
             reason => Err(self.unreachable(format!("could not be started: {reason}"))),
         }
+    }
+
+    /// Where the log cannot be written, there is nobody to tell that a command does without systemd.
+    fn note_why_not(&self, mut log: &File, reason: &str) {
+        let time = crate::events::rfc3339(sys::clock::unix_ms());
+        let pid = std::process::id();
+        let _ = writeln!(
+            log,
+            "{time} [{pid}] not in a unit of the user's systemd, but in the session of {}: {reason}",
+            self.by
+        );
     }
 }

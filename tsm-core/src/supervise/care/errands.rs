@@ -80,6 +80,13 @@ pub(in crate::supervise) struct Errand {
     overdue: bool,
 }
 
+impl Errand {
+    /// Whether nobody does it again where it is cut off: a hook, a notice. Looks at readiness and health are made again.
+    pub(in crate::supervise) fn happens_once(&self) -> bool {
+        matches!(self.purpose, Purpose::Hook(_) | Purpose::Notice(_))
+    }
+}
+
 impl Supervisor {
     /// Begins an errand for a process. What comes of it is told when it has ended.
     pub(super) fn begin_errand(&mut self, id: u32, order: Order<'_>) -> Result<()> {

@@ -44,8 +44,14 @@ pub(super) struct MadeGroup {
 impl Groups {
     /// Finds the part of the tree that was given to this supervisor, and moves it and its guardian into a group of their
     /// own there, since the kernel limits only groups without processes in their parents.
-    pub(in crate::supervise) fn find(guardian: Option<u32>, log: &mut WorkLog) -> Option<Self> {
-        let root = cgroup::delegated(is_delegated_by_user_manager)?;
+    /// `own_unit`: what a command asked the user's systemd for, which need not be asked about it.
+    pub(in crate::supervise) fn find(
+        guardian: Option<u32>,
+        own_unit: Option<&str>,
+        log: &mut WorkLog,
+    ) -> Option<Self> {
+        let root =
+            cgroup::delegated(|unit| own_unit == Some(unit) || is_delegated_by_user_manager(unit))?;
         let own = root.join(cgroup::SUPERVISOR);
         let moved = cgroup::make(&own).and_then(|_| {
             for pid in guardian.into_iter().chain([std::process::id()]) {

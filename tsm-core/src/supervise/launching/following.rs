@@ -29,6 +29,8 @@ pub(in crate::supervise) struct Followed {
     found: bool,
     /// When it is looked for next, until when, and the pause behind that.
     look: Option<(Duration, Duration, Duration)>,
+    /// What its pid file says.
+    said: Said,
     /// Who was left when it was last looked: one that is on its way to fork again is gone at the next look.
     seen: Option<Identity>,
     /// Nobody was there at the last look: who forks while it is looked may be missed once.
@@ -37,6 +39,16 @@ pub(in crate::supervise) struct Followed {
     guessed: Option<Duration>,
     /// Why its main process was not found, though something of it is left.
     lost: Option<String>,
+}
+
+/// What a pid file says. It is read apart from the loop: a person named it, and it may lie on a file system that does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// It is to be read.
+    Nothing,
+    /// It is being read.
+    NotYet,
+    Pid(Option<u32>),
 }
 
 impl Followed {
@@ -55,6 +67,7 @@ impl Followed {
             pid_file,
             found,
             look: None,
+            said: Said::Nothing,
             seen: None,
             missed: false,
             guessed: None,
@@ -167,6 +180,9 @@ impl Supervisor {
 
     /// `false` where it is not there, and is not looked for any longer.
     fn look_for_daemon(&mut self, id: u32, now: Duration) -> bool {
+        if self.waits_for_pid_file(id, now) {
+            return true;
+        }
         let members: Vec<Process> = self
             .members_of(id)
             .into_iter()
@@ -178,8 +194,12 @@ impl Supervisor {
         let Some(followed) = &mut service.followed else {
             return false;
         };
-        let found = if let Some(file) = &followed.pid_file {
-            let pid = read_pid(file);
+        let said = std::mem::replace(&mut followed.said, Said::Nothing);
+        let found = if followed.pid_file.is_some() {
+            let pid = match said {
+                Said::Pid(pid) => pid,
+                Said::Nothing | Said::NotYet => None,
+            };
             // A file of the run before names somebody who is none of it.
             members.iter().find(|m| Some(m.identity.pid) == pid)
         } else {
@@ -219,6 +239,59 @@ impl Supervisor {
         followed.look = Some((now + pause, until, pause * 2));
         self.arm_follow(now + pause);
         true
+    }
+
+    /// Has the pid file read, where there is one; `false` when it is known what it says, or that it does not say it in time.
+    fn waits_for_pid_file(&mut self, id: u32, now: Duration) -> bool {
+        let Some(service) = self.services.get_mut(&id) else {
+            return false;
+        };
+        let run = service.run();
+        let Some(followed) = &mut service.followed else {
+            return false;
+        };
+        let (Some(file), Some((_, until, pause))) = (followed.pid_file.clone(), followed.look)
+        else {
+            return false;
+        };
+        match followed.said {
+            Said::Pid(_) => return false,
+            Said::NotYet if now >= until => return false,
+            Said::NotYet => {}
+            Said::Nothing => {
+                followed.said = Said::NotYet;
+                let path = file.clone();
+                let read = self.helper.apart(
+                    move || read_pid(&path),
+                    move |supervisor, pid| supervisor.hear_of_pid(id, run, pid),
+                );
+                if read.is_err() {
+                    // No thread is to be had: late is better than never.
+                    self.hear_of_pid(id, run, read_pid(&file));
+                    return false;
+                }
+            }
+        }
+        if let Some(followed) = self.services.get_mut(&id).and_then(|s| s.followed.as_mut()) {
+            followed.look = Some((until, until, pause));
+        }
+        self.arm_follow(until);
+        true
+    }
+
+    /// A pid file was read.
+    fn hear_of_pid(&mut self, id: u32, run: u64, pid: Option<u32>) {
+        let now = clock::monotonic();
+        let Some(service) = self.services.get_mut(&id).filter(|s| s.run() == run) else {
+            return;
+        };
+        let Some(followed) = service.followed.as_mut().filter(|f| f.said == Said::NotYet) else {
+            return;
+        };
+        followed.said = Said::Pid(pid);
+        if followed.look.is_some() {
+            self.follow_again(id, now);
+        }
     }
 
     fn take_as_leader(&mut self, id: u32, process: Process) -> bool {

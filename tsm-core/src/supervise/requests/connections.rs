@@ -347,6 +347,7 @@ impl Supervisor {
                 .filter(|service| service.live_pid().is_some())
                 .count() as u32,
             foreground: self.options.foreground,
+            unit: crate::supervise::unit::of_own_cgroup(),
         }
     }
 

@@ -7,6 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::{self, WaitStatus};
 
+/// What a guardian says when all services are to be stopped.
+pub(in crate::supervise) const STOP_SERVICES: &[u8] = b"TSM_STOP_SERVICES=1";
+
 /// Who holds what outlives this supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::supervise) enum Keeper {
@@ -37,6 +40,8 @@ pub(in crate::supervise) struct FdStore {
 pub(in crate::supervise) enum Heard {
     /// It reaped this process.
     Exited(u32, WaitStatus),
+    /// The unit that this is in is being stopped.
+    Stopping,
     /// It is gone.
     Gone,
 }
@@ -173,6 +178,7 @@ impl FdStore {
                     self.keeper = Keeper::Nobody;
                     return Some(Heard::Gone);
                 }
+                Ok(length) if bytes[..length] == *STOP_SERVICES => return Some(Heard::Stopping),
                 Ok(length) => {
                     let exited = std::str::from_utf8(&bytes[..length])
                         .ok()

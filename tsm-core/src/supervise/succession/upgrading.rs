@@ -23,6 +23,7 @@ use super::carried::Carried;
 use crate::control::Reply;
 use crate::error::{Error, ErrorKind, IoContext as _, Result};
 use crate::fail;
+use crate::supervise::care::errands::Errand;
 use crate::supervise::guardian::Held;
 use crate::supervise::helper::Helper;
 use crate::supervise::machine::{self, Phase};
@@ -103,6 +104,7 @@ impl Supervisor {
             self.log.say(format_args!(
                 "no new guardian: {reason}; services and logs are safe as long as this supervisor lives"
             ));
+            self.new_guardian_at = Some(clock::monotonic() + QUIET_PATIENCE);
             return self.obey_deferred();
         }
         let reason = format!(
@@ -131,13 +133,14 @@ impl Supervisor {
 
     /// Whether what comes in has to wait for the program that takes over.
     pub(in crate::supervise) fn is_quieting(&self) -> bool {
-        matches!(
-            &self.upgrade,
-            Some(Upgrade {
-                stage: Stage::Quieting,
-                ..
-            })
-        )
+        !self.has_hooks_under_way()
+            && matches!(
+                &self.upgrade,
+                Some(Upgrade {
+                    stage: Stage::Quieting,
+                    ..
+                })
+            )
     }
 
     /// Goes on with an upgrade: gives it up where it takes too long, and executes the new program in a quiet moment.
@@ -161,7 +164,7 @@ impl Supervisor {
                     self.execute_upgrade(&upgrade);
                 }
             }
-            Stage::Quieting if late => {
+            Stage::Quieting if late || fail::fails("upgrade-late") => {
                 if let Some(upgrade) = self.upgrade.take() {
                     let reason = "no quiet moment came in 30 s; try again";
                     self.refuse_upgrade(&upgrade, reason);
@@ -169,6 +172,11 @@ impl Supervisor {
             }
             Stage::Quieting => {}
         }
+    }
+
+    /// Hooks are run to their ends, and their ends known. They may take long: so nobody else waits for them.
+    fn has_hooks_under_way(&self) -> bool {
+        self.errands.values().any(Errand::happens_once)
     }
 
     /// Whether nothing is half done that only this program's memory knows of.
@@ -185,6 +193,7 @@ impl Supervisor {
             service.report.is_some() || hook_runs || forks
         };
         !self.services.values().any(half_done)
+            && !self.has_hooks_under_way()
             && self.being_replaced.is_empty()
             && self.shells.is_empty()
             && self.resurrections.is_empty()
@@ -203,7 +212,14 @@ impl Supervisor {
         if self.options.upgrade.is_none() || self.options.foreground || self.ending != Ending::No {
             return;
         }
-        self.new_guardian_at = Some(clock::monotonic().max(self.begun + GUARDIAN_PAUSE));
+        let now = clock::monotonic();
+        let at = now.max(self.begun + GUARDIAN_PAUSE);
+        let in_unit = crate::supervise::unit::of_environment(&self.options.environment).is_some();
+        self.new_guardian_at = Some(if in_unit {
+            at.max(now + crate::supervise::unit::PATIENCE)
+        } else {
+            at
+        });
     }
 
     /// Begins with that, when it is time.

@@ -61,7 +61,10 @@ impl Supervisor {
         };
         let writer = match writer {
             Some(writer) => writer,
-            None if options.foreground => {
+            // In a unit, it is the one that systemd started after the death of a guardian that left its supervisor behind.
+            None if options.foreground
+                || crate::supervise::unit::of_environment(&options.environment).is_some() =>
+            {
                 continues = true;
                 let taken = crate::supervise::succession::handover::take_over(&options.home)?;
                 log.say(format_args!(
@@ -128,7 +131,8 @@ impl Supervisor {
             .write(true)
             .open("/dev/null")
             .at("open", "/dev/null")?;
-        let groups = Groups::find(guardian, &mut log);
+        let own_unit = crate::supervise::unit::of_environment(&options.environment);
+        let groups = Groups::find(guardian, own_unit, &mut log);
         let mut supervisor = Self {
             boot: sys::procfs::boot_id().doing("read the boot id")?,
             cookies: Cookies::of(writer.home()),

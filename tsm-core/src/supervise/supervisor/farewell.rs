@@ -18,32 +18,29 @@ impl Supervisor {
                     .say(format_args!("{signal}: ending; the services stay up"));
                 self.ending = Ending::LeaveServices;
             }
-            _ => {
-                let again = self.ending == Ending::StopServices;
-                self.log.say(format_args!(
-                    "{signal}: {}",
-                    if again {
-                        "killing all services"
-                    } else {
-                        "stopping all services"
-                    }
-                ));
-                self.ending = Ending::StopServices;
-                self.announce_stopping();
-                let mut ids: Vec<u32> = self.services.keys().copied().collect();
-                self.in_order(&mut ids, true);
-                for id in ids {
-                    let runs = self
-                        .services
-                        .get(&id)
-                        .is_some_and(|s| s.live_pid().is_some());
-                    if runs && !again {
-                        let by = signal.to_string();
-                        self.note(id, crate::events::EventKind::ShutDown { by });
-                    }
-                    self.step(id, Event::ShutDown { force: again });
-                }
+            _ => self.stop_all(&signal.to_string()),
+        }
+    }
+
+    /// Stops all services in order, and ends then; asked once more, it kills them.
+    pub(super) fn stop_all(&mut self, by: &str) {
+        let again = self.ending == Ending::StopServices;
+        let what = if again { "killing" } else { "stopping" };
+        self.log.say(format_args!("{by}: {what} all services"));
+        self.ending = Ending::StopServices;
+        self.announce_stopping();
+        let mut ids: Vec<u32> = self.services.keys().copied().collect();
+        self.in_order(&mut ids, true);
+        for id in ids {
+            let runs = self
+                .services
+                .get(&id)
+                .is_some_and(|s| s.live_pid().is_some());
+            if runs && !again {
+                let by = by.to_owned();
+                self.note(id, crate::events::EventKind::ShutDown { by });
             }
+            self.step(id, Event::ShutDown { force: again });
         }
     }
 

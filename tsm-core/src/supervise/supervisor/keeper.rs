@@ -42,6 +42,7 @@ impl Supervisor {
         while let Some(heard) = self.store.hear() {
             match heard {
                 Heard::Exited(pid, status) => self.on_reaped_by_guardian(pid, status),
+                Heard::Stopping => self.stop_all("the end of its unit of systemd"),
                 Heard::Gone => {
                     if let Some(socket) = self.store.disconnect() {
                         // Dropping it ends the watch as well.
