@@ -113,6 +113,19 @@ pub(crate) fn moment(_name: &str) {}
 #[cfg(test)]
 pub(crate) use hook::moment;
 
+/// Does nothing.
+#[cfg(not(feature = "fail-points"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature it fails")]
+pub(crate) fn error(_name: &str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Nothing.
+#[cfg(not(feature = "fail-points"))]
+pub(crate) fn clock() -> i64 {
+    0
+}
+
 #[cfg(test)]
 pub(crate) mod hook {
     use std::cell::RefCell;
@@ -137,17 +150,4 @@ pub(crate) mod hook {
         HOOK.set(None);
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
-}
-
-/// Does nothing.
-#[cfg(not(feature = "fail-points"))]
-#[expect(clippy::unnecessary_wraps, reason = "with the feature it fails")]
-pub(crate) fn error(_name: &str) -> std::io::Result<()> {
-    Ok(())
-}
-
-/// Nothing.
-#[cfg(not(feature = "fail-points"))]
-pub(crate) fn clock() -> i64 {
-    0
 }

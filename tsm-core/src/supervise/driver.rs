@@ -114,8 +114,8 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn fire_deadlines(&mut self) {
-        let now = clock::monotonic();
+    /// Tells the machines of what was due at `now`.
+    pub(super) fn fire_deadlines(&mut self, now: Duration) {
         while let Some(&(at, id)) = self.deadlines.first() {
             if at > now {
                 break;

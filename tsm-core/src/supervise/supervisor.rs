@@ -41,6 +41,11 @@ use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
 use crate::sys::{self, Pidfd, clock};
 
+/// How many events are heard of at once.
+const EVENTS_AT_ONCE: usize = 256;
+/// For how long events that do not cease keep deadlines from being looked at.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+
 /// How a supervisor runs.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -280,7 +285,8 @@ pub fn run(options: Options) -> Result<u8> {
 
 impl Supervisor {
     fn serve(&mut self) -> Result<u8> {
-        let mut ready: Vec<Ready> = Vec::with_capacity(256);
+        let mut ready: Vec<Ready> = Vec::with_capacity(EVENTS_AT_ONCE);
+        let mut heard = clock::monotonic();
         loop {
             let wait = if self.launches_to_make() == 0 && !self.has_to_restore() {
                 self.time_to_next()
@@ -288,10 +294,11 @@ impl Supervisor {
                 Some(Duration::ZERO)
             };
             self.poll.wait(wait, &mut ready).doing("wait for events")?;
+            heard = all_heard_of(heard, clock::monotonic(), ready.len());
             for event in &ready {
                 self.on_ready(*event)?;
             }
-            self.fire_deadlines();
+            self.fire_deadlines(heard);
             self.accept_again();
             self.look_at_home_if_due();
             self.keep_up_logs();
@@ -398,6 +405,34 @@ impl Supervisor {
 }
 
 /// Whether a descriptor of the store is a service's: a letter for what it is, and the id.
+/// The time up to which all that happened was heard of, if so many events came now: with as many as can come at once, more
+/// may be waiting. A thousand services that end together are not to be taken for some that do not end, only because there
+/// was much to do. Events that never cease hold up the deadlines for no longer than a moment.
+fn all_heard_of(before: Duration, now: Duration, events: usize) -> Duration {
+    if events < EVENTS_AT_ONCE {
+        now
+    } else {
+        before.max(now.saturating_sub(LONGEST_HOLD))
+    }
+}
+
 pub(super) fn is_of_a_service(name: &str) -> bool {
     name.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_wait_for_what_happened_before_them() {
+        let at = Duration::from_millis;
+        // All that there was is heard of: what is due now is due.
+        assert_eq!(all_heard_of(at(1000), at(1500), 255), at(1500));
+        // There may be more: nothing new is due before it is heard, too.
+        assert_eq!(all_heard_of(at(1000), at(1500), 256), at(1000));
+        assert_eq!(all_heard_of(at(1000), at(1990), 256), at(1000));
+        // But not for ever.
+        assert_eq!(all_heard_of(at(1000), at(2500), 256), at(1500));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::os::fd::AsFd as _;
 
-use super::{Ending, Kind, Options, Supervisor, is_of_a_service, token};
+use super::{EVENTS_AT_ONCE, Ending, Kind, Options, Supervisor, is_of_a_service, token};
 use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
 use crate::spec::LogSettings;
@@ -98,7 +98,7 @@ impl Supervisor {
         };
         let signals = SignalSource::open(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])
             .doing("take signals")?;
-        let poll = Poll::new(256).doing("make an epoll")?;
+        let poll = Poll::new(EVENTS_AT_ONCE).doing("make an epoll")?;
         poll.add(&listener, token(Kind::Listener, 0), Interest::Read)
             .doing("watch the control socket")?;
         poll.add(&signals, token(Kind::Signals, 0), Interest::Read)
