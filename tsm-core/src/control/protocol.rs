@@ -396,6 +396,6 @@ pub struct SupervisorStatus {
     /// Whether it is in the foreground of a terminal or of an init system.
     pub foreground: bool,
     /// The unit of systemd that it is in: one of its own, or the scope of a login session.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
 }
