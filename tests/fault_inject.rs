@@ -150,6 +150,7 @@ fn where_fork_says_no_it_is_told_and_tried_again() {
     );
     assert_eq!(bed.names(), ["first"], "nothing of it stays");
     bed.tsm(["start", "--name", "a", "--", &script]).ok();
+    bed.wait_runs("a", 1);
     bed.arm_error("fork", EAGAIN, 1);
     let before = bed.crash("a");
     wait_until("its restart failed", || {
@@ -205,7 +206,7 @@ fn a_home_that_goes_away_and_comes_back() {
     let bed = Bed::new();
     let script = bed.lonely("a");
     bed.tsm(["start", "--name", "a", "--", &script]).ok();
-    let before = bed.pid("a");
+    let before = bed.wait_runs("a", 1);
     let away = bed.root().join("away");
     fs::rename(bed.home(), &away).unwrap();
     // Nobody can be asked, but what is there is found.
