@@ -166,7 +166,15 @@ fn where_systemd_would_start_it_otherwise_or_not_at_all_it_stays_in_the_session(
     machine.tester("PATH=/nowhere /usr/local/bin/tsm start a; /usr/local/bin/tsm supervisor stop");
     assert_eq!(machine.units(), Vec::<String>::new());
     // Limits that are higher than those of the user's systemd.
-    let told = machine.tester("tsm stop a; sudo prlimit --pid $$ --nofile=1024:20001 2>&1 && tsm start a; tsm supervisor status");
+    let most = machine.root(
+        "awk '/open files/ { print $5 }' \
+         /proc/$(systemctl show user@$(id -u tester).service --property=MainPID --value)/limits",
+    );
+    let more = most.trim().parse::<u64>().unwrap() + 1;
+    let told = machine.tester(&format!(
+        "tsm stop a; sudo prlimit --pid $$ --nofile=1024:{more} 2>&1 && tsm start a; \
+         tsm supervisor status"
+    ));
     if !told.contains("prlimit: failed") {
         assert!(told.contains(".scope (a login session)\n"), "{told}");
     }
