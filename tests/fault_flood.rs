@@ -95,9 +95,8 @@ fn a_process_with_1500_idle_connections_shuts_nobody_out() {
     bed.tsm(["stop", "all"]).ok();
 }
 
-#[test]
-fn a_process_whose_connections_all_wait_for_an_answer_is_told_that_they_are_too_many() {
-    let bed = Bed::new();
+/// Starts `a`, which hears no SIGTERM, so that each stop of it waits.
+fn start_deaf(bed: &Bed) {
     let script = bed.script(
         "deaf.sh",
         "#!/bin/sh\ntrap '' TERM\ntouch deaf\nexec sleep 100000\n",
@@ -106,6 +105,12 @@ fn a_process_whose_connections_all_wait_for_an_answer_is_told_that_they_are_too_
     bed.tsm(["start", "--stop-timeout", "1h", "--name", "a", "--", script])
         .ok();
     bed.wait_file("deaf", |_| true);
+}
+
+#[test]
+fn a_process_whose_connections_all_wait_for_an_answer_is_told_that_they_are_too_many() {
+    let bed = Bed::new();
+    start_deaf(&bed);
     let stop = br#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"act":{"verb":"stop","selectors":["a"]}}}"#;
     let stop = frame(stop, b"");
     let begin = || {
@@ -211,14 +216,7 @@ fn of_all_processes_together_1024_connections_are_kept_and_silent_ones_make_room
 #[test]
 fn where_all_wait_for_an_answer_a_command_is_told_that_they_are_too_many() {
     let bed = Bed::new();
-    let script = bed.script(
-        "deaf.sh",
-        "#!/bin/sh\ntrap '' TERM\ntouch deaf\nexec sleep 100000\n",
-    );
-    let script = script.to_str().unwrap();
-    bed.tsm(["start", "--stop-timeout", "1h", "--name", "a", "--", script])
-        .ok();
-    bed.wait_file("deaf", |_| true);
+    start_deaf(&bed);
     bed.script("ask.pl", ASK);
     let stop = r#"{"version":1,"asked":{"token":"t","by":"a test"},"body":{"act":{"verb":"stop","selectors":["a"]}}}"#;
     let ask = |number: usize| {
