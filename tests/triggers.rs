@@ -158,7 +158,7 @@ fn ten_thousand_files_cost_nothing_while_nothing_changes() {
     bed.wait_new_pid("a", pid);
 }
 
-/// Longer than the helper thread lives without work.
+/// Longer than the worker thread lives without work.
 fn holds_for_a_while() {
     holds_for(Duration::from_millis(1500), "time passes", || true);
 }

@@ -13,7 +13,6 @@ mod care;
 mod driver;
 mod ending;
 mod guardian;
-mod helper;
 mod launching;
 pub(crate) mod logout;
 mod logs;
@@ -26,6 +25,7 @@ mod succession;
 mod supervisor;
 mod unit;
 pub mod vitals;
+mod worker;
 mod worklog;
 
 pub use ending::groups::make_room;

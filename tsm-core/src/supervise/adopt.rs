@@ -1,6 +1,7 @@
 //! The first act of a supervisor: every record is read, and every service that is still up is found again.
 
 mod appeared;
+mod going_on;
 mod original;
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ use super::care::sampling::Watched;
 use super::launching::following::Followed;
 use super::launching::stream_kind;
 use super::logs::rules::OwnLogs;
-use super::machine::{Backoff, Desired, Event, HookSet, Machine, Next, Phase, Policy, Rest, Stage};
+use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest, Stage};
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::doctor::mend::meta_from_spec;
@@ -24,7 +25,7 @@ use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::spec::{DEFAULT_STOP_TIMEOUT, RestartPolicy, ServiceLimits};
 use crate::sys::poll::Interest;
-use crate::sys::{self, Identity, Pidfd, Signal, WaitStatus, clock};
+use crate::sys::{self, Identity, Pidfd, Signal, clock};
 
 /// Why a process that ran before a reboot does not run.
 const REBOOT: &[u8] = b"reboot";
@@ -213,45 +214,14 @@ impl Supervisor {
             meta.pid = None;
             meta.ticks = None;
         }
-        let phase = match (&leader, state.as_str()) {
-            (Some(_), _) => Phase::Running {
-                since: running_since(&meta, now),
-            },
-            // Dead without a handle: it is told below like any other end.
-            (None, "running" | "starting" | "stopping") if found_dead => Phase::Running {
-                since: running_since(&meta, now),
-            },
-            (None, _) if rebooted => Phase::Resting(Rest::Stopped),
-            (None, "starting" | "stopping") if this_boot => {
-                let next = match desired {
-                    // Its very first start: a command waits for it, and where it fails, no record stays.
-                    Desired::Up => Next::Launch { asked: first_start },
-                    Desired::Down => Next::Rest(Rest::Stopped),
-                    Desired::Gone => Next::Remove,
-                };
-                Phase::Ending {
-                    stage: Stage::Check,
-                    leader: false,
-                    next,
-                }
-            }
-            (None, "backoff") if this_boot && desired == Desired::Up => {
-                let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
-                // The clock on the wall may have been set: never longer than a delay after so many restarts can be.
-                let most = policy.backoff.longest(meta.failures.unwrap_or(0));
-                let until = now + Duration::from_millis(left).min(most);
-                Phase::Waiting {
-                    until,
-                    slow: meta.slow.unwrap_or(false),
-                }
-            }
-            (None, "waiting") if this_boot && desired == Desired::Up => {
-                Phase::Held { asked: false }
-            }
-            (None, "exited" | "done") => Phase::Resting(Rest::Exited),
-            (None, "failed") => Phase::Resting(Rest::Failed),
-            (None, _) => Phase::Resting(Rest::Stopped),
+        let lived = Lived {
+            up: leader.is_some(),
+            found_dead,
+            rebooted,
+            this_boot,
+            first_start,
         };
+        let phase = lived.phase(&meta, &state, desired, policy.backoff, now);
         let mut machine = Machine::new(policy, desired, phase);
         machine.failures = meta.failures.unwrap_or(0);
         machine.restarts = meta.restarts.unwrap_or(0);
@@ -371,109 +341,68 @@ impl Supervisor {
             };
         }
     }
+}
 
-    /// Goes on with what the supervisor before was doing, when all are known: those that need others first.
-    pub(super) fn go_on_all(&mut self) {
-        self.index_needs();
-        let adopted = std::mem::take(&mut self.adopted);
-        let mut order: Vec<u32> = adopted.iter().map(|(id, ..)| *id).collect();
-        let mut adopted: HashMap<u32, (String, Desired, bool)> = adopted
-            .into_iter()
-            .map(|(id, state, desired, dead)| (id, (state, desired, dead)))
-            .collect();
-        self.in_order(&mut order, true);
-        for id in &order {
-            if let Some((state, desired, found_dead)) = adopted.remove(id) {
-                self.go_on(*id, &state, desired, found_dead);
-            }
-        }
-        for id in order {
-            self.free(id);
-        }
-    }
+/// What is known of a record's last run.
+#[derive(Clone, Copy)]
+struct Lived {
+    /// It is there, or its handle is.
+    up: bool,
+    /// It is gone, and nobody saw it end.
+    found_dead: bool,
+    /// It ran before a reboot, and does not now.
+    rebooted: bool,
+    /// The record is of this boot.
+    this_boot: bool,
+    /// It never ran before.
+    first_start: bool,
+}
 
-    /// Goes on with what the supervisor before was doing.
-    fn go_on(&mut self, id: u32, state: &str, desired: Desired, found_dead: bool) {
-        if found_dead {
-            // Its parent is gone as well, so that nobody can say how it ended.
-            let Some(service) = self.services.get_mut(&id) else {
-                return;
-            };
-            if let Some(identity) = service
-                .meta
-                .pid
-                .zip(service.meta.ticks)
-                .map(|(pid, start)| Identity { pid, start })
-            {
-                self.ended_unseen(id, identity);
-            }
-            return;
-        }
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
+impl Lived {
+    /// Where the machine of a record begins that was in this state when its supervisor was last heard of.
+    fn phase(
+        self,
+        meta: &Meta,
+        state: &str,
+        desired: Desired,
+        backoff: Backoff,
+        now: Duration,
+    ) -> Phase {
+        let running = Phase::Running {
+            since: running_since(meta, now),
         };
-        match (service.machine.phase, desired) {
-            (Phase::Running { .. }, Desired::Up) if state == "stopping" => {
-                // A run that had failed bears the reason.
-                let failed = service.meta.reason.is_some();
-                self.step(id, if failed { Event::Unfit } else { Event::Restart });
-            }
-            (Phase::Running { .. }, Desired::Down) => self.step(id, Event::Stop { force: false }),
-            (Phase::Ending { .. }, _) => {
-                self.sweeps.push(id);
-                self.sweep_at = Some(clock::monotonic());
-            }
-            (_, Desired::Gone) => {
-                service.machine.desired = Desired::Down;
-                self.step(id, Event::Delete);
-            }
-            (Phase::Waiting { until, .. }, _) => {
-                service.armed = Some(until);
-                self.deadlines.insert((until, id));
-            }
-            _ => {
-                if service.sync_meta(clock::monotonic(), clock::unix_ms()) {
-                    service.dirty = true;
-                    self.save(id);
+        if self.up {
+            return running;
+        }
+        match state {
+            // Dead without a handle: it is told later, like any other end.
+            "running" | "starting" | "stopping" if self.found_dead => running,
+            _ if self.rebooted => Phase::Resting(Rest::Stopped),
+            "starting" | "stopping" if self.this_boot => Phase::Ending {
+                stage: Stage::Check,
+                leader: false,
+                next: match desired {
+                    // Its very first start: a command waits for it, and where it fails, no record stays.
+                    Desired::Up => Next::Launch {
+                        asked: self.first_start,
+                    },
+                    Desired::Down => Next::Rest(Rest::Stopped),
+                    Desired::Gone => Next::Remove,
+                },
+            },
+            "backoff" if self.this_boot && desired == Desired::Up => {
+                let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
+                // The clock on the wall may have been set: never longer than a delay after so many restarts can be.
+                let most = backoff.longest(meta.failures.unwrap_or(0));
+                Phase::Waiting {
+                    until: now + Duration::from_millis(left).min(most),
+                    slow: meta.slow.unwrap_or(false),
                 }
             }
-        }
-    }
-
-    /// A process ended while nobody watched.
-    fn ended_unseen(&mut self, id: u32, identity: Identity) {
-        let now_ms = clock::unix_ms();
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let status = WaitStatus::Unknown;
-        let meta = &mut service.meta;
-        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        meta.pid = None;
-        meta.ticks = None;
-        // When it ended nobody knows: only who was started in its first moment is its for certain.
-        meta.last_pid = Some(identity.pid);
-        meta.last_ticks = Some(identity.start);
-        meta.last_end = Some(identity.start);
-        meta.exit = Some(status.to_string());
-        meta.exit_ms = Some(now_ms);
-        meta.reason = Some(status.in_words().into_bytes());
-        service.dirty = true;
-        let desired = service.machine.desired;
-        if let Err(error) = self.writer.write_pid(&service.name, None) {
-            self.log.say(error);
-        }
-        self.note_exit(id, identity.pid, status, uptime_ms);
-        self.step(id, Event::Exited { success: false });
-        match desired {
-            Desired::Up => {}
-            Desired::Down => self.step(id, Event::Stop { force: false }),
-            Desired::Gone => {
-                if let Some(service) = self.services.get_mut(&id) {
-                    service.machine.desired = Desired::Down;
-                }
-                self.step(id, Event::Delete);
-            }
+            "waiting" if self.this_boot && desired == Desired::Up => Phase::Held { asked: false },
+            "exited" | "done" => Phase::Resting(Rest::Exited),
+            "failed" => Phase::Resting(Rest::Failed),
+            _ => Phase::Resting(Rest::Stopped),
         }
     }
 }

@@ -3,9 +3,10 @@
 //! Nothing here does I/O or reads a clock; the supervisor executes the [`Action`]s that come out and feeds back what
 //! comes of them. So every policy is tested by plain calls, and by properties over random sequences of events.
 //!
-//! All transitions are in this one file, longer than others, since they are understood only when read as a whole: what the
-//! words mean stands in `states`, what a spec decides in `policy`.
+//! What follows what stands here; in `ending` the stages in which a run ends, from the first signal to the last process. What
+//! the words mean stands in `states`, what a spec decides in `policy`.
 
+mod ending;
 mod policy;
 mod states;
 
@@ -213,86 +214,6 @@ impl Machine {
         }
     }
 
-    /// Asks a run to end, or has it wait until those that need it have ended.
-    fn end_in_turn(&mut self, next: Next, now: Duration) -> Vec<Action> {
-        match self.phase {
-            Phase::Running { since } if self.ties.needed => {
-                self.phase = Phase::Lingering { since, next };
-                Vec::new()
-            }
-            _ => self.ask_group(next, now),
-        }
-    }
-
-    /// The leader is gone: what else is left is looked at before anything follows.
-    fn check(&mut self, next: Next) -> Vec<Action> {
-        self.phase = Phase::Ending {
-            stage: Stage::Check,
-            leader: false,
-            next,
-        };
-        vec![Action::Sweep]
-    }
-
-    /// Asks a run to end; before that comes the hook, where the program was executed and there is one.
-    fn ask_group(&mut self, next: Next, now: Duration) -> Vec<Action> {
-        if self.policy.hooks.pre_stop && matches!(self.phase, Phase::Running { .. }) {
-            self.phase = Phase::Ending {
-                stage: Stage::PreStop,
-                leader: true,
-                next,
-            };
-            return vec![Action::PreStopHook];
-        }
-        let until = now + self.policy.stop_timeout;
-        self.phase = Phase::Ending {
-            stage: Stage::Group { until },
-            leader: true,
-            next,
-        };
-        vec![Action::Remember, Action::SignalGroup(Force::Ask)]
-    }
-
-    fn hook_done(&mut self, now: Duration) -> Vec<Action> {
-        match self.phase {
-            Phase::Ending {
-                stage: Stage::PreStop,
-                leader: true,
-                next,
-            } => self.ask_group(next, now),
-            Phase::Ending {
-                stage: Stage::PostStop,
-                leader: false,
-                next: next @ Next::Rest(Rest::Exited | Rest::Failed),
-            } => self.finish(next, now),
-            Phase::Ending {
-                stage: Stage::PostStop,
-                leader: false,
-                next,
-            } => {
-                // What ended by itself may have left something behind, which has to be gone before anything follows, and
-                // before a stop that was asked for meanwhile is one.
-                self.check(next)
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    fn kill(&mut self, leader: bool, next: Next, now: Duration) -> Vec<Action> {
-        self.phase = Phase::Ending {
-            stage: Stage::Kill {
-                until: now + KILL_TIMEOUT,
-            },
-            leader,
-            next,
-        };
-        vec![
-            Action::Remember,
-            Action::SignalGroup(Force::Kill),
-            Action::Sweep,
-        ]
-    }
-
     fn launch(&mut self, asked: bool) -> Vec<Action> {
         if self.ties.held {
             self.phase = Phase::Held { asked };
@@ -419,133 +340,13 @@ impl Machine {
         actions
     }
 
-    fn swept(&mut self, group: u32, rest: u32, now: Duration) -> Vec<Action> {
-        let Phase::Ending {
-            stage,
-            leader,
-            next,
-        } = self.phase
-        else {
-            return Vec::new();
-        };
-        if !leader && group + rest == 0 {
-            return self.finish(next, now);
-        }
-        let ask_rest = |machine: &mut Self| {
-            machine.phase = Phase::Ending {
-                stage: Stage::Rest {
-                    until: now + REST_TIMEOUT,
-                },
-                leader,
-                next,
-            };
-            vec![Action::SignalRest(Force::Ask)]
-        };
-        match stage {
-            Stage::PostStop => Vec::new(),
-            Stage::PreStop if leader => Vec::new(),
-            Stage::PreStop | Stage::Check if group > 0 => {
-                let until = now + self.policy.stop_timeout;
-                self.phase = Phase::Ending {
-                    stage: Stage::Group { until },
-                    leader,
-                    next,
-                };
-                vec![Action::SignalGroup(Force::Ask)]
-            }
-            Stage::PreStop | Stage::Check => ask_rest(self),
-            Stage::Group { .. } if !leader && group == 0 => ask_rest(self),
-            Stage::Group { .. } => Vec::new(),
-            Stage::Rest { .. } if rest > 0 => vec![Action::SignalRest(Force::Ask)],
-            Stage::Rest { .. } => Vec::new(),
-            Stage::Kill { .. } | Stage::Resisting => {
-                vec![
-                    Action::SignalGroup(Force::Kill),
-                    Action::SignalRest(Force::Kill),
-                ]
-            }
-        }
-    }
-
-    fn finish(&mut self, next: Next, now: Duration) -> Vec<Action> {
-        if std::mem::take(&mut self.owes_hook) && self.policy.hooks.post_stop {
-            self.phase = Phase::Ending {
-                stage: Stage::PostStop,
-                leader: false,
-                next,
-            };
-            return vec![Action::PostStopHook];
-        }
-        match next {
-            Next::Rest(rest) => {
-                self.phase = Phase::Resting(rest);
-                let by_itself = rest != Rest::Stopped;
-                vec![Action::Report(if by_itself {
-                    Report::Ended
-                } else {
-                    Report::Stopped
-                })]
-            }
-            Next::Launch { asked } => self.launch(asked),
-            Next::Wait { until, .. } if until <= now => self.launch_again(),
-            Next::Wait { until, slow } => {
-                self.phase = Phase::Waiting { until, slow };
-                Vec::new()
-            }
-            Next::Remove => {
-                self.phase = Phase::Removed;
-                vec![Action::Remove, Action::Report(Report::Removed)]
-            }
-        }
-    }
-
     fn deadline_came(&mut self, now: Duration) -> Vec<Action> {
         if self.deadline().is_none_or(|due| now < due) {
             return Vec::new();
         }
         match self.phase {
             Phase::Waiting { .. } => self.launch_again(),
-            Phase::Ending {
-                stage: Stage::Group { .. },
-                leader,
-                next,
-            } => {
-                self.phase = Phase::Ending {
-                    stage: Stage::Rest {
-                        until: now + REST_TIMEOUT,
-                    },
-                    leader,
-                    next,
-                };
-                vec![Action::SignalGroup(Force::Kill), Action::Sweep]
-            }
-            Phase::Ending {
-                stage: Stage::Rest { .. },
-                leader,
-                next,
-            } => {
-                self.phase = Phase::Ending {
-                    stage: Stage::Kill {
-                        until: now + KILL_TIMEOUT,
-                    },
-                    leader,
-                    next,
-                };
-                vec![Action::SignalGroup(Force::Kill), Action::Sweep]
-            }
-            Phase::Ending {
-                stage: Stage::Kill { .. },
-                leader,
-                next,
-            } => {
-                self.phase = Phase::Ending {
-                    stage: Stage::Resisting,
-                    leader,
-                    next,
-                };
-                vec![Action::Report(Report::Resists)]
-            }
-            _ => Vec::new(),
+            _ => self.stage_is_over(now),
         }
     }
 }

@@ -279,7 +279,7 @@ impl Supervisor {
             self.wait_until_ready(number, id);
         }
         self.step(id, event);
-        self.helper.sync_soon(paths);
+        self.worker.sync_soon(paths);
     }
 
     /// Removes a process from the disk and from memory.

@@ -16,7 +16,6 @@ use super::care::errands::Errand;
 use super::care::notices::Delivery;
 use super::care::saying::Ears;
 use super::ending::groups::Groups;
-use super::helper::Helper;
 use super::logs::mover::OpenLogs;
 use super::requests::answers::Waiter;
 use super::requests::connections::Connection;
@@ -27,6 +26,7 @@ use super::succession::fdstore::FdStore;
 use super::succession::handover::Handover;
 use super::succession::place::Place;
 use super::succession::upgrading::{OwnProgram, Upgrade, UpgradeWords};
+use super::worker::Worker;
 use super::worklog::WorkLog;
 use crate::control::{Asked, Request, ResurrectRequest};
 use crate::cookie::Cookies;
@@ -75,7 +75,7 @@ pub(super) enum Kind {
     Listener = 1,
     Signals = 2,
     Keeper = 3,
-    Helper = 4,
+    Worker = 4,
     Connection = 5,
     Leader = 6,
     Out = 7,
@@ -158,7 +158,7 @@ pub(super) struct Supervisor {
     pub(super) log_defaults: LogSettings,
     /// What is to be done for logs, and when.
     pub(super) upkeep: super::logs::upkeep::Due,
-    pub(super) helper: Helper,
+    pub(super) worker: Worker,
     pub(super) boot: String,
     pub(super) null: File,
     pub(super) own_limits: Vec<Limit>,
@@ -362,7 +362,7 @@ impl Supervisor {
             k if k == Kind::Err as u8 => self.on_log(number, Stream::Err, event.hangup),
             k if k == Kind::Report as u8 => self.on_report(number),
             k if k == Kind::Member as u8 => self.on_member_ended(number),
-            k if k == Kind::Helper as u8 => self.on_helper(),
+            k if k == Kind::Worker as u8 => self.on_worker(),
             k if k == Kind::Keeper as u8 => self.on_keeper(),
             k if k == Kind::Forgotten as u8 => self.reap_forgotten(number),
             k if k == Kind::Handover as u8 => self.on_handover(),
@@ -404,7 +404,6 @@ impl Supervisor {
     }
 }
 
-/// Whether a descriptor of the store is a service's: a letter for what it is, and the id.
 /// The time up to which all that happened was heard of, if so many events came now: with as many as can come at once, more
 /// may be waiting. A thousand services that end together are not to be taken for some that do not end, only because there
 /// was much to do. Events that never cease hold up the deadlines for no longer than a moment.
@@ -416,6 +415,7 @@ fn all_heard_of(before: Duration, now: Duration, events: usize) -> Duration {
     }
 }
 
+/// Whether a descriptor of the store is a service's: a letter for what it is, and the id.
 pub(super) fn is_of_a_service(name: &str) -> bool {
     name.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
 }

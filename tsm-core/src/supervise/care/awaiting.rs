@@ -179,7 +179,7 @@ impl Supervisor {
         if let Some(care) = service.care.as_deref_mut() {
             care.awaiting = Some(Awaiting::Search(Searching(Arc::clone(&search))));
         }
-        let begun = self.helper.apart(
+        let begun = self.worker.apart(
             move || search.run(look),
             move |supervisor, found| {
                 if found {

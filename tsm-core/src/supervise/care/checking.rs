@@ -22,11 +22,11 @@ impl Supervisor {
             move |supervisor: &mut Self, outcome| supervisor.health_checked(id, run, outcome);
         let begun = match health.check {
             HealthCheck::Http(check) => self
-                .helper
+                .worker
                 .apart(move || ask_http(&check.at(own_port)?, timeout), told)
                 .map_err(|error| error.to_string()),
             HealthCheck::Tcp { host, port } => self
-                .helper
+                .worker
                 .apart(
                     move || ask_tcp(&host, port.or(own_port).ok_or(NO_PORT)?, timeout),
                     told,

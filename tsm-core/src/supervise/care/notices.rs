@@ -96,7 +96,7 @@ impl Supervisor {
                 let body = delivery.body.clone();
                 let mut delivery = Some(delivery);
                 let begun = self
-                    .helper
+                    .worker
                     .apart(move || post(&url, &headers, &body, TIMEOUT), {
                         let delivery = delivery.take();
                         move |supervisor: &mut Self, outcome| {

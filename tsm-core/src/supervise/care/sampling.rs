@@ -1,5 +1,5 @@
 //! Limits that no cgroup holds a service to: the whole tree is looked at every ten seconds, only where some service asks for
-//! that, and by the helper. What is over its limit has failed, and is ended as such.
+//! that, and by the worker. What is over its limit has failed, and is ended as such.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,9 +9,9 @@ use crate::error::IoContext as _;
 use crate::events::EventKind;
 use crate::probe::{Usage, Usages};
 use crate::spec::ServiceLimits;
-use crate::supervise::helper::Urgency;
 use crate::supervise::machine::{Event, Phase};
 use crate::supervise::supervisor::Supervisor;
+use crate::supervise::worker::Urgency;
 use crate::sys::{Identity, clock};
 use crate::words;
 
@@ -83,7 +83,7 @@ impl Supervisor {
         }
     }
 
-    /// Lets the helper look, when it is time.
+    /// Lets the worker look, when it is time.
     pub(in crate::supervise) fn sample_if_due(&mut self) {
         if self.sample_at.is_none_or(|at| at > clock::monotonic()) {
             return;
@@ -106,7 +106,7 @@ impl Supervisor {
         let found: Arc<Mutex<Usages>> = Arc::default();
         let told = Arc::clone(&found);
         let measured = leaders.clone();
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Background,
             move |_| {
                 let usages = Usages::measure(measured.into_iter()).doing("read /proc")?;

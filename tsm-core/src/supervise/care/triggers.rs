@@ -79,7 +79,7 @@ impl Supervisor {
         let Some((watch, cwd)) = spec else { return };
         let home = self.writer.home().root().to_owned();
         let number = self.watch_number(id);
-        let begun = self.helper.apart(
+        let begun = self.worker.apart(
             move || Watched::begin(&watch, cwd.as_path(), &home),
             move |supervisor, begun: Result<(Watched, Watching)>| match begun {
                 Ok((watched, watching)) => {
@@ -110,7 +110,7 @@ impl Supervisor {
     }
 
     fn go_on_watching(&mut self, id: u32, number: u64, mut watched: Watched) {
-        let begun = self.helper.apart(
+        let begun = self.worker.apart(
             move || {
                 let changed = watched.next();
                 (watched, changed)

@@ -261,7 +261,7 @@ impl Supervisor {
             Said::Nothing => {
                 followed.said = Said::NotYet;
                 let path = file.clone();
-                let read = self.helper.apart(
+                let read = self.worker.apart(
                     move || read_pid(&path),
                     move |supervisor, pid| supervisor.hear_of_pid(id, run, pid),
                 );

@@ -1,5 +1,5 @@
 //! The state of the shell that a process was started from, at its launch. Whether the program reads it is found out by
-//! the helper: that looks at files which may lie on any file system.
+//! the worker: that looks at files which may lie on any file system.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,8 +11,8 @@ use crate::error::{IoContext as _, Result};
 use crate::launch::{self, ShellUse};
 use crate::name::ProcessName;
 use crate::store::{ProcessStore, replace_file};
-use crate::supervise::helper::Urgency;
 use crate::supervise::supervisor::Supervisor;
+use crate::supervise::worker::Urgency;
 
 /// What zsh reads first.
 const ZSHENV: &str = include_str!("../../../../shell/zshenv.zsh");
@@ -23,7 +23,7 @@ pub(super) type ShellVariables = Vec<(&'static str, Vec<u8>)>;
 /// How far the look at a program is.
 #[derive(Debug)]
 pub(in crate::supervise) enum Look {
-    /// The helper looks.
+    /// The worker looks.
     Under,
     /// This is what it found.
     Done(ShellVariables),
@@ -55,7 +55,7 @@ impl Supervisor {
         let store = self.writer.store().clone();
         let (found, look) = mpsc::channel();
         self.shells.insert(id, Look::Under);
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Now,
             move |_| {
                 let variables = variables_for(&store, &name, &spec, &environment);

@@ -1,7 +1,7 @@
 //! Logs that services write themselves (`--log-mode direct`): their times, their rotation, and what others do to them.
 //!
 //! Such a log costs nothing while it is written: a watch tells once that it grew, and is set anew at most once a second.
-//! What has to be copied is copied by the helper thread; while it is at work on a log, nobody else touches its segments.
+//! What has to be copied is copied by the worker thread; while it is at work on a log, nobody else touches its segments.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,8 +16,8 @@ use crate::error::{IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::{Stream, direct, index, rotate};
 use crate::spec::{LogMode, LogRules, LogSettings, LogTarget, ProcessSpec};
-use crate::supervise::helper::{Turns, Urgency};
 use crate::supervise::supervisor::{Kind, Supervisor, token};
+use crate::supervise::worker::{Turns, Urgency};
 use crate::sys::inotify::{Inotify, Mask, WatchId};
 use crate::sys::poll::Interest;
 use crate::sys::{account, clock};
@@ -41,7 +41,7 @@ pub(in crate::supervise) struct DirectLogs {
 struct Known {
     /// How many bytes were written so far, those counted that were cut off.
     written: u64,
-    /// The helper is at work on it.
+    /// The worker is at work on it.
     busy: bool,
     /// For so many looks it has been flooding; what is too large is made segments of when it does not any more.
     floods: u32,
@@ -197,7 +197,7 @@ impl Supervisor {
             return false;
         };
         if known.busy {
-            // What is new is found when the helper is through.
+            // What is new is found when the worker is through.
             return true;
         }
         let Ok(now) = written(&path) else {
@@ -263,12 +263,12 @@ impl Supervisor {
         let _ = index::append_note(path, after, clock::unix_ms(), u64::MAX);
     }
 
-    /// Has all that is in a log made a segment by the helper.
+    /// Has all that is in a log made a segment by the worker.
     pub(super) fn rotate_direct(&mut self, id: u32, stream: Stream) {
         self.cut_direct(id, stream, Cut::All);
     }
 
-    /// Has the head of a log cut off by the helper.
+    /// Has the head of a log cut off by the worker.
     fn cut_direct(&mut self, id: u32, stream: Stream, cut: Cut) {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return;
@@ -278,7 +278,7 @@ impl Supervisor {
             _ => return,
         }
         let live = path.clone();
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Background,
             move |turns| cut_off(&live, &rules, cut, turns).at("rotate", &live),
             move |supervisor, done| {
@@ -324,7 +324,7 @@ impl Supervisor {
         index::append_note(path, now, clock::unix_ms(), u64::MAX).at("empty the index of", path)
     }
 
-    /// Whether the helper changes the segments of a log.
+    /// Whether the worker changes the segments of a log.
     pub(super) fn is_being_cut(&self, id: u32, stream: Stream) -> bool {
         self.is_busy(id, stream)
     }

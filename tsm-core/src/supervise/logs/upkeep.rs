@@ -16,8 +16,8 @@ use crate::fail;
 use crate::logs::segments::FileId;
 use crate::logs::{Stream, index, packed, rotate};
 use crate::spec::LogRules;
-use crate::supervise::helper::{Turns, Urgency};
 use crate::supervise::supervisor::Supervisor;
+use crate::supervise::worker::{Turns, Urgency};
 use crate::sys::clock;
 
 /// How long after a rotation there has to be no other one, until segments are compressed: what floods would have them
@@ -155,7 +155,7 @@ impl Supervisor {
         packed.push(format!(".{}.zst.tmp", segment.inode()));
         let packed = PathBuf::from(packed);
         let target = packed.clone();
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Background,
             move |turns| pack(&file, &target, turns).at("compress", &plain),
             move |supervisor, done| {

@@ -8,8 +8,8 @@ use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::spec::SavedSpec;
 use crate::store::{Damage, ProcessStore};
-use crate::supervise::helper::Urgency;
 use crate::supervise::supervisor::Supervisor;
+use crate::supervise::worker::Urgency;
 
 /// What the records say now.
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Supervisor {
         let known: HashSet<ProcessName> = self.services.values().map(|s| s.name.clone()).collect();
         let found: Arc<Mutex<Read>> = Arc::default();
         let told = Arc::clone(&found);
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Now,
             move |_| {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = read(&store, &known)?;

@@ -1,4 +1,4 @@
-//! `save` and `resurrect` on the supervisor's side. Files are read and written by the helper; what comes of that is done
+//! `save` and `resurrect` on the supervisor's side. Files are read and written by the worker; what comes of that is done
 //! here, some of it at a time.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -15,10 +15,10 @@ use crate::name::ProcessName;
 use crate::persist::{self, Deleted, Dump, Saved, Step};
 use crate::spec::SavedSpec;
 use crate::store::{ProcessStore, Staged};
-use crate::supervise::helper::Urgency;
 use crate::supervise::machine::{Desired, Event, Machine, Phase, Rest};
 use crate::supervise::service::{self, Service};
 use crate::supervise::supervisor::Supervisor;
+use crate::supervise::worker::Urgency;
 use crate::sys;
 
 /// How many records are made from a dump before other events get their turn.
@@ -50,7 +50,7 @@ impl Supervisor {
         let outcome = Arc::new(Mutex::new(Written::default()));
         let told = Arc::clone(&outcome);
         self.saves_under_way += 1;
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Now,
             move |_| {
                 *told.lock().unwrap_or_else(PoisonError::into_inner) = write_dump(&home, empty)?;
@@ -89,7 +89,7 @@ impl Supervisor {
         let named = request.from.is_some();
         let found: Arc<Mutex<Option<Dump>>> = Arc::default();
         let told = Arc::clone(&found);
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Now,
             move |_| {
                 let dump = given.read(&path, named)?;
@@ -352,7 +352,7 @@ impl Supervisor {
         self.save(id);
         let home = self.writer.home();
         let paths = [home.spec(&name), home.env(&name), home.meta(&name)];
-        self.helper.sync_soon(paths);
+        self.worker.sync_soon(paths);
         let environment: Environment = snapshot.environment;
         if start {
             self.prepared.insert(id, (spec, environment));

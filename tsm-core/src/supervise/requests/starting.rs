@@ -156,7 +156,7 @@ impl Supervisor {
             home.next_id(),
         ];
         let shell = snapshot.shell.is_some().then(|| home.shell(name));
-        self.helper.sync_soon(paths.into_iter().chain(shell));
+        self.worker.sync_soon(paths.into_iter().chain(shell));
         self.watch_age(id, Stream::Out);
         self.watch_age(id, Stream::Err);
         self.prepared.insert(id, (spec, snapshot.environment));

@@ -25,10 +25,10 @@ use crate::error::{Error, ErrorKind, IoContext as _, Result};
 use crate::fail;
 use crate::supervise::care::errands::Errand;
 use crate::supervise::guardian::Held;
-use crate::supervise::helper::Helper;
 use crate::supervise::machine::{self, Phase};
 use crate::supervise::service::Service;
 use crate::supervise::supervisor::{Ending, Kind, Supervisor, token};
+use crate::supervise::worker::Worker;
 use crate::sys::inotify::Mask;
 use crate::sys::poll::Interest;
 use crate::sys::{self, Pidfd, Signal, clock};
@@ -202,7 +202,7 @@ impl Supervisor {
             && self.unsaved.is_empty()
             && self.unwritten.is_empty()
             && self.handover.is_none()
-            && !self.helper.has_urgent_work()
+            && !self.worker.has_urgent_work()
             && !self.store.is_backed_up()
     }
 
@@ -270,7 +270,7 @@ impl Supervisor {
         }
         self.flush_connections();
         self.kill_all_errands();
-        for error in self.helper.finish() {
+        for error in self.worker.finish() {
             self.log.say(error);
         }
         fail::point("upgrade-2-quiet");
@@ -302,17 +302,17 @@ impl Supervisor {
             },
             Err(error) => error,
         };
-        if let Err(error) = self.new_helper() {
+        if let Err(error) = self.new_worker() {
             self.log.say(error);
         }
         error
     }
-    fn new_helper(&mut self) -> Result<()> {
-        let _ = self.poll.remove(self.helper.event());
-        self.helper = Helper::new(self.writer.home().root()).doing("make an event descriptor")?;
+    fn new_worker(&mut self) -> Result<()> {
+        let _ = self.poll.remove(self.worker.event());
+        self.worker = Worker::new(self.writer.home().root()).doing("make an event descriptor")?;
         self.poll
-            .add(self.helper.event(), token(Kind::Helper, 0), Interest::Read)
-            .doing("watch the helper")
+            .add(self.worker.event(), token(Kind::Worker, 0), Interest::Read)
+            .doing("watch the worker")
     }
 
     /// The first act after an upgrade: what was handed over that belongs to no service is taken, and the guardian is asked

@@ -12,12 +12,12 @@ use crate::store::Writer;
 use crate::supervise::READY;
 use crate::supervise::care::saying::Ears;
 use crate::supervise::ending::groups::Groups;
-use crate::supervise::helper::Helper;
 use crate::supervise::logs::mover::OpenLogs;
 use crate::supervise::succession::carried::Carried;
 use crate::supervise::succession::fdstore::{FdStore, Keeper};
 use crate::supervise::succession::place::{self, Place};
 use crate::supervise::succession::upgrading::OwnProgram;
+use crate::supervise::worker::Worker;
 use crate::supervise::worklog::WorkLog;
 use crate::sys::poll::{Interest, Poll};
 use crate::sys::signal::SignalSource;
@@ -26,10 +26,9 @@ use crate::sys::{self, Signal, clock};
 impl Supervisor {
     /// `None` where another supervisor has the home.
     pub(super) fn start(options: Options, mut carried: Option<Carried>) -> Result<Option<Self>> {
-        let own_limits = sys::limits::current();
         sys::limits::raise_open_files().doing("raise the limit of open files")?;
-        // Services get back the limits that this process was started with, as far as their specs do not say more.
-        let raised = sys::limits::current();
+        // What a child of this process has from the start; its spec says what its service is to have instead.
+        let own_limits = sys::limits::current();
         let lookup = |name: &str| options.variable(name);
         let (mut inherited, mut store) = match &mut carried {
             Some(carried) => {
@@ -103,9 +102,9 @@ impl Supervisor {
             .doing("watch the control socket")?;
         poll.add(&signals, token(Kind::Signals, 0), Interest::Read)
             .doing("watch signals")?;
-        let helper = Helper::new(writer.home().root()).doing("make an event descriptor")?;
-        poll.add(helper.event(), token(Kind::Helper, 0), Interest::Read)
-            .doing("watch the helper")?;
+        let worker = Worker::new(writer.home().root()).doing("make an event descriptor")?;
+        poll.add(worker.event(), token(Kind::Worker, 0), Interest::Read)
+            .doing("watch the worker")?;
         let mut guardian = None;
         if store.keeper() == Keeper::Guardian
             && let Some(socket) = store.socket()
@@ -167,9 +166,9 @@ impl Supervisor {
             direct: None,
             log_defaults: LogSettings::default(),
             upkeep: BTreeSet::new(),
-            helper,
+            worker,
             null,
-            own_limits: raised,
+            own_limits,
             started_ms: clock::unix_ms(),
             ending: Ending::No,
             notices: Vec::new(),
@@ -211,7 +210,6 @@ impl Supervisor {
             continues,
             options,
         };
-        drop(own_limits);
         supervisor.watch_program();
         supervisor.watch_ears();
         if let Some(carried) = carried {

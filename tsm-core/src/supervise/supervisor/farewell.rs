@@ -82,7 +82,7 @@ impl Supervisor {
         }
         self.flush_connections();
         self.kill_all_errands();
-        for error in self.helper.finish() {
+        for error in self.worker.finish() {
             self.log.say(error);
         }
         self.store.notify("STOPPING=1");

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::world::{Poke, World};
 use super::*;
 
 /// How many events follow one another.

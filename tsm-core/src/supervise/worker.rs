@@ -1,4 +1,4 @@
-//! The helper thread: what would make the loop wait (syncing to the disk, compressing, looking into a file system that
+//! The worker thread: what would make the loop wait (syncing to the disk, compressing, looking into a file system that
 //! may hang) is done there. It is started on demand and ends after a second without work.
 //!
 //! The loop hands over a piece of work and what is to be done when it is through; that is called on the loop, with all of
@@ -63,7 +63,7 @@ struct Shared {
 /// Lets work in the background give way.
 pub(super) struct Turns(Arc<Shared>);
 
-pub(super) struct Helper {
+pub(super) struct Worker {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     event: File,
@@ -102,7 +102,7 @@ impl Turns {
     }
 }
 
-impl Helper {
+impl Worker {
     pub(super) fn new(home: &Path) -> std::io::Result<Self> {
         let (event, wake) = sys::fd::pipe(true)?;
         let wake = File::from(wake);
@@ -208,7 +208,7 @@ impl Helper {
         drop(state);
         let shared = Arc::clone(&self.shared);
         let spawned = std::thread::Builder::new()
-            .name("tsm-helper".to_owned())
+            .name("tsm-worker".to_owned())
             .stack_size(256 << 10)
             .spawn(move || serve(&shared));
         let Ok(thread) = spawned else {
@@ -274,7 +274,7 @@ impl Supervisor {
         self.being_replaced.insert(id);
         let staged = Arc::new(staged);
         let to_sync = Arc::clone(&staged);
-        self.helper.submit(
+        self.worker.submit(
             Urgency::Now,
             move |_| to_sync.iter().try_for_each(Staged::sync),
             move |supervisor, synced| {
@@ -298,9 +298,9 @@ impl Supervisor {
         );
     }
 
-    /// Goes on with what the helper has done.
-    pub(super) fn on_helper(&mut self) {
-        for (then, result) in self.helper.take_done() {
+    /// Goes on with what the worker has done.
+    pub(super) fn on_worker(&mut self) {
+        for (then, result) in self.worker.take_done() {
             match (then, result) {
                 (Some(then), result) => then(self, result),
                 (None, Err(error)) => self.log.say(error),

@@ -1,0 +1,114 @@
+//! What comes after a record was taken over, once all are known: what the supervisor before was doing with it is gone on with.
+
+use std::collections::HashMap;
+
+use crate::supervise::machine::{Desired, Event, Phase};
+use crate::supervise::supervisor::Supervisor;
+use crate::sys::{Identity, WaitStatus, clock};
+
+impl Supervisor {
+    /// Goes on with what the supervisor before was doing, when all are known: those that need others first.
+    pub(in crate::supervise) fn go_on_all(&mut self) {
+        self.index_needs();
+        let adopted = std::mem::take(&mut self.adopted);
+        let mut order: Vec<u32> = adopted.iter().map(|(id, ..)| *id).collect();
+        let mut adopted: HashMap<u32, (String, Desired, bool)> = adopted
+            .into_iter()
+            .map(|(id, state, desired, dead)| (id, (state, desired, dead)))
+            .collect();
+        self.in_order(&mut order, true);
+        for id in &order {
+            if let Some((state, desired, found_dead)) = adopted.remove(id) {
+                self.go_on(*id, &state, desired, found_dead);
+            }
+        }
+        for id in order {
+            self.free(id);
+        }
+    }
+
+    /// Goes on with what the supervisor before was doing.
+    fn go_on(&mut self, id: u32, state: &str, desired: Desired, found_dead: bool) {
+        if found_dead {
+            // Its parent is gone as well, so that nobody can say how it ended.
+            let Some(service) = self.services.get_mut(&id) else {
+                return;
+            };
+            if let Some(identity) = service
+                .meta
+                .pid
+                .zip(service.meta.ticks)
+                .map(|(pid, start)| Identity { pid, start })
+            {
+                self.ended_unseen(id, identity);
+            }
+            return;
+        }
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        match (service.machine.phase, desired) {
+            (Phase::Running { .. }, Desired::Up) if state == "stopping" => {
+                // A run that had failed bears the reason.
+                let failed = service.meta.reason.is_some();
+                self.step(id, if failed { Event::Unfit } else { Event::Restart });
+            }
+            (Phase::Running { .. }, Desired::Down) => self.step(id, Event::Stop { force: false }),
+            (Phase::Ending { .. }, _) => {
+                self.sweeps.push(id);
+                self.sweep_at = Some(clock::monotonic());
+            }
+            (_, Desired::Gone) => {
+                service.machine.desired = Desired::Down;
+                self.step(id, Event::Delete);
+            }
+            (Phase::Waiting { until, .. }, _) => {
+                service.armed = Some(until);
+                self.deadlines.insert((until, id));
+            }
+            _ => {
+                if service.sync_meta(clock::monotonic(), clock::unix_ms()) {
+                    service.dirty = true;
+                    self.save(id);
+                }
+            }
+        }
+    }
+
+    /// A process ended while nobody watched.
+    fn ended_unseen(&mut self, id: u32, identity: Identity) {
+        let now_ms = clock::unix_ms();
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        let status = WaitStatus::Unknown;
+        let meta = &mut service.meta;
+        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
+        meta.pid = None;
+        meta.ticks = None;
+        // When it ended nobody knows: only who was started in its first moment is its for certain.
+        meta.last_pid = Some(identity.pid);
+        meta.last_ticks = Some(identity.start);
+        meta.last_end = Some(identity.start);
+        meta.exit = Some(status.to_string());
+        meta.exit_ms = Some(now_ms);
+        meta.reason = Some(status.in_words().into_bytes());
+        service.dirty = true;
+        let desired = service.machine.desired;
+        if let Err(error) = self.writer.write_pid(&service.name, None) {
+            self.log.say(error);
+        }
+        self.note_exit(id, identity.pid, status, uptime_ms);
+        self.step(id, Event::Exited { success: false });
+        match desired {
+            Desired::Up => {}
+            Desired::Down => self.step(id, Event::Stop { force: false }),
+            Desired::Gone => {
+                if let Some(service) = self.services.get_mut(&id) {
+                    service.machine.desired = Desired::Down;
+                }
+                self.step(id, Event::Delete);
+            }
+        }
+    }
+}
