@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tsm_core::control::{ActOptions, Client, Launcher, StartRequest, Verb};
 use tsm_core::env::Environment;
-use tsm_core::error::{Error, Result};
+use tsm_core::error::{BestEffort as _, Error, Result};
 use tsm_core::home::Home;
 use tsm_core::launch::{Typed, resolve};
 use tsm_core::spec::{ProcessSpec, ReadyCheck, ReadySpec, RestartPolicy};
@@ -183,8 +183,9 @@ fn serve() -> Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port.unwrap_or(0))).map_err(system)?;
     for stream in listener.incoming() {
         let answer = format!("process {}", std::process::id());
-        // Who went away wants no answer.
-        let _ = stream.and_then(|mut stream| stream.write_all(answer.as_bytes()));
+        stream
+            .and_then(|mut stream| stream.write_all(answer.as_bytes()))
+            .best_effort("who went away wants no answer");
     }
     Ok(())
 }

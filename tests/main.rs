@@ -1,5 +1,9 @@
 //! End-to-end tests: they drive the built `tsm` as a person or a program would, each in a world of its own.
 #![cfg(test)]
+#![expect(
+    clippy::let_underscore_must_use,
+    reason = "a test clears up as well as it can"
+)]
 
 mod appeared;
 mod apply;

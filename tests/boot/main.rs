@@ -2,6 +2,10 @@
 //!
 //! They need root and a test bed, and are run by `tests/boot/run`.
 #![cfg(test)]
+#![expect(
+    clippy::let_underscore_must_use,
+    reason = "a test clears up as well as it can"
+)]
 
 mod cron;
 mod limits;

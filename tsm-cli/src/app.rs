@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use tsm_core::control::{Client, Launcher, Verb};
 use tsm_core::env::ShellState;
-use tsm_core::error::{Error, ErrorKind};
+use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::home::Home;
 use tsm_core::store::ProcessStore;
 
@@ -345,8 +345,9 @@ fn no_command(typed: &str, error: &clap::Error) -> String {
 pub(crate) fn wrong_usage(error: &clap::Error) -> u8 {
     use clap::error::ErrorKind as Clap;
     if matches!(error.kind(), Clap::DisplayHelp | Clap::DisplayVersion) {
-        // A reader that went away has seen enough.
-        let _ = error.print();
+        error
+            .print()
+            .best_effort("a reader that went away has seen enough");
         return 0;
     }
     if error.kind() == Clap::InvalidSubcommand

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstyle::{AnsiColor, Style};
 
 use tsm_core::env::secret::cover_message;
+use tsm_core::error::BestEffort as _;
 
 use crate::args::{Global, When};
 
@@ -54,8 +55,8 @@ impl Output {
     /// A remark to standard error.
     pub(crate) fn remark(self, text: impl Display) {
         if !self.quiet {
-            // Nobody is left to tell where even this fails.
-            let _ = writeln!(io::stderr().lock(), "tsm: {text}");
+            writeln!(io::stderr().lock(), "tsm: {text}")
+                .best_effort("nobody is left to tell where even this fails");
         }
     }
 
@@ -74,8 +75,8 @@ pub(crate) fn complain(text: impl Display) {
     // A file name may hold anything, and what was typed in a wrong place a secret.
     let text = text.to_string();
     let text: String = cover_message(&text).chars().map(visible).collect();
-    // Nobody is left to tell where even this fails.
-    let _ = writeln!(io::stderr().lock(), "tsm: {text}");
+    writeln!(io::stderr().lock(), "tsm: {text}")
+        .best_effort("nobody is left to tell where even this fails");
 }
 
 /// A control character would change the terminal; messages have several lines where they say so themselves.

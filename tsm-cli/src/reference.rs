@@ -6,6 +6,8 @@ use clap::{Arg, Command};
 
 use crate::args::whole;
 
+use tsm_core::error::BestEffort as _;
+
 const HEAD: &str = "# The command line
 
 This page is made from the program itself: `SNAPSHOTS=overwrite cargo test -p tsm-cli reference` writes it anew, and a test compares it.
@@ -37,13 +39,13 @@ fn page() -> String {
         section(sub, 2, &mut body);
     }
     for sub in shown(&tsm) {
-        // Writing to a string does not fail.
-        let _ = writeln!(
+        writeln!(
             page,
             "- [`tsm {0}`](#tsm-{0}): {1}",
             sub.get_name(),
             about(sub)
-        );
+        )
+        .best_effort("a String takes everything");
     }
     page + &body
 }
@@ -61,22 +63,23 @@ fn about(command: &Command) -> String {
 
 fn section(command: &Command, level: usize, page: &mut String) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
-    let _ = writeln!(
+    writeln!(
         page,
         "\n{} {name}\n\n{}.",
         "#".repeat(level),
         about(command)
-    );
+    )
+    .best_effort("a String takes everything");
     let aliases: Vec<String> = command
         .get_visible_aliases()
         .map(|alias| format!("`{alias}`"))
         .collect();
     if !aliases.is_empty() {
-        let _ = writeln!(page, "Also: {}.", aliases.join(", "));
+        writeln!(page, "Also: {}.", aliases.join(", ")).best_effort("a String takes everything");
     }
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim();
-    let _ = writeln!(page, "\n```text\n{usage}\n```");
+    writeln!(page, "\n```text\n{usage}\n```").best_effort("a String takes everything");
     let listed = |arg: &&Arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help";
     let args: Vec<&Arg> = command.get_arguments().filter(listed).collect();
     // What has no heading comes first.
@@ -96,7 +99,7 @@ fn section(command: &Command, level: usize, page: &mut String) {
             lines.insert(0, format!("{heading}:\n"));
         }
         if !lines.is_empty() {
-            let _ = writeln!(page, "\n{}", lines.join("\n"));
+            writeln!(page, "\n{}", lines.join("\n")).best_effort("a String takes everything");
         }
     }
     let help = command.get_after_long_help().map(ToString::to_string);
@@ -104,9 +107,10 @@ fn section(command: &Command, level: usize, page: &mut String) {
     for part in help.split("\n\n") {
         if let Some(examples) = part.strip_prefix("Examples:\n") {
             let lines: Vec<&str> = examples.lines().map(str::trim).collect();
-            let _ = writeln!(page, "\n```sh\n{}\n```", lines.join("\n"));
+            writeln!(page, "\n```sh\n{}\n```", lines.join("\n"))
+                .best_effort("a String takes everything");
         } else if !part.starts_with("Exit status:") {
-            let _ = writeln!(page, "\n{part}");
+            writeln!(page, "\n{part}").best_effort("a String takes everything");
         }
     }
     for sub in shown(command) {

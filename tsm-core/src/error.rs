@@ -327,6 +327,22 @@ fn config_mistakes(path: &Path, mistakes: &[Mistake]) -> String {
     mistakes.iter().map(told).collect::<Vec<_>>().join("\n")
 }
 
+/// For what is done as well as it can be, and changes nothing where it fails.
+pub trait BestEffort {
+    /// Lets an error go. `why` is for who reads the code: what makes it harmless, or why there is nobody to tell.
+    ///
+    /// ```
+    /// use tsm_core::error::BestEffort as _;
+    ///
+    /// std::fs::remove_file("/nothing/here").best_effort("it may never have been made");
+    /// ```
+    fn best_effort(self, why: &'static str);
+}
+
+impl<T, E> BestEffort for std::result::Result<T, E> {
+    fn best_effort(self, _why: &'static str) {}
+}
+
 /// Adds to an [`io::Error`] what it was about.
 pub trait IoContext<T> {
     /// The operation was on `path`.

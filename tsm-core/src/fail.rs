@@ -12,6 +12,8 @@ mod armed {
     use std::io;
     use std::path::{Path, PathBuf};
 
+    use crate::error::BestEffort as _;
+
     /// What stands in the file: the point, how often it is still to be come to, and an error.
     fn wanted(file: &Path) -> Option<(String, u32, Option<i32>)> {
         let text = std::fs::read_to_string(file).ok()?;
@@ -24,8 +26,8 @@ mod armed {
     fn count(file: &Path, text: &str) {
         // Renamed, so that a test that arms it anew meanwhile wins.
         let temporary = file.with_extension("counting");
-        let _ = std::fs::write(&temporary, text);
-        let _ = std::fs::rename(&temporary, file);
+        std::fs::write(&temporary, text).best_effort("the test fails that waits for it");
+        std::fs::rename(&temporary, file).best_effort("the test fails that waits for it");
     }
 
     fn file() -> Option<PathBuf> {
@@ -45,13 +47,15 @@ mod armed {
         if times > 1 {
             return count(&file, &format!("{name} {}", times - 1));
         }
-        let _ = std::fs::remove_file(&file);
+        std::fs::remove_file(&file).best_effort("the test fails that waits for it");
         let own = crate::sys::Identity {
             pid: std::process::id(),
             start: crate::sys::procfs::start_time(std::process::id()).unwrap_or(0),
         };
         if let Ok(Some(handle)) = crate::sys::Pidfd::open(own) {
-            let _ = handle.signal(crate::sys::Signal::KILL);
+            handle
+                .signal(crate::sys::Signal::KILL)
+                .best_effort("the test fails that waits for it");
         }
     }
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Environment, ShellState, Snapshot};
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::events::rfc3339;
 use crate::fail;
 use crate::home::Home;
@@ -211,8 +211,7 @@ impl Dump {
         let temporary = with_suffix(&path, ".tmp");
         let written = write_private(&temporary, &self.to_json()).and_then(|file| file.sync_data());
         if written.is_err() {
-            // The first error is the one to tell.
-            let _ = fs::remove_file(&temporary);
+            fs::remove_file(&temporary).best_effort("the first error is the one to tell");
         }
         written.at("write", &path)?;
         fail::point("save-1-written");
@@ -223,12 +222,13 @@ impl Dump {
             };
             // A second name, so that the first one is there at every moment.
             let second = with_suffix(&kept, ".tmp");
-            let _ = fs::remove_file(&second);
+            fs::remove_file(&second)
+                .best_effort("it may be left from an attempt that was interrupted");
             fs::hard_link(&path, &second)
                 .and_then(|()| fs::rename(&second, &kept))
                 .at("keep", &path)?;
             // Where an attempt that was interrupted had kept it already, renaming does nothing (`rename(2)`).
-            let _ = fs::remove_file(&second);
+            fs::remove_file(&second).best_effort("there is one only where renaming did nothing");
         }
         fail::point("save-2-kept");
         fs::rename(&temporary, &path).at("write", &path)?;

@@ -28,6 +28,8 @@ pub mod wall;
 pub use pidfd::{Identity, Pidfd, WaitStatus};
 pub use signal::Signal;
 
+use crate::error::BestEffort as _;
+
 /// The file-mode creation mask of this process; it is read without being changed for longer than an instant.
 ///
 /// See `umask(2)`: the kernel offers no call that only reads it, but `/proc/self/status` shows it.
@@ -79,8 +81,7 @@ pub fn machine_id() -> Option<String> {
 
 /// Names this process for `ps` and `top` (`PR_SET_NAME`, at most 15 bytes).
 pub fn set_process_name(name: &std::ffi::CStr) {
-    // A process that cannot be named works all the same.
-    let _ = rustix::thread::set_name(name);
+    rustix::thread::set_name(name).best_effort("a process that cannot be named works all the same");
 }
 
 /// Makes this process the one to which orphans among its descendants are given (`PR_SET_CHILD_SUBREAPER`).

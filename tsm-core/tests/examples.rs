@@ -1,5 +1,9 @@
 //! The programs in `examples/` do what they say. Cargo builds them before the tests of this package.
 #![cfg(test)]
+#![expect(
+    clippy::let_underscore_must_use,
+    reason = "a test clears up as well as it can"
+)]
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};

@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use tsm_core::env::secret::cover;
+use tsm_core::error::BestEffort as _;
 
 /// How many lines of the file can be recalled, and are left when it is cut.
 pub(crate) const RECALLED: usize = 1000;
@@ -114,8 +115,7 @@ impl History {
             .write_all(&bytes[from..])
             .and_then(|()| fs::rename(&temporary, &self.path));
         if written.is_err() {
-            // The first error is the one to tell.
-            let _ = fs::remove_file(&temporary);
+            fs::remove_file(&temporary).best_effort("the first error is the one to tell");
         }
         written
     }

@@ -19,6 +19,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 
+use tsm_core::error::BestEffort as _;
 use tsm_core::store::ProcessStore;
 
 use line::Line;
@@ -266,8 +267,8 @@ pub fn status_number(status: ExitStatus) -> u8 {
 }
 
 fn say(text: &str) {
-    // Nobody is left to tell where even this fails.
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    writeln!(io::stderr().lock(), "{text}")
+        .best_effort("nobody is left to tell where even this fails");
 }
 
 fn complain(text: impl std::fmt::Display) {
@@ -288,7 +289,7 @@ mod tests {
             self.0.push(words.join("|"));
             if let Some(stdout) = stdout {
                 // The reader may be gone already, as one that needs no more is.
-                let _ = Command::new("echo").args(&words).stdout(stdout).status();
+                drop(Command::new("echo").args(&words).stdout(stdout).status());
             }
             u8::from(words[0] != "ok") * 3
         }

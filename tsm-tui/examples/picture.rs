@@ -14,6 +14,8 @@ use std::io::{self, Read as _};
 use ratatui::style::{Color, Modifier, Style};
 use tsm_tui::Styled;
 
+use tsm_core::error::BestEffort as _;
+
 /// How large a cell is.
 const CELL: (usize, usize) = (8, 17);
 /// Around the screen.
@@ -82,11 +84,12 @@ fn run(svg: &mut String, (column, row): (usize, usize), text: &str, style: Style
     let (x, y) = (EDGE + column * CELL.0, EDGE + row * CELL.1);
     // Writing to a string does not fail.
     if let Some(paper) = paper {
-        let _ = writeln!(
+        writeln!(
             svg,
             "<rect x=\"{x}\" y=\"{y}\" width=\"{wide}\" height=\"{}\" fill=\"{paper}\"/>",
             CELL.1
-        );
+        )
+        .best_effort("a String takes everything");
     }
     if text.trim().is_empty() {
         return;
@@ -98,12 +101,13 @@ fn run(svg: &mut String, (column, row): (usize, usize), text: &str, style: Style
     if has(Modifier::DIM) {
         more.push_str(" opacity=\"0.6\"");
     }
-    let _ = writeln!(
+    writeln!(
         svg,
         "<text x=\"{x}\" y=\"{}\" textLength=\"{wide}\" fill=\"{ink}\"{more}>{}</text>",
         y + 13,
         escape(text)
-    );
+    )
+    .best_effort("a String takes everything");
 }
 
 fn name(colour: Color) -> &'static str {

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
+use tsm_core::error::BestEffort as _;
 use tsm_core::store::ProcessStore;
 
 use crate::layer::Candidate;
@@ -110,8 +111,9 @@ fn converse(
         if wants.text != wanted.text
             && let Some(wish) = &wants.text
         {
-            // The thread lives as long as we do.
-            let _ = texts.send(wish.clone());
+            texts
+                .send(wish.clone())
+                .best_effort("the thread lives as long as we do");
         }
         wanted = wants;
         let Some(messages) = gather(heard, drawn) else {
@@ -156,7 +158,9 @@ fn converse(
                         update(&mut model, ended);
                     }
                     Effect::Complete(ask) => {
-                        let _ = completing.send(ask);
+                        completing
+                            .send(ask)
+                            .best_effort("the thread lives as long as we do");
                     }
                 }
             }

@@ -23,6 +23,8 @@ use crate::message::Message;
 
 use named::Named;
 
+use tsm_core::error::BestEffort as _;
+
 /// Clicks and the wheel are told, and no movement: that would wake us for nothing.
 const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
 const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
@@ -73,8 +75,7 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        // There is nobody to tell.
-        let _ = give_back();
+        give_back().best_effort("there is nobody to tell");
     }
 }
 
@@ -98,7 +99,7 @@ pub(crate) fn give_back() -> io::Result<()> {
 
 /// Gives only the modes of the terminal back: where it takes no bytes at the moment, writing would wait for ever.
 pub(crate) fn give_back_modes() {
-    let _ = disable_raw_mode();
+    disable_raw_mode().best_effort("there is nobody to tell");
 }
 
 /// What a thread said that panicked.
@@ -115,7 +116,7 @@ pub(crate) fn restore_on_panic(say: SyncSender<Message>) {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if std::thread::current().id() == drawing {
-            let _ = give_back();
+            give_back().best_effort("there is nobody to tell");
             told(panic);
             return;
         }
@@ -124,11 +125,11 @@ pub(crate) fn restore_on_panic(say: SyncSender<Message>) {
             let what = panic.to_string();
             broken.get_or_insert(what.split_whitespace().collect::<Vec<_>>().join(" "));
         }
-        // Where the channel is full, the thread that draws is awake anyway.
-        let _ = say.try_send(Message::Broken);
+        say.try_send(Message::Broken)
+            .best_effort("where the channel is full, the thread that draws is awake anyway");
         if cfg!(panic = "abort") {
             std::thread::park_timeout(DRAWING_ENDS);
-            let _ = give_back();
+            give_back().best_effort("there is nobody to tell");
             told(panic);
         }
     }));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tsm_core::control::{self, ActOptions, Reply, Verb};
 use tsm_core::env::{EnvUpdate, Snapshot};
-use tsm_core::error::{Error, ErrorKind};
+use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::selector::Selector;
 use tsm_core::sys::Signal;
 
@@ -362,18 +362,23 @@ impl Progress {
                         .collect::<Vec<_>>()
                         .join(", ");
                     let more = if waiting.len() > 4 { ", …" } else { "" };
-                    // A terminal that went away needs no progress.
-                    let _ = write!(
+                    write!(
                         stderr,
                         "\r\x1b[Kwaiting for {}: {first}{more}",
                         words::processes(waiting.len())
-                    );
-                    let _ = stderr.flush();
+                    )
+                    .best_effort("a terminal that went away needs no progress");
+                    stderr
+                        .flush()
+                        .best_effort("a terminal that went away needs no progress");
                 }
             }
             if shown {
-                let _ = write!(stderr, "\r\x1b[K");
-                let _ = stderr.flush();
+                write!(stderr, "\r\x1b[K")
+                    .best_effort("a terminal that went away needs no progress");
+                stderr
+                    .flush()
+                    .best_effort("a terminal that went away needs no progress");
             }
         });
         Self { news, thread }
@@ -387,12 +392,15 @@ impl Progress {
             Reply::Outcome(outcome) => News::Settled(outcome.name.to_string()),
             _ => return,
         };
-        // The thread lives until `end`.
-        let _ = self.news.send(news);
+        self.news
+            .send(news)
+            .best_effort("the thread lives until `end`");
     }
 
     pub(crate) fn end(self) {
         drop(self.news);
-        let _ = self.thread.join();
+        self.thread
+            .join()
+            .best_effort("a thread that panicked has said so");
     }
 }

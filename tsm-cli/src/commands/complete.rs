@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::{Arg, Command};
 use tsm_core::config::{Config, DEFAULT_FILES};
+use tsm_core::error::BestEffort as _;
 use tsm_core::selector::Selector;
 use tsm_core::spec::DEFAULT_NAMESPACE;
 use tsm_core::store::ProcessStore;
@@ -36,8 +37,7 @@ pub(crate) fn run(context: &Context, words: &[OsString]) -> Outcome {
     for (word, help) in found {
         // A name from a directory that others wrote to could hold anything.
         if !word.chars().any(char::is_control) {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{word}\t{help}");
+            writeln!(text, "{word}\t{help}").best_effort("a String takes everything");
         }
     }
     Ok(Output::raw(text.as_bytes())?)

@@ -9,7 +9,7 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 use tsm_core::control::{ActOptions, Verb};
 use tsm_core::env::{EnvUpdate, Environment, Origin, dotenv, file, is_tsms_own, quote};
-use tsm_core::error::{Error, ErrorKind};
+use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::name::ProcessName;
 use tsm_core::text::Text;
 use tsm_core::view::{Difference, Variable, Variables};
@@ -174,8 +174,9 @@ fn print_format(
         EnvFormat::Shell => {
             let mut environment = Environment::new();
             for (name, value) in pairs {
-                // They were variables when they were read.
-                let _ = environment.set(name, value);
+                environment
+                    .set(name, value)
+                    .best_effort("they were variables when they were read");
             }
             Output::raw(&file::format(&environment))?;
         }

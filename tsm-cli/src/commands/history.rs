@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
 use clap::Args;
-use tsm_core::error::Error;
+use tsm_core::error::{BestEffort as _, Error};
 use tsm_core::events::{Entry, Event, EventKind};
 use tsm_core::sys::WaitStatus;
 use tsm_core::view::Overview;
@@ -61,8 +61,7 @@ pub(crate) fn run(context: &Context, args: &HistoryArgs) -> Outcome {
     let mut text = String::new();
     for entry in &history.entries {
         let (at, happened, colour) = in_words(entry);
-        // Writing to a string does not fail.
-        let _ = writeln!(
+        writeln!(
             text,
             "{}  {}",
             context.output.paint(AnsiColor::BrightBlack, &at),
@@ -70,7 +69,8 @@ pub(crate) fn run(context: &Context, args: &HistoryArgs) -> Outcome {
                 Some(colour) => context.output.paint(colour, &table::printable(&happened)),
                 None => table::printable(&happened),
             }
-        );
+        )
+        .best_effort("a String takes everything");
     }
     Ok(Output::raw(text.as_bytes())?)
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anstyle::AnsiColor;
 use serde::Serialize;
 use tsm_core::env::secret::cover_words;
-use tsm_core::error::Error;
+use tsm_core::error::{BestEffort as _, Error};
 use tsm_core::home::Home;
 use tsm_core::launch::{self, ShellUse};
 use tsm_core::name::ProcessName;
@@ -173,8 +173,7 @@ fn in_words(context: &Context, info: &Info<'_>) -> String {
     let view = info.view;
     let mut text = String::new();
     let mut line = |label: &str, value: &str| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{label}: {value}");
+        writeln!(text, "{label}: {value}").best_effort("a String takes everything");
     };
     line("Process", &format!("{} (ID: {})", view.name, view.id));
     line("Status", &status(context, view));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tsm_core::control::ResurrectRequest;
-use tsm_core::error::{Error, ErrorKind, IoContext as _};
+use tsm_core::error::{BestEffort as _, Error, ErrorKind, IoContext as _};
 use tsm_core::name::ProcessName;
 use tsm_core::persist::import::{self, Imported};
 use tsm_core::persist::{self, Dump, Mode, Step};
@@ -85,8 +85,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
         .and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
-        // The first error is the one to tell.
-        let _ = std::fs::remove_file(&temporary);
+        std::fs::remove_file(&temporary).best_effort("the first error is the one to tell");
     }
     written.at("write", path)
 }

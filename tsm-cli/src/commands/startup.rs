@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tsm_core::control::{Client, Launcher};
-use tsm_core::error::{Error, IoContext as _};
+use tsm_core::error::{BestEffort as _, Error, IoContext as _};
 use tsm_core::startup::{
     self, Candidates, Failure, Found, Installation, Needs, Owner, Place, Platform, Scope,
     StartupRecord, Step, Wanted,
@@ -96,8 +96,7 @@ fn print(installation: &Installation) -> Outcome {
     let mut text = format!("# {}\n{}", installation.path.display(), installation.text);
     let steps = installation.steps.iter().chain(&installation.starts);
     for command in steps.filter(|step| !matches!(step, Step::Write { .. })) {
-        // A String takes everything.
-        let _ = writeln!(text, "# then: {command}");
+        writeln!(text, "# then: {command}").best_effort("a String takes everything");
     }
     Output::raw(text.as_bytes())?;
     Ok(())

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use tsm_core::control::SupervisorStatus;
-use tsm_core::error::{Error, ErrorKind};
+use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::home::Home;
 use tsm_core::supervise::{self, Options, UpgradeWords};
 use tsm_core::sys::clock;
@@ -207,8 +207,8 @@ fn try_out(home: &Home) -> Result<u8, Error> {
             Ok(0)
         }
         Err(error) => {
-            // The supervisor reads the reason where it reads everything else.
-            let _ = output::Output::raw(format!("{error}\n").as_bytes());
+            output::Output::raw(format!("{error}\n").as_bytes())
+                .best_effort("the supervisor reads the reason where it reads everything else");
             Ok(error.kind().exit_status())
         }
     }
@@ -291,7 +291,8 @@ fn run_machinery(home: Home, foreground: bool) -> Result<u8, Error> {
     });
     if let Err(error) = &ended {
         // The command that waits for this supervisor reads it from standard output; where none does, the log has it.
-        let _ = output::Output::raw(format!("{error}\n").as_bytes());
+        output::Output::raw(format!("{error}\n").as_bytes())
+            .best_effort("where no command waits for it, the log has it");
     }
     ended
 }

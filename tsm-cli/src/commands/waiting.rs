@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use tsm_core::error::Error;
+use tsm_core::error::{BestEffort as _, Error};
 use tsm_core::logs::{Source, tail};
 use tsm_core::name::ProcessName;
 
@@ -48,7 +48,7 @@ pub(crate) fn last_lines(context: &Context, name: &ProcessName) {
     let mut stderr = io::stderr().lock();
     for line in lines.flatten() {
         let text = String::from_utf8_lossy(&line.bytes);
-        // Nobody is left to hear it otherwise.
-        let _ = writeln!(stderr, "  | {}", table::printable_line(text.trim_end()));
+        writeln!(stderr, "  | {}", table::printable_line(text.trim_end()))
+            .best_effort("nobody is left to hear it otherwise");
     }
 }

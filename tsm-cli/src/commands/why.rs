@@ -5,6 +5,7 @@ mod sentence;
 use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
+use tsm_core::error::BestEffort as _;
 use tsm_core::why::{Change, FileChange, Why};
 
 use super::list::{overview, select};
@@ -46,8 +47,7 @@ fn in_words(context: &Context, why: &Why) -> String {
     };
     let head = format!("{} (ID: {})", why.name, why.id);
     let mut line = |words: String| {
-        // Writing to a string does not fail.
-        let _ = writeln!(text, "{words}");
+        writeln!(text, "{words}").best_effort("a String takes everything");
     };
     line(format!(
         "{}: {}",

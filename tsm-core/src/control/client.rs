@@ -19,7 +19,7 @@ use super::protocol::{
     ReportedError, ResurrectRequest, SavedCounts, StartRequest, SupervisorStatus, Verb,
 };
 use crate::env::{EnvUpdate, Snapshot};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BestEffort as _, Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::name::ProcessName;
 use crate::persist;
@@ -428,12 +428,12 @@ impl Client {
         let mut before = Vec::new();
         if let Ok(Some(socket)) = self.connect(SAMPLES_TIMEOUT) {
             let request = self.request(Body::Samples(samples));
-            // Without an answer, the averages are those since the start.
-            let _ = self.converse(socket, &request, &[], |reply| {
+            self.converse(socket, &request, &[], |reply| {
                 if let Reply::Samples(kept) = reply {
                     before = kept;
                 }
-            });
+            })
+            .best_effort("without an answer, the averages are those since the start");
         }
         before
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::Event;
+use crate::error::BestEffort as _;
 use crate::{fail, sys};
 
 /// A history that would become larger than this, in bytes, loses its older half first.
@@ -175,7 +176,7 @@ fn halve(path: &Path, file: &File, size: u64) -> io::Result<File> {
         fs::rename(&temporary, path)
     });
     if let Err(error) = written {
-        let _ = fs::remove_file(&temporary);
+        fs::remove_file(&temporary).best_effort("the first error is the one to tell");
         return Err(error);
     }
     open(path)

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use super::index::{self, index_path, read_full_at};
 use super::rotate::{absent_is_fine, drop_oldest, make_room, remove_segments};
 use super::segments::numbered;
+use crate::error::BestEffort as _;
 use crate::fail;
 use crate::sys::holes;
 
@@ -299,8 +300,7 @@ pub(crate) fn cut(
         // It was truncated by somebody: there is nothing to be cut any more.
         Ok(false) => return give_up(live, head).map(|()| 0),
         Err(error) => {
-            // The next cut tries it again, where this fails too.
-            let _ = give_up(live, head);
+            give_up(live, head).best_effort("the next cut tries it again, where this fails too");
             return Err(error);
         }
     }

@@ -124,8 +124,8 @@ mod tests {
             start: start + 1,
         })
         .unwrap();
-        let _ = child.kill();
-        let _ = child.wait();
+        drop(child.kill());
+        drop(child.wait());
         assert_eq!((found[0].pid, found[0].depth), (own, 0));
         let below = found.iter().find(|member| member.pid == child.id());
         assert_eq!(below.unwrap().depth, 1);

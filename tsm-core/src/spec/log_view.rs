@@ -7,7 +7,7 @@ use chrono::format::{Item, StrftimeItems};
 use chrono::{Local, TimeZone as _};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{BestEffort as _, Error, Result};
 
 /// In which form lines are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,8 +115,8 @@ impl TimeFormat {
 
         let mut shown = String::new();
         if let Some(time) = Local.timestamp_millis_opt(unix_ms as i64).single() {
-            // A form that it cannot be brought into was refused.
-            let _ = write!(shown, "{}", time.format(&self.0));
+            write!(shown, "{}", time.format(&self.0))
+                .best_effort("a form that it cannot be brought into was refused");
         }
         shown
     }

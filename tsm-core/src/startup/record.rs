@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Scope;
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::home::Home;
 use crate::store::replace_file;
 
@@ -75,8 +75,7 @@ impl StartupRecord {
                 _ => {}
             }
         }
-        // Somebody else's files in it stay.
-        let _ = fs::remove_dir(home.startup());
+        fs::remove_dir(home.startup()).best_effort("somebody else's files in it stay");
         Ok(())
     }
 }

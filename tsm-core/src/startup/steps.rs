@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 
-use crate::error::{Error, Result};
+use crate::error::{BestEffort as _, Error, Result};
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +95,8 @@ impl Command {
             .spawn()
             .map_err(|error| format!("{program}: {error}"))?;
         if let (Some(text), Some(mut pipe)) = (&self.stdin, child.stdin.take()) {
-            // A command that does not read all of it says why by its exit status.
-            let _ = pipe.write_all(text.as_bytes());
+            pipe.write_all(text.as_bytes())
+                .best_effort("a command that does not read all of it says why by its exit status");
         }
         let output = child
             .wait_with_output()
@@ -243,8 +243,9 @@ fn take_back(done: Vec<Undo>) -> Vec<String> {
             );
         }
         for command in run {
-            // It takes back what may not have been done at all: its failure says nothing.
-            let _ = command.run();
+            command.run().best_effort(
+                "it takes back what may not have been done at all: its failure says nothing",
+            );
         }
     }
     left
@@ -277,8 +278,7 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
         fs::rename(&temporary, path)
     })();
     if written.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
+        fs::remove_file(&temporary).best_effort("the first error is the one to tell");
     }
     written
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::remove_file;
 use super::replacing::with_suffix;
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::{fail, sys};
 
 /// A file that is written and waits to take the place of another, which is intent: what is to run, and how.
@@ -83,8 +83,7 @@ impl Staged {
     /// Removes it.
     pub(crate) fn discard(&self) {
         if let Some(temporary) = &self.temporary {
-            // Where nothing was made, there is nothing to remove; the next supervisor removes what stays.
-            let _ = fs::remove_file(temporary);
+            fs::remove_file(temporary).best_effort("the next supervisor removes what stays");
         }
     }
 }

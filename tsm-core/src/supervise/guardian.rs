@@ -24,7 +24,7 @@ pub(super) use self::held::Held;
 use super::succession::fdstore::STOP_SERVICES;
 use super::worklog::WorkLog;
 use super::{EXIT_OTHER_SUPERVISOR, make_room, unit};
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
 use crate::sys::spawn::SupervisorImage;
@@ -128,7 +128,7 @@ pub fn guard(
     sys::set_process_name(c"tsm-guardian");
     sys::become_subreaper().doing("become the reaper of orphans")?;
     // More descriptors than most limits allow by default may have to be held.
-    let _ = sys::limits::raise_open_files();
+    sys::limits::raise_open_files().best_effort("it holds as many as its limit allows");
 
     let c_string = |bytes: Vec<u8>| {
         CString::new(bytes)
@@ -185,7 +185,8 @@ pub fn guard(
     }
     // The first supervisor holds the starting command's pipe now; later ones have nobody to answer.
     if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
-        let _ = sys::fd::replace_stdio(1, null.as_fd());
+        sys::fd::replace_stdio(1, null.as_fd())
+            .best_effort("the pipe stays open then, and its reader has the word it waits for");
     }
     sys::release_code();
     let ended = guardian.reap(&mut vec![0; 4096]);
@@ -240,11 +241,13 @@ impl Guardian {
                 return None;
             }
             if let Ok(handle) = sys::Pidfd::open_child(supervisor) {
-                let _ = handle.signal(if signal == Signal::HUP {
-                    Signal::TERM
-                } else {
-                    signal
-                });
+                handle
+                    .signal(if signal == Signal::HUP {
+                        Signal::TERM
+                    } else {
+                        signal
+                    })
+                    .best_effort("one that has ended is followed by its exit");
             }
             return None;
         }
@@ -377,7 +380,7 @@ impl Guardian {
     fn close_channel(&mut self) {
         if let Some(channel) = self.channel.take() {
             // Closing it ends the watch; an error here would only say that it had ended already.
-            let _ = self.poll.remove(&channel);
+            self.poll.unwatch(&channel);
         }
     }
 
@@ -412,8 +415,9 @@ impl Guardian {
             }
         } else if field(b"FDSTORE=").is_some() {
             if self.fds.capacity() - self.fds.len() < AHEAD / 2 {
-                // Where there is no memory for growth now, there still is room for a while.
-                let _ = self.fds.try_reserve(self.fds.len() + AHEAD);
+                self.fds.try_reserve(self.fds.len() + AHEAD).best_effort(
+                    "where there is no memory for growth now, there still is room for a while",
+                );
             }
             let name = fixed(name);
             self.fds
@@ -425,8 +429,8 @@ impl Guardian {
         } else if field(b"READY=").is_some() {
             self.was_ready = true;
             if let Some(systemd) = &self.systemd {
-                // One that does not hear it waits on, and says so itself.
-                let _ = sys::socket::send(systemd, b"READY=1", &[]);
+                sys::socket::send(systemd, b"READY=1", &[])
+                    .best_effort("one that does not hear it waits on, and says so itself");
             }
             self.flush_exits();
         }

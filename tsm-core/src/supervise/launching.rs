@@ -263,7 +263,7 @@ impl Supervisor {
         let end = service.log_end(stream);
         if let Some(reader) = end.reader.take() {
             // The same pipe, with the last bytes of the run before in it.
-            let _ = self.poll.remove(&reader);
+            self.poll.unwatch(&reader);
             self.store.forget(&format!("{letter}{id}.{}", end.run));
             end.paused = false;
         } else {

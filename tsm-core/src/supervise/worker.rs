@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::supervisor::Supervisor;
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::fail;
 use crate::store::Staged;
 use crate::sys;
@@ -80,8 +80,8 @@ impl Shared {
 
     fn finished(&self, number: u64, result: Result<()>) {
         self.lock().done.push((number, result));
-        // A full pipe wakes the loop just as well.
-        let _ = std::io::Write::write(&mut &self.wake, b"!");
+        std::io::Write::write(&mut &self.wake, b"!")
+            .best_effort("a full pipe wakes the loop just as well");
     }
 }
 
@@ -174,8 +174,8 @@ impl Worker {
             .name("tsm-apart".to_owned())
             .stack_size(512 << 10)
             .spawn(move || {
-                // Where nobody hears it, the supervisor ends.
-                let _ = said.send(work());
+                said.send(work())
+                    .best_effort("where nobody hears it, the supervisor ends");
                 shared.finished(number, Ok(()));
             })?;
         let then = move |supervisor: &mut Supervisor, _: Result<()>| {
@@ -232,7 +232,8 @@ impl Worker {
     /// What is through, with what is to be done then.
     fn take_done(&mut self) -> Vec<(Option<Then>, Result<()>)> {
         let mut bytes = [0; 64];
-        let _ = std::io::Read::read(&mut self.event, &mut bytes);
+        std::io::Read::read(&mut self.event, &mut bytes)
+            .best_effort("what is through stands in the state, not in the pipe");
         let done = std::mem::take(&mut self.shared.lock().done);
         done.into_iter()
             .map(|(number, result)| {
@@ -247,7 +248,9 @@ impl Worker {
         self.shared.lock().finishing = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+            thread
+                .join()
+                .best_effort("a thread that panicked has said so");
         }
         self.then.clear();
         let done = std::mem::take(&mut self.shared.lock().done);

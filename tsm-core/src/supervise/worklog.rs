@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::time::Duration;
 
+use crate::error::BestEffort as _;
 use crate::sys::clock;
 
 /// How often something that goes on and on is said.
@@ -33,7 +34,8 @@ impl WorkLog {
     pub(super) fn say(&mut self, what: impl Display) {
         if let Some(file) = &mut self.file {
             let time = crate::events::rfc3339(clock::unix_ms());
-            let _ = writeln!(file, "{time} [{}] {what}", std::process::id());
+            writeln!(file, "{time} [{}] {what}", std::process::id())
+                .best_effort("there is no other place to say it");
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 use rustix::event::Timespec;
 use rustix::event::epoll;
 
+use crate::error::BestEffort as _;
+
 /// What a descriptor is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
@@ -91,14 +93,16 @@ impl Poll {
         Ok(())
     }
 
+    /// Changes what `fd` is watched for, which is watched: that takes no memory and cannot fail (`epoll_ctl(2)`).
+    pub fn rewatch(&self, fd: impl AsFd, token: u64, interest: Interest) {
+        self.modify(fd, token, interest)
+            .best_effort("what is not watched stays so");
+    }
+
     /// Ends the watch on `fd`. A descriptor that lies in a store too must be removed before it is closed, since the
-    /// kernel ends a watch only with the last copy.
-    ///
-    /// # Errors
-    /// Those of `epoll_ctl(2)`: it is not watched.
-    pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
-        epoll::delete(&self.epoll, fd)?;
-        Ok(())
+    /// kernel ends a watch only with the last copy. What is not watched stays so, which is all that could fail (`epoll_ctl(2)`).
+    pub fn unwatch(&self, fd: impl AsFd) {
+        epoll::delete(&self.epoll, fd).best_effort("it was not watched");
     }
 
     /// Waits until something is ready or `timeout` has passed (`None`: for ever). A signal ends the wait with nothing.

@@ -8,6 +8,8 @@ use std::str::FromStr;
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::error::BestEffort as _;
+
 /// A signal by its number. Prints and parses as `SIGTERM`; `TERM`, `term` and `15` are read too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Signal(i32);
@@ -169,8 +171,9 @@ pub fn reset_dispositions(keeps_blocked: bool) {
     // SAFETY: ignoring a signal installs no handler.
     unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
     if !keeps_blocked {
-        // Unblocking cannot fail with a valid set.
-        let _ = SigSet::all().thread_unblock();
+        SigSet::all()
+            .thread_unblock()
+            .best_effort("unblocking cannot fail with a valid set");
     }
 }
 

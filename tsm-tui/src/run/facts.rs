@@ -5,7 +5,7 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
-use tsm_core::error::Result;
+use tsm_core::error::{BestEffort as _, Result};
 use tsm_core::probe::{CpuSample, Machine, Usages};
 use tsm_core::store::ProcessStore;
 use tsm_core::sys::clock;
@@ -49,8 +49,9 @@ impl Facts {
     }
 
     fn ask(&self, request: Request) {
-        // The thread lives as long as we do.
-        let _ = self.requests.send(request);
+        self.requests
+            .send(request)
+            .best_effort("the thread lives as long as we do");
         self.waker.wake();
     }
 }

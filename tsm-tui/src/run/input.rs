@@ -5,6 +5,7 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
 use crossterm::event::{self, Event, KeyEventKind};
+use tsm_core::error::BestEffort as _;
 use tsm_core::sys::clock;
 use tsm_core::sys::poll::{Interest, Poll};
 
@@ -26,8 +27,10 @@ pub(super) struct Pause<'a>(&'a Input);
 
 impl Drop for Pause<'_> {
     fn drop(&mut self) {
-        // A thread that has ended reads nothing anyway.
-        let _ = self.0.resume.send(());
+        self.0
+            .resume
+            .send(())
+            .best_effort("a thread that has ended reads nothing anyway");
     }
 }
 
@@ -45,13 +48,15 @@ impl Input {
                 Ok(poll)
             };
             let Ok(mut poll) = poll() else {
-                let _ = say.send(Message::Leave);
+                say.send(Message::Leave)
+                    .best_effort("nobody draws any more");
                 return;
             };
             let mut ready = Vec::new();
             loop {
                 if poll.wait(None, &mut ready).is_err() {
-                    let _ = say.send(Message::Leave);
+                    say.send(Message::Leave)
+                        .best_effort("nobody draws any more");
                     return;
                 }
                 if ready.iter().any(|ready| ready.token == WAKE) {
@@ -80,8 +85,9 @@ impl Input {
     /// Stops reading: another program has the terminal.
     pub(super) fn pause(&self) -> Pause<'_> {
         self.waker.wake();
-        // Where the thread has ended, nothing is read.
-        let _ = self.paused.recv();
+        self.paused
+            .recv()
+            .best_effort("where the thread has ended, nothing is read");
         Pause(self)
     }
 }
@@ -110,6 +116,7 @@ fn read(say: &SyncSender<Message>, gone: bool) -> bool {
             return false;
         }
     }
-    let _ = say.send(Message::Leave);
+    say.send(Message::Leave)
+        .best_effort("nobody draws any more");
     false
 }

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tsm_core::error::BestEffort as _;
 use tsm_core::sys::Signal;
 use tsm_core::sys::pidfd::signal_group;
 
@@ -51,10 +52,12 @@ impl Jobs {
             lock(&running).remove(&job);
             let status = status.unwrap_or_else(|error| {
                 let bytes = format!("cannot run tsm: {error}\n").into_bytes();
-                let _ = say.send(Message::Printed { job, bytes });
+                say.send(Message::Printed { job, bytes })
+                    .best_effort("nobody draws any more");
                 None
             });
-            let _ = say.send(Message::Ended { job, status });
+            say.send(Message::Ended { job, status })
+                .best_effort("nobody draws any more");
         });
     }
 
@@ -84,10 +87,13 @@ impl Jobs {
         // What it said would be gone with the next frame.
         let mut stderr = io::stderr().lock();
         if let Err(error) = status {
-            let _ = writeln!(stderr, "tsm: cannot run tsm: {error}");
+            writeln!(stderr, "tsm: cannot run tsm: {error}").best_effort("nobody is left to tell");
         }
-        let _ = write!(stderr, "Enter goes back to the dashboard ");
-        let _ = io::stdin().lock().read_line(&mut String::new());
+        write!(stderr, "Enter goes back to the dashboard ").best_effort("nobody is left to tell");
+        io::stdin()
+            .lock()
+            .read_line(&mut String::new())
+            .best_effort("a terminal that is gone presses no Enter");
         code
     }
 }
@@ -139,6 +145,6 @@ fn lock(running: &Running) -> MutexGuard<'_, HashMap<u64, Run>> {
 }
 
 fn interrupt(child: &Child) {
-    // It leads a group of its own. One that has ended needs no asking.
-    let _ = signal_group(child.id(), Signal::INT);
+    signal_group(child.id(), Signal::INT)
+        .best_effort("it leads a group of its own. One that has ended needs no asking");
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
+use tsm_core::error::BestEffort as _;
 use tsm_core::logs::{self, Follower, Line, LogError, Query, Source, Stream};
 use tsm_core::sys::poll::{Interest, Poll};
 
@@ -32,8 +33,9 @@ pub(super) struct Logs {
 
 impl Logs {
     pub(super) fn want(&self, wish: Option<LogWish>) {
-        // The thread lives as long as we do.
-        let _ = self.wishes.send(wish);
+        self.wishes
+            .send(wish)
+            .best_effort("the thread lives as long as we do");
         self.waker.wake();
     }
 }
@@ -48,8 +50,9 @@ pub(super) fn spawn(say: SyncSender<Message>) -> io::Result<Logs> {
         wishes,
     };
     std::thread::spawn(move || {
-        // It ends when nobody listens, or nothing can be waited for any more.
-        let _ = reader.read();
+        reader
+            .read()
+            .best_effort("it ends when nobody listens, or nothing can be waited for any more");
     });
     Ok(Logs {
         waker,

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
+use tsm_core::error::BestEffort as _;
 use tsm_core::sys::signal;
 
 use crate::message::Message;
@@ -43,27 +44,32 @@ impl Signals {
                     // These are meant for the program that has the terminal.
                     SIGINT | SIGQUIT | SIGTSTP if away => {}
                     SIGTSTP => {
-                        let _ = say.send(Message::Suspend);
+                        say.send(Message::Suspend)
+                            .best_effort("nobody draws any more");
                     }
                     SIGCONT => {
-                        let _ = tell.send(());
+                        tell.send(()).best_effort("nobody waits for it");
                         if !away {
                             // After a stop that could not be seen coming.
-                            let _ = say.send(Message::Continued);
+                            say.send(Message::Continued)
+                                .best_effort("nobody draws any more");
                         }
                     }
                     SIGWINCH => {
                         if let Ok((columns, rows)) = crossterm::terminal::size() {
-                            let _ = say.send(Message::Resize(columns, rows));
+                            say.send(Message::Resize(columns, rows))
+                                .best_effort("nobody draws any more");
                         }
                     }
                     signal => {
                         keep.store(signal, Ordering::SeqCst);
-                        let _ = say.try_send(Message::Leave);
+                        say.try_send(Message::Leave)
+                            .best_effort("where it is full, the thread that draws is awake anyway");
                         if is_done.recv_timeout(PATIENCE).is_err() {
                             // The terminal takes nothing, or a program has it.
                             terminal::give_back_modes();
-                            let _ = signal_hook::low_level::emulate_default_handler(signal);
+                            signal_hook::low_level::emulate_default_handler(signal)
+                                .best_effort("a signal without a default does nothing");
                         }
                         return;
                     }
@@ -86,8 +92,7 @@ impl Signals {
 
     /// The terminal is restored.
     pub(super) fn done(&self) {
-        // The thread may have ended.
-        let _ = self.done.send(());
+        self.done.send(()).best_effort("the thread may have ended");
     }
 
     /// Stops this process group as Ctrl-Z would, and comes back when it is continued.
@@ -95,8 +100,7 @@ impl Signals {
         for () in self.continued.try_iter() {}
         self.in_foreground(|| {
             signal::stop_group(|| {
-                // While the process is stopped it waits for nothing, and then this is there at once.
-                let _ = self.continued.recv_timeout(STOP);
+                self.continued.recv_timeout(STOP).best_effort("while the process is stopped it waits for nothing, and then this is there at once");
             })
         })
     }

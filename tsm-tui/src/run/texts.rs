@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender, SyncSender};
 
+use tsm_core::error::BestEffort as _;
 use tsm_core::probe::{Member, tree};
 use tsm_core::words::{duration, size};
 
@@ -75,8 +76,7 @@ pub(super) fn draw(members: &[Member]) -> String {
             });
             open.push(member.has_next);
         }
-        // Writing to a string does not fail.
-        let _ = writeln!(
+        writeln!(
             text,
             "{:>7}  {:>8}  {:>6}  {:>7}  {:>7}  {branch}{}",
             member.pid,
@@ -85,7 +85,8 @@ pub(super) fn draw(members: &[Member]) -> String {
             member.threads,
             duration(member.age_ms),
             member.command
-        );
+        )
+        .best_effort("a String takes everything");
     }
     text
 }

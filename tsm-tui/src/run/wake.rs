@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tsm_core::error::BestEffort as _;
 use tsm_core::sys::poll;
 
 /// Wakes the thread that has the [`Sleeper`].
@@ -14,8 +15,9 @@ pub(super) struct Waker(Arc<UnixStream>);
 
 impl Waker {
     pub(super) fn wake(&self) {
-        // Where it is full, the thread is woken already.
-        let _ = (&*self.0).write(&[0]);
+        (&*self.0)
+            .write(&[0])
+            .best_effort("where it is full, the thread is woken already");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::silence::{LOOK_AFTER, Silence};
 use super::{ANSWER_TIMEOUT, Client, Launcher, unit};
-use crate::error::{Error, ErrorKind, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, ErrorKind, IoContext as _, Result};
 use crate::store::ProcessStore;
 use crate::sys;
 
@@ -199,10 +199,11 @@ impl Client {
     fn note_why_not(&self, mut log: &File, reason: &str) {
         let time = crate::events::rfc3339(sys::clock::unix_ms());
         let pid = std::process::id();
-        let _ = writeln!(
+        writeln!(
             log,
             "{time} [{pid}] not in a unit of the user's systemd, but in the session of {}: {reason}",
             self.by
-        );
+        )
+        .best_effort("the services are started all the same");
     }
 }

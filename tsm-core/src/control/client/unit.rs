@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use super::Launcher;
 use super::silence::Silence;
-use crate::error::Result;
+use crate::error::{BestEffort as _, Result};
 use crate::home::Home;
 use crate::startup::does_linger;
 use crate::supervise::{STANDING, UNIT};
@@ -96,9 +96,12 @@ pub(super) fn start(
         Err(_) => false,
     };
     if !ended {
-        // A child of ours that was not waited for.
-        let _ = child.kill();
-        let _ = child.wait();
+        child
+            .kill()
+            .best_effort("it is a child of ours that was not waited for");
+        child
+            .wait()
+            .best_effort("it is a child of ours that was not waited for");
         return Ok(Err("systemd-run does not come back".to_owned()));
     }
     let status = match child.wait() {

@@ -293,7 +293,7 @@ proptest! {
             [b"", b"#\n", b"export ", b"#= ", b"TSM_ENV_FILE=\"", b"declare -x A=\""];
         for start in starts {
             for text in [&text, &any] {
-                let _ = parse(&[start, &text[..]].concat());
+                drop(parse(&[start, &text[..]].concat()));
             }
         }
     }

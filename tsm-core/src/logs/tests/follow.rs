@@ -207,7 +207,7 @@ fn rotate(live: &Path, highest: u32) {
         _ => PathBuf::from(format!("{}.{number}", live.display())),
     };
     for number in (0..highest).rev() {
-        let _ = fs::rename(name(number), name(number + 1));
+        drop(fs::rename(name(number), name(number + 1)));
     }
 }
 

@@ -301,7 +301,7 @@ impl Supervisor {
             match fd::read(pipe, &mut bytes) {
                 Ok(0) => {
                     // It was closed without a word: what remains is the time-out.
-                    let _ = self.poll.remove(pipe);
+                    self.poll.unwatch(pipe);
                     return;
                 }
                 Ok(length) if bytes[..length].contains(&b'\n') => break,
@@ -317,7 +317,7 @@ impl Supervisor {
         let trouble = match awaiting {
             Awaiting::Pipe { pipe, run } => {
                 // The keeper holds it too, so that only this ends the watch.
-                let _ = self.poll.remove(&pipe);
+                self.poll.unwatch(&pipe);
                 self.store.forget(&format!("r{id}.{run}"));
                 None
             }

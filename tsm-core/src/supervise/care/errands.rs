@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::Timer;
 use super::notices::Delivery;
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::launch::{self, RunVariables};
 use crate::logs::Stream;
 use crate::spec::{CommandLine, Program};
@@ -127,8 +127,9 @@ impl Supervisor {
             Some(input) => {
                 let (reader, writer) = sys::fd::pipe(false).doing("make a pipe")?;
                 sys::fd::set_nonblocking(&writer).doing("make a pipe")?;
-                // What does not fit is more than anybody was promised.
-                let _ = std::fs::File::from(writer).write(&input);
+                std::fs::File::from(writer)
+                    .write(&input)
+                    .best_effort("what does not fit is more than anybody was promised");
                 Some(reader)
             }
             None => None,
@@ -237,7 +238,7 @@ impl Supervisor {
         };
         if length == 0 {
             if let Some(pipe) = errand.pipes[at].take() {
-                let _ = self.poll.remove(&pipe);
+                self.poll.unwatch(&pipe);
             }
             return;
         }
@@ -282,7 +283,7 @@ impl Supervisor {
         let status = match errand.handle.peek() {
             Ok(Some(status)) => status,
             Ok(None) => {
-                let _ = self.poll.modify(
+                self.poll.rewatch(
                     &errand.handle,
                     token(Kind::Errand, number),
                     Interest::ReadOnce,
@@ -304,11 +305,14 @@ impl Supervisor {
             return;
         };
         self.timers.remove(&(errand.until, Timer::Errand(number)));
-        let _ = self.poll.remove(&errand.handle);
+        self.poll.unwatch(&errand.handle);
         for pipe in errand.pipes.iter().flatten() {
-            let _ = self.poll.remove(pipe);
+            self.poll.unwatch(pipe);
         }
-        let _ = errand.handle.reap();
+        errand
+            .handle
+            .reap()
+            .best_effort("it has ended, and how is known");
         let outcome = outcome(&errand, status);
         let (id, run) = (errand.id, errand.run);
         match errand.purpose {
@@ -322,8 +326,12 @@ impl Supervisor {
 
 fn kill(errand: &Errand) {
     // It is our child and not reaped yet, so that its pid is its own and that of its group.
-    let _ = errand.handle.signal(Signal::KILL);
-    let _ = pidfd::signal_group(errand.pid, Signal::KILL);
+    errand
+        .handle
+        .signal(Signal::KILL)
+        .best_effort("it is our child and not reaped yet");
+    pidfd::signal_group(errand.pid, Signal::KILL)
+        .best_effort("no group is left where all of it has ended");
 }
 
 fn outcome(errand: &Errand, status: WaitStatus) -> std::result::Result<(), String> {

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::awaiting::Awaiting;
-use crate::error::Result;
+use crate::error::{BestEffort as _, Result};
 use crate::logs::Stream;
 use crate::logs::index::{Index, index_path};
 use crate::spec::compile;
@@ -67,8 +67,8 @@ impl LogScan {
 impl Scanned {
     fn skip(&mut self) -> bool {
         if let Ok(mut file) = File::open(&self.path) {
-            // Where that is no file that has an end, it is looked at as it is.
-            let _ = file.seek(SeekFrom::End(0));
+            file.seek(SeekFrom::End(0))
+                .best_effort("where that is no file that has an end, it is looked at as it is");
             self.file = Some(file);
         }
         false

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::spec::{HealthCheck, ProcessSpec, ReadyCheck};
 use crate::supervise::service::Leader;
 use crate::supervise::supervisor::{Kind, Supervisor, token};
@@ -89,15 +89,14 @@ impl Supervisor {
         let bytes = path.as_os_str().as_bytes();
         if spec.user.is_none() && bytes.len() < LONGEST_PATH {
             if self.ears.file.is_none() || !path.exists() {
-                // What a dead supervisor left behind.
-                let _ = std::fs::remove_file(&path);
+                std::fs::remove_file(&path).best_effort("what a dead supervisor left behind");
                 let made = socket::hear_at(&path).at("make the socket", &path)?;
                 self.poll
                     .add(&made, token(Kind::Notify, 0), Interest::Read)
                     .at("watch the socket", &path)?;
                 self.store.put("notify", made.as_fd());
                 if let Some(before) = self.ears.file.replace(made) {
-                    let _ = self.poll.remove(&before);
+                    self.poll.unwatch(&before);
                 }
             }
             return Ok(bytes.to_vec());
@@ -276,7 +275,7 @@ impl Supervisor {
                     self.forgotten.insert(number, before.handle);
                 }
             } else {
-                let _ = self.poll.remove(&before.handle);
+                self.poll.unwatch(&before.handle);
             }
         }
         self.save(id);

@@ -11,7 +11,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use crate::error::{Error, Result};
+use crate::error::{BestEffort as _, Error, Result};
 use crate::spec::WatchSpec;
 
 /// What never counts unless it is named: what package managers and editors leave about.
@@ -49,8 +49,9 @@ pub(super) struct Watching(Sender<News>);
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        // Where nobody waits any more, nobody has to be told.
-        let _ = self.0.send(News::Stop);
+        self.0
+            .send(News::Stop)
+            .best_effort("where nobody waits any more, nobody has to be told");
     }
 }
 
@@ -99,7 +100,8 @@ impl Watched {
         let (say, news) = mpsc::channel();
         let stop = Watching(say.clone());
         let watcher = notify::recommended_watcher(move |event| {
-            let _ = say.send(News::Event(event));
+            say.send(News::Event(event))
+                .best_effort("where nobody listens, nothing is watched any more");
         })
         .map_err(|error| wrong("cannot watch files", &error))?;
         let mut own = GitignoreBuilder::new(cwd);
@@ -293,7 +295,9 @@ impl Watched {
         if event.need_rescan() {
             // Too much at once for the kernel to tell: something has changed for sure.
             let root = self.root.clone();
-            let _ = self.watch_below(&root);
+            self.watch_below(&root).best_effort(
+                "what changed is told; what is new in it is watched with the next change",
+            );
             return Some(root);
         }
         let counts = match event.kind {

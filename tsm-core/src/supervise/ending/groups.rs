@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::error::BestEffort as _;
 use crate::events::{EventKind, OutOfMemory};
 use crate::name::ProcessName;
 use crate::spec::ServiceLimits;
@@ -120,8 +121,9 @@ impl Groups {
         if limits.memory.is_some() && not_held.memory.is_none() {
             // A limit of the whole service ends the whole service, not the one process that asked last; and it is one of
             // memory, not one that swapping gets around. Either may be missing in a kernel.
-            let _ = cgroup::set(path, "memory.oom.group", "1");
-            let _ = cgroup::set(path, "memory.swap.max", "0");
+            cgroup::set(path, "memory.oom.group", "1")
+                .best_effort("a kernel may have no such file");
+            cgroup::set(path, "memory.swap.max", "0").best_effort("a kernel may have no such file");
         }
         if !set(
             "pids",
@@ -195,10 +197,13 @@ fn is_delegated_by_user_manager(unit: &str) -> bool {
         Some(text[..length].starts_with(b"yes"))
     });
     if answer.is_none() {
-        // It is a child of ours that was not waited for.
-        let _ = child.kill();
+        child
+            .kill()
+            .best_effort("it is a child of ours that was not waited for");
     }
-    let _ = child.wait();
+    child
+        .wait()
+        .best_effort("it is a child of ours that was not waited for");
     answer.unwrap_or(false)
 }
 

@@ -1,5 +1,6 @@
 //! The end of a main process: how it ended, and what of that goes on record before anything else happens.
 
+use crate::error::BestEffort as _;
 use crate::events::EventKind;
 use crate::logs::Stream;
 use crate::supervise::machine::{Event, Phase};
@@ -30,11 +31,8 @@ impl Supervisor {
                 Ok(Some(status)) => status,
                 Ok(None) => {
                     // Not yet: watched anew.
-                    let _ = self.poll.modify(
-                        &leader.handle,
-                        token(Kind::Leader, id),
-                        Interest::ReadOnce,
-                    );
+                    self.poll
+                        .rewatch(&leader.handle, token(Kind::Leader, id), Interest::ReadOnce);
                     return;
                 }
                 Err(_) => leader.handle.exit_info().unwrap_or(WaitStatus::Unknown),
@@ -45,9 +43,8 @@ impl Supervisor {
                 None if hangup => WaitStatus::Unknown,
                 None => {
                     // It has ended, and who reaps it has not done so yet. The handle's hang-up or the guardian says when.
-                    let _ =
-                        self.poll
-                            .modify(&leader.handle, token(Kind::Leader, id), Interest::None);
+                    self.poll
+                        .rewatch(&leader.handle, token(Kind::Leader, id), Interest::None);
                     self.await_reaper(id);
                     return;
                 }
@@ -102,7 +99,7 @@ impl Supervisor {
         let identity = leader.identity;
         let pid = identity.pid;
         let ended_ticks = leader.ended_ticks;
-        let _ = self.poll.remove(&leader.handle);
+        self.poll.unwatch(&leader.handle);
         if status.is_success() && self.follow(id) {
             return;
         }
@@ -213,8 +210,10 @@ impl Supervisor {
             return;
         };
         if leader.child {
-            // It is a zombie that waited for this.
-            let _ = leader.handle.reap();
+            leader
+                .handle
+                .reap()
+                .best_effort("it is a zombie that waited for this");
         }
         let run = service.run();
         self.store.forget(&format!("p{id}.{run}"));

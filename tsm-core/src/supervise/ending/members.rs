@@ -109,7 +109,7 @@ impl Supervisor {
             }
         }
         for gone in before {
-            let _ = self.poll.remove(&gone.handle);
+            self.poll.unwatch(&gone.handle);
         }
         (in_group, elsewhere)
     }
@@ -120,7 +120,7 @@ impl Supervisor {
         };
         if let Some(leftovers) = service.leftovers.take() {
             for member in leftovers.left {
-                let _ = self.poll.remove(&member.handle);
+                self.poll.unwatch(&member.handle);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::error::BestEffort as _;
 use crate::events::EventKind;
 use crate::spec::{Daemon, ProcessSpec};
 use crate::supervise::machine::{Event, Phase};
@@ -339,8 +340,10 @@ impl Supervisor {
         }
         self.save(id);
         if let Some(before) = before.filter(|before| before.child) {
-            // On record is who follows it; it is needed no longer.
-            let _ = before.handle.reap();
+            before
+                .handle
+                .reap()
+                .best_effort("on record is who follows it; it is needed no longer");
         }
         self.note(id, EventKind::Followed { run, pid });
         self.step(id, Event::Launched);

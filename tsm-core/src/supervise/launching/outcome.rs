@@ -1,6 +1,6 @@
 //! How a launch came out, and what becomes of a child that could not execute its program.
 
-use crate::error::Error;
+use crate::error::{BestEffort as _, Error};
 use crate::events::EventKind;
 use crate::launch;
 use crate::supervise::machine::{Event, Phase};
@@ -83,8 +83,10 @@ impl Supervisor {
             return;
         };
         if let Some(leader) = service.leader.take() {
-            // It is on its way to its exit, which does nothing but end it.
-            let _ = leader.handle.signal(sys::Signal::KILL);
+            leader
+                .handle
+                .signal(sys::Signal::KILL)
+                .best_effort("it is on its way to its exit, which does nothing but end it");
             let pid = leader.identity.pid;
             let watched =
                 self.poll
@@ -109,8 +111,8 @@ impl Supervisor {
     /// The child of a failed launch has ended.
     pub(in crate::supervise) fn reap_forgotten(&mut self, pid: u32) {
         if let Some(handle) = self.forgotten.remove(&pid) {
-            let _ = handle.reap();
-            let _ = self.poll.remove(&handle);
+            handle.reap().best_effort("how it ended counts for nothing");
+            self.poll.unwatch(&handle);
         }
     }
 }

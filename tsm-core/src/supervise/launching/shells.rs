@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use crate::env::Shell;
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::launch::{self, ShellUse};
 use crate::name::ProcessName;
 use crate::store::{ProcessStore, replace_file};
@@ -60,8 +60,9 @@ impl Supervisor {
             move |_| {
                 let variables = variables_for(&store, &name, &spec, &environment);
                 let failed = variables.as_ref().err().map(ToString::to_string);
-                // Where nobody hears it, the supervisor ends.
-                let _ = found.send((spec, environment, variables.unwrap_or_default()));
+                found
+                    .send((spec, environment, variables.unwrap_or_default()))
+                    .best_effort("where nobody hears it, the supervisor ends");
                 match failed {
                     Some(reason) => Err(crate::error::Error::LaunchFailed {
                         name: name.to_string(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::mover::index_bound;
 use super::rules::LogPlace;
 use super::upkeep::Upkeep;
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::{Stream, direct, index, rotate};
 use crate::spec::{LogMode, LogRules, LogSettings, LogTarget, ProcessSpec};
@@ -260,7 +260,12 @@ impl Supervisor {
                 after,
             },
         );
-        let _ = index::append_note(path, after, clock::unix_ms(), u64::MAX);
+        if let Err(error) = index::append_note(path, after, clock::unix_ms(), u64::MAX) {
+            self.log.say(format_args!(
+                "cannot note the time in {}: {error}",
+                index::index_path(path).display()
+            ));
+        }
     }
 
     /// Has all that is in a log made a segment by the worker.
@@ -334,7 +339,9 @@ impl Supervisor {
         let Some(all) = &mut self.direct else { return };
         all.known.retain(|(known, _), _| *known != id);
         for (watch, _) in all.watched.extract_if(|_, (known, _)| *known == id) {
-            let _ = all.inotify.unwatch(watch);
+            all.inotify
+                .unwatch(watch)
+                .best_effort("its directory may be gone, and the watch with it");
         }
         if all.known.is_empty() {
             // Its descriptor goes with the last log that needed it.

@@ -287,7 +287,7 @@ impl Supervisor {
         if let Some(pipe) = &end.reader
             && !end.paused
         {
-            let _ = self.poll.modify(pipe, token(kind, id), Interest::None);
+            self.poll.rewatch(pipe, token(kind, id), Interest::None);
             end.paused = true;
         }
         self.retry_later();
@@ -302,7 +302,7 @@ impl Supervisor {
                 let end = service.log_end(stream);
                 if let Some(pipe) = end.reader.as_ref().filter(|_| end.blocked) {
                     end.paused = false;
-                    let _ = self.poll.modify(pipe, token(kind, id), Interest::Read);
+                    self.poll.rewatch(pipe, token(kind, id), Interest::Read);
                 }
             }
         }
@@ -362,7 +362,7 @@ impl Supervisor {
         let run = end.run;
         if let Some(pipe) = end.reader.take() {
             // The keeper holds it too, so that only this ends the watch.
-            let _ = self.poll.remove(&pipe);
+            self.poll.unwatch(&pipe);
         }
         match stream {
             Stream::Out => service.meta.out_pipe = None,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::rules::LogPlace;
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::fail;
 use crate::logs::segments::FileId;
 use crate::logs::{Stream, index, packed, rotate};
@@ -163,8 +163,8 @@ impl Supervisor {
                     service.log_end(stream).packing = false;
                 }
                 if supervisor.is_being_cut(id, stream) {
-                    // Its segments are being renamed: later, once more.
-                    let _ = std::fs::remove_file(&packed);
+                    std::fs::remove_file(&packed)
+                        .best_effort("its segments are being renamed: later, once more");
                     return supervisor.pack_soon(id, stream);
                 }
                 let placed = done.and_then(|()| {
@@ -311,7 +311,7 @@ fn pack(plain: &File, target: &Path, turns: &Turns) -> io::Result<()> {
         file.sync_all()
     });
     if written.is_err() {
-        let _ = std::fs::remove_file(target);
+        std::fs::remove_file(target).best_effort("the first error is the one to tell");
     }
     fail::point("pack-1-written");
     written

@@ -395,7 +395,7 @@ impl Supervisor {
                     connection
                         .waiting_since
                         .get_or_insert_with(clock::monotonic);
-                    let _ = self.poll.modify(
+                    self.poll.rewatch(
                         &connection.socket,
                         token(Kind::Connection, number),
                         Interest::ReadWrite,
@@ -413,7 +413,7 @@ impl Supervisor {
             && connection.pending > 0
         {
             connection.waiting_since = None;
-            let _ = self.poll.modify(
+            self.poll.rewatch(
                 &connection.socket,
                 token(Kind::Connection, number),
                 Interest::Read,
@@ -423,7 +423,7 @@ impl Supervisor {
 
     pub(super) fn drop_connection(&mut self, number: u32) {
         if let Some(connection) = self.connections.remove(&number) {
-            let _ = self.poll.remove(&connection.socket);
+            self.poll.unwatch(&connection.socket);
         }
         let mut left = Vec::new();
         for (id, waiters) in &mut self.waiters {
@@ -474,7 +474,7 @@ impl Supervisor {
     /// The socket of a connection, for a handover.
     pub(in crate::supervise) fn take_connection(&mut self, number: u32) -> Option<OwnedFd> {
         let connection = self.connections.remove(&number)?;
-        let _ = self.poll.remove(&connection.socket);
+        self.poll.unwatch(&connection.socket);
         Some(connection.socket.into())
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::connections::Connection;
 use crate::control::{Reply, ReportedError, encode};
-use crate::error::ErrorKind;
+use crate::error::{BestEffort as _, ErrorKind};
 use crate::supervise::supervisor::Supervisor;
 use crate::sys;
 
@@ -104,7 +104,9 @@ impl Supervisor {
         };
         // A small answer fits into an empty socket; who does not take it sees the end of the connection.
         if let Ok(frame) = encode(&Reply::Failed(error), &[]) {
-            let _ = File::from(socket).write(&frame);
+            File::from(socket)
+                .write(&frame)
+                .best_effort("who does not take it sees the end of the connection");
         }
         io::Error::other(format!("too many at once; {why}"))
     }

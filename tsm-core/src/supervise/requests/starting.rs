@@ -193,7 +193,9 @@ impl Supervisor {
             .try_for_each(Staged::commit)
             .and_then(|()| self.make_logs(&name, &spec.logs));
         if let Err(error) = written {
-            let _ = self.writer.remove(&name, true);
+            if let Err(left) = self.writer.remove(&name, true) {
+                self.log.say(left);
+            }
             return Err(error);
         }
         let mut meta = Meta {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::fdstore::Keeper;
+use crate::error::BestEffort as _;
 use crate::supervise::machine::{Desired, Phase, Rest};
 use crate::supervise::supervisor::{Ending, Supervisor};
 use crate::sys::clock;
@@ -70,8 +71,7 @@ impl Supervisor {
             ),
         ];
         for (what, number) in counted.into_iter().filter(|(_, number)| *number > 0) {
-            // A String takes everything.
-            let _ = write!(text, ", {number} {what}");
+            write!(text, ", {number} {what}").best_effort("a String takes everything");
         }
         text
     }

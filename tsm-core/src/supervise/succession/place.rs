@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::home::Home;
 use crate::store::Writer;
 use crate::supervise::supervisor::{Ending, Kind, Supervisor, token};
@@ -93,8 +93,9 @@ impl Place {
             (home.lock(), ends.union(Mask::ATTRIB)),
             (home.socket(), ends.union(Mask::ATTRIB)),
         ] {
-            // What is not there now is found missing when it is looked at.
-            let _ = watch.watch(&path, mask);
+            watch
+                .watch(&path, mask)
+                .best_effort("what is not there now is found missing when it is looked at");
         }
     }
 
@@ -125,8 +126,9 @@ impl Supervisor {
     /// Something happened to the home.
     pub(in crate::supervise) fn on_home(&mut self) {
         if let Some(watch) = &self.place.watch {
-            // What it was is seen when it is looked at.
-            let _ = watch.read_events();
+            watch
+                .read_events()
+                .best_effort("what it was is seen when it is looked at");
         }
         self.look_at_home_soon();
     }
@@ -195,7 +197,7 @@ impl Supervisor {
             });
             match listener {
                 Ok(listener) => {
-                    let _ = self.poll.remove(&self.listener);
+                    self.poll.unwatch(&self.listener);
                     self.store.forget("socket");
                     self.store.put("socket", listener.as_fd());
                     self.listener = listener;
@@ -219,8 +221,7 @@ impl Supervisor {
 pub(in crate::supervise) fn listen(home: &Home) -> Result<OwnedFd> {
     let path = home.socket();
     let temporary = temporary(&path);
-    // It may be left from an attempt that was interrupted.
-    let _ = fs::remove_file(&temporary);
+    fs::remove_file(&temporary).best_effort("it may be left from an attempt that was interrupted");
     let listener = sys::socket::listen(&temporary).at("listen at", &path)?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(&temporary, private).at("set the mode of", &path)?;

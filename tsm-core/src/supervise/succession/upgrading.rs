@@ -21,7 +21,7 @@ pub use trial::{Trial, try_out};
 
 use super::carried::Carried;
 use crate::control::Reply;
-use crate::error::{Error, ErrorKind, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, ErrorKind, IoContext as _, Result};
 use crate::fail;
 use crate::supervise::care::errands::Errand;
 use crate::supervise::guardian::Held;
@@ -150,8 +150,9 @@ impl Supervisor {
         let late = upgrade.until <= clock::monotonic();
         match &upgrade.stage {
             Stage::Trying { child, .. } if late => {
-                // A child of ours that is not reaped.
-                let _ = child.signal(Signal::KILL);
+                child
+                    .signal(Signal::KILL)
+                    .best_effort("a child of ours that is not reaped");
             }
             Stage::Trying { .. } => {}
             Stage::Quieting if self.ending != Ending::No => {
@@ -308,7 +309,7 @@ impl Supervisor {
         error
     }
     fn new_worker(&mut self) -> Result<()> {
-        let _ = self.poll.remove(self.worker.event());
+        self.poll.unwatch(self.worker.event());
         self.worker = Worker::new(self.writer.home().root()).doing("make an event descriptor")?;
         self.poll
             .add(self.worker.event(), token(Kind::Worker, 0), Interest::Read)

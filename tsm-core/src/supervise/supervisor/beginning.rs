@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 
 use super::{EVENTS_AT_ONCE, Ending, Kind, Options, Supervisor, is_of_a_service, token};
 use crate::cookie::Cookies;
-use crate::error::{IoContext as _, Result};
+use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::spec::LogSettings;
 use crate::store::Writer;
 use crate::supervise::READY;
@@ -46,7 +46,7 @@ impl Supervisor {
 
         if options.foreground {
             // Orphans of the services come to us; where that is refused, they go to init.
-            let _ = sys::become_subreaper();
+            sys::become_subreaper().best_effort("where it is refused, they go to init");
         }
         // A supervisor that ended well has given it back, and may have been followed by another one.
         let kept = match inherited.remove("lock").map(File::from) {
@@ -246,9 +246,13 @@ impl Supervisor {
         if !self.options.foreground {
             use std::io::Write as _;
             // Nobody may be there to read it: after a crash there is no command that waits.
-            let _ = writeln!(std::io::stdout(), "{READY}");
-            let _ = std::io::stdout().flush();
-            let _ = sys::fd::replace_stdio(1, self.null.as_fd());
+            writeln!(std::io::stdout(), "{READY}")
+                .best_effort("after a crash there is no command that waits");
+            std::io::stdout()
+                .flush()
+                .best_effort("nobody may be there to read it");
+            sys::fd::replace_stdio(1, self.null.as_fd())
+                .best_effort("the pipe stays open then, and its reader has the word it waits for");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Beside the services: orphans, and the keeper of the descriptors.
 
 use super::{Kind, Supervisor, token};
+use crate::error::BestEffort as _;
 use crate::supervise::service::Service;
 use crate::supervise::succession::fdstore::{Heard, Keeper};
 use crate::sys;
@@ -46,11 +47,11 @@ impl Supervisor {
                 Heard::Gone => {
                     if let Some(socket) = self.store.disconnect() {
                         // Dropping it ends the watch as well.
-                        let _ = self.poll.remove(&socket);
+                        self.poll.unwatch(&socket);
                     }
                     self.guardian = None;
                     // From here on orphans would go to init; as their reaper they are still found.
-                    let _ = sys::become_subreaper();
+                    sys::become_subreaper().best_effort("where it is refused, they go to init");
                     self.log.say("the guardian is gone; services and logs are safe as long as this supervisor lives");
                     self.plan_new_guardian();
                 }
@@ -73,12 +74,15 @@ impl Supervisor {
         }
         self.keeper_interest = interest;
         let token = token(Kind::Keeper, 0);
-        // Nothing to be done where it fails: the queue is flushed with the next message, too.
-        let _ = match (self.store.keeper(), interest) {
+        let changed = match (self.store.keeper(), interest) {
             (Keeper::Guardian, _) => self.poll.modify(socket, token, interest),
             // A service manager says nothing that could be read.
             (_, Interest::ReadWrite) => self.poll.add(socket, token, interest),
-            _ => self.poll.remove(socket),
+            _ => {
+                self.poll.unwatch(socket);
+                Ok(())
+            }
         };
+        changed.best_effort("the queue is flushed with the next message, too");
     }
 }

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use super::pointers;
+use crate::error::BestEffort as _;
 use crate::sys::fd;
 
 /// The variable that names the descriptor of what was handed over: `PID:NUMBER`.
@@ -67,8 +68,7 @@ pub fn execute_in_place(
 
 fn close_on_exec(fds: &[BorrowedFd<'_>]) {
     for fd in fds {
-        // It is open, so that this cannot fail.
-        let _ = fd::set_cloexec(fd, true);
+        fd::set_cloexec(fd, true).best_effort("it is open, so that this cannot fail");
     }
 }
 

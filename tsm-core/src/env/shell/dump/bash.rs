@@ -16,6 +16,7 @@ use std::fmt::Write as _;
 use super::{DumpError, Parts, counted, header, lines, statements};
 use crate::env::quote::{quote, unquote_word};
 use crate::env::shell::{END, Shell, given};
+use crate::error::BestEffort as _;
 
 /// What bash sets by itself, or will not take back.
 const OWNED_BY_BASH: &[&str] = &[
@@ -306,7 +307,8 @@ fn shopt(parts: &Parts<'_>) -> String {
     let mut line = |flag: &str, names: Vec<&str>| {
         if !names.is_empty() {
             let names = names.join(" ");
-            let _ = writeln!(text, "builtin shopt {flag} {names} 2> /dev/null || :");
+            writeln!(text, "builtin shopt {flag} {names} 2> /dev/null || :")
+                .best_effort("a String takes everything");
         }
     };
     let known = known.iter().map(String::as_str);
@@ -328,12 +330,12 @@ fn set(parts: &Parts<'_>) -> String {
         let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         if plain && !name.is_empty() && !SET_BY_DEFAULT.contains(&name) && !NOT_SET.contains(&name)
         {
-            let _ = write!(words, " -o {name}");
+            write!(words, " -o {name}").best_effort("a String takes everything");
         }
     }
     for name in SET_BY_DEFAULT {
         if !on.iter().any(|option| option == name) {
-            let _ = write!(words, " +o {name}");
+            write!(words, " +o {name}").best_effort("a String takes everything");
         }
     }
     let set = if words.is_empty() {

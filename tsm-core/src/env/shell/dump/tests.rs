@@ -169,11 +169,11 @@ proptest::proptest! {
 
     #[test]
     fn no_dump_and_no_file_makes_the_reader_panic(bytes: Vec<u8>) {
-        let _ = ShellState::parse(&bytes);
-        let _ = ShellState::from_dump(&bytes);
+        drop(ShellState::parse(&bytes));
+        drop(ShellState::from_dump(&bytes));
         let framed = [b"shell\0bash 5\0variables\0", &bytes[..], b"\0end\0\0"].concat();
-        let _ = ShellState::from_dump(&framed);
+        drop(ShellState::from_dump(&framed));
         let framed = [b"shell\0bash 5\0aliases\0", &bytes[..], b"\0end\0\0"].concat();
-        let _ = ShellState::from_dump(&framed);
+        drop(ShellState::from_dump(&framed));
     }
 }

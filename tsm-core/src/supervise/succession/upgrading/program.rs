@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file_id;
+use crate::error::BestEffort as _;
 use crate::supervise::supervisor::{Ending, Kind, Supervisor, token};
 use crate::sys::clock;
 use crate::sys::inotify::Inotify;
@@ -96,8 +97,9 @@ impl Supervisor {
     /// The kernel says that something became of the file that this program was started from.
     pub(in crate::supervise) fn on_program_changed(&mut self) {
         if let Some(watch) = &self.program_watch {
-            // What it was is looked at in a while, whatever it was.
-            let _ = watch.read_events();
+            watch
+                .read_events()
+                .best_effort("what it was is looked at in a while, whatever it was");
         }
         if let Some(program) = &mut self.program {
             program.look_at = Some(clock::monotonic() + SETTLE);
@@ -119,7 +121,9 @@ impl Supervisor {
         let path = program.successor();
         // What is in its place now may be replaced in its turn.
         if let Some(watch) = &self.program_watch {
-            let _ = watch.watch(&program.path, Self::PROGRAM_EVENTS);
+            watch
+                .watch(&program.path, Self::PROGRAM_EVENTS)
+                .best_effort("a newer command that asks has it looked at, too");
         }
         if let Some(path) = path
             && let Err(error) = self.try_program(&path, None)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{QUIET_PATIENCE, Role, Stage, Upgrade};
 use crate::control::PROTOCOL;
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::fail;
 use crate::home::Home;
 use crate::store::ProcessStore;
@@ -138,9 +138,12 @@ impl Supervisor {
         let status = child.reap().ok().flatten();
         let mut text = Vec::new();
         // It has ended, so that this does not wait: a pipe that a child of its own may hold is not read to its end.
-        let _ = sys::fd::set_nonblocking(&*said);
-        let _ = said.take(64 << 10).read_to_end(&mut text);
-        let _ = self.poll.remove(&*child);
+        sys::fd::set_nonblocking(&*said)
+            .best_effort("an open descriptor takes the flag (`fcntl(2)`)");
+        said.take(64 << 10)
+            .read_to_end(&mut text)
+            .best_effort("what it did not say is missed below");
+        self.poll.unwatch(&*child);
         let trial = serde_json::from_slice::<Trial>(&text).map_err(|_no_trial| {
             let text = String::from_utf8_lossy(&text);
             let status = status.map_or_else(|| "ended".to_owned(), WaitStatus::in_words);
