@@ -198,6 +198,7 @@ impl Supervisor {
             .remove(&format!("p{id}.{run}"))
             .and_then(Pidfd::from_fd);
         let carried = self
+            .succession
             .carried
             .as_mut()
             .and_then(|carried| carried.service(id, run));

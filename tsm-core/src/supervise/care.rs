@@ -9,7 +9,7 @@ mod log_scan;
 pub(super) mod notices;
 pub(super) mod sampling;
 pub(super) mod saying;
-mod triggers;
+pub(super) mod triggers;
 mod watching;
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};

@@ -89,7 +89,7 @@ impl Supervisor {
 
     pub(super) fn execute(&mut self, id: u32, action: Action) {
         match action {
-            Action::Launch => self.launches.push_back(id),
+            Action::Launch => self.launching.queue.push_back(id),
             Action::PreStopHook => self.run_hook(id, HookKind::PreStop),
             Action::PostStopHook => self.run_hook(id, HookKind::PostStop),
             Action::Remember => self.remember(id),
@@ -104,9 +104,9 @@ impl Supervisor {
             }
             Action::SignalRest(force) => self.signal_rest(id, force),
             Action::Sweep => {
-                self.sweeps.push(id);
-                if self.sweep_at.is_none() {
-                    self.sweep_at = Some(clock::monotonic() + SWEEP_DELAY);
+                self.sweeping.wanted.push(id);
+                if self.sweeping.at.is_none() {
+                    self.sweeping.at = Some(clock::monotonic() + SWEEP_DELAY);
                 }
             }
             Action::Remove => self.remove(id),
@@ -142,7 +142,7 @@ impl Supervisor {
     /// are under way at once.
     pub(super) fn launch_some(&mut self) {
         for _ in 0..self.launches_to_make() {
-            let Some(id) = self.launches.pop_front() else {
+            let Some(id) = self.launching.queue.pop_front() else {
                 return;
             };
             self.launch(id);
@@ -151,7 +151,7 @@ impl Supervisor {
 
     /// How many launches can be made right now.
     pub(super) fn launches_to_make(&self) -> usize {
-        if self.launches.is_empty() || self.is_quieting() {
+        if self.launching.queue.is_empty() || self.is_quieting() {
             return 0;
         }
         let under_way = self
@@ -166,20 +166,21 @@ impl Supervisor {
 
     /// Looks what of ended runs is left. Where that takes a look at all processes, ends that come together share one.
     pub(super) fn sweep_if_due(&mut self) {
-        if self.sweeps.is_empty() || self.sweep_without_reading() {
-            (self.sweep_at, self.no_sweep_before) = (None, None);
+        if self.sweeping.wanted.is_empty() || self.sweep_without_reading() {
+            (self.sweeping.at, self.sweeping.not_before) = (None, None);
             return;
         }
         let now = clock::monotonic();
-        if self.no_sweep_before.is_some_and(|at| at > now) {
+        if self.sweeping.not_before.is_some_and(|at| at > now) {
             // The look before failed; looking again at once would fail as well.
             return;
         }
-        self.no_sweep_before = None;
+        self.sweeping.not_before = None;
         let ending = |service: &&Service| matches!(service.machine.phase, Phase::Ending { .. });
-        let all_are_here = || self.services.values().filter(ending).count() <= self.sweeps.len();
-        if self.sweep_at.is_some_and(|at| at <= now) || all_are_here() {
-            self.sweep_at = None;
+        let all_are_here =
+            || self.services.values().filter(ending).count() <= self.sweeping.wanted.len();
+        if self.sweeping.at.is_some_and(|at| at <= now) || all_are_here() {
+            self.sweeping.at = None;
             self.sweep_all();
         }
     }

@@ -10,7 +10,7 @@ mod leader;
 mod members;
 mod signalling;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use kinship::{Claim, Kinship, began_at, is_supervisor};
@@ -25,6 +25,23 @@ use crate::sys::{Identity, Signal, clock, pidfd};
 /// When it is tried again to look at all processes, where that failed.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Looks at all processes: for whom, when, and what was seen.
+#[derive(Default)]
+pub(super) struct Sweeping {
+    /// Services that wait to be told who is left of them.
+    pub(super) wanted: Vec<u32>,
+    /// When the next look is due.
+    pub(super) at: Option<Duration>,
+    /// A look failed: until when there is none.
+    pub(super) not_before: Option<Duration>,
+    /// Who belongs to which service, as long as one round of the loop lasts.
+    pub(super) remembered: Option<HashMap<u32, Vec<Identity>>>,
+    /// Orphans that were named as nobody's in the log.
+    pub(super) unattributed: BTreeSet<Identity>,
+    /// What was seen last of orphans that one of these processes may have left behind.
+    pub(super) suspects: HashMap<u32, Vec<String>>,
+}
+
 impl Supervisor {
     /// Says of each service that waits for it that nothing is left, where that can be told without looking at all
     /// processes: what a dead leader leaves behind becomes a child of the guardian under which it was begun, and that has
@@ -37,7 +54,8 @@ impl Supervisor {
             return false;
         };
         let all_told = self
-            .sweeps
+            .sweeping
+            .wanted
             .iter()
             .filter_map(|id| self.services.get(id))
             .all(|service| {
@@ -51,7 +69,7 @@ impl Supervisor {
         {
             return false;
         }
-        for id in std::mem::take(&mut self.sweeps) {
+        for id in std::mem::take(&mut self.sweeping.wanted) {
             self.drop_members(id);
             self.nothing_is_left(id);
             self.step(id, Event::Swept { group: 0, rest: 0 });
@@ -70,7 +88,7 @@ impl Supervisor {
 
     /// Looks at all processes, once for all services that wait for it.
     pub(super) fn sweep_all(&mut self) {
-        let mut ids = std::mem::take(&mut self.sweeps);
+        let mut ids = std::mem::take(&mut self.sweeping.wanted);
         ids.sort_unstable();
         ids.dedup();
         ids.retain(|&id| !self.sweep_group(id));
@@ -79,9 +97,9 @@ impl Supervisor {
         }
         let Some(found) = self.look(&ids) else {
             // Without a look nothing is known to be gone: it is tried again.
-            self.sweeps = ids;
+            self.sweeping.wanted = ids;
             let at = clock::monotonic() + LOOK_AGAIN;
-            (self.sweep_at, self.no_sweep_before) = (Some(at), Some(at));
+            (self.sweeping.at, self.sweeping.not_before) = (Some(at), Some(at));
             return;
         };
         for id in ids {
@@ -228,7 +246,7 @@ impl Supervisor {
     /// command that ends one of the services that it may have come from.
     fn tell_of(&mut self, ids: &[u32], strangers: &[Identity]) {
         for id in ids {
-            self.suspects.remove(id);
+            self.sweeping.suspects.remove(id);
         }
         for stranger in strangers {
             let notice = format!(
@@ -236,13 +254,17 @@ impl Supervisor {
                 stranger.pid,
                 procfs::name(stranger.pid)
             );
-            if self.unattributed.insert(*stranger) {
+            if self.sweeping.unattributed.insert(*stranger) {
                 self.log.say(&notice);
             }
             for id in ids {
                 let begun = self.services.get(id).and_then(began_at);
                 if begun.is_some_and(|begun| begun <= stranger.start) {
-                    self.suspects.entry(*id).or_default().push(notice.clone());
+                    self.sweeping
+                        .suspects
+                        .entry(*id)
+                        .or_default()
+                        .push(notice.clone());
                 }
             }
         }

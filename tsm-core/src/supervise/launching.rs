@@ -13,8 +13,10 @@ mod limits;
 mod outcome;
 pub(super) mod shells;
 
+use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
 
 use super::machine::{Event, Phase};
 use super::service::{Leader, LogEnd};
@@ -30,6 +32,21 @@ use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, clock, procfs};
 use following::Followed;
 use limits::KEPT_FOR_WORK;
+
+/// Starts on their way.
+#[derive(Default)]
+pub(super) struct Launching {
+    /// Whose turn comes, in this order.
+    pub(super) queue: VecDeque<u32>,
+    /// What was prepared for a launch by the request that asks for it, so that it is not read again.
+    pub(super) prepared: HashMap<u32, (ProcessSpec, Environment)>,
+    /// Processes whose program is looked at, for the state of their shell.
+    pub(super) shells: HashMap<u32, shells::Look>,
+    /// Children whose launch failed, on their way to their exit.
+    pub(super) forgotten: HashMap<u32, Pidfd>,
+    /// When main processes are looked for that are on their way into the background.
+    pub(super) follow_at: Option<Duration>,
+}
 
 impl Supervisor {
     /// Makes a new run of a process: all four steps. The outcome comes over the report pipe.
@@ -62,7 +79,7 @@ impl Supervisor {
     fn try_launch(&mut self, id: u32, shell: &[(&'static str, Vec<u8>)]) -> Result<()> {
         self.close_log(id, Stream::Out);
         self.close_log(id, Stream::Err);
-        let (spec, environment) = match self.prepared.remove(&id) {
+        let (spec, environment) = match self.launching.prepared.remove(&id) {
             Some(prepared) => prepared,
             None => self.read_for_launch(id)?,
         };
@@ -97,7 +114,7 @@ impl Supervisor {
         service.dirty = true;
         let fresh = service.fresh;
         self.save(id);
-        if fresh && self.unsaved.remove(&id) {
+        if fresh && self.records.unsaved.remove(&id) {
             // Something new is not started without a record; its words are the system's.
             self.writer.write_meta(&name, &self.services[&id].meta)?;
         }
@@ -124,7 +141,7 @@ impl Supervisor {
                 source,
             }
         };
-        if let Some(reason) = super::logs::direct::refusal(&spec, &self.log_defaults) {
+        if let Some(reason) = super::logs::direct::refusal(&spec, &self.logs.defaults) {
             return Err(failed(format!("--log-mode {reason}"), &name));
         }
         let [out_file, err_file] =

@@ -5,3 +5,20 @@ pub(super) mod direct;
 pub(super) mod mover;
 pub(super) mod rules;
 pub(super) mod upkeep;
+
+use crate::spec::LogSettings;
+use direct::DirectLogs;
+use mover::OpenLogs;
+
+/// The logs of all services.
+#[derive(Default)]
+pub(super) struct Logs {
+    /// Files that bytes were moved into last.
+    pub(super) open: OpenLogs,
+    /// Logs that services write themselves, where there are any.
+    pub(super) direct: Option<Box<DirectLogs>>,
+    /// What was said of the logs of all processes.
+    pub(super) defaults: LogSettings,
+    /// What is to be done for logs, and when.
+    pub(super) upkeep: upkeep::Due,
+}

@@ -129,7 +129,7 @@ impl Supervisor {
     /// How a need is met by all that it names; what there is none of is not.
     fn met(&self, dependency: &Dependency) -> Need {
         let all = self.needed(dependency).map(|(id, service)| {
-            let standing = service.standing(self.being_replaced.contains(&id));
+            let standing = service.standing(self.replacing.ids.contains(&id));
             need(dependency.condition, &standing)
         });
         all.reduce(|one, other| match (one, other) {
@@ -300,7 +300,7 @@ impl Supervisor {
             other => format!(" ({other})"),
         };
         let mut others = self.needed(need).filter(|(id, service)| {
-            let standing = service.standing(self.being_replaced.contains(id));
+            let standing = service.standing(self.replacing.ids.contains(id));
             self::need(need.condition, &standing) != Need::Met
         });
         let Some((_, other)) = others.next() else {

@@ -2,14 +2,17 @@
 
 pub(super) mod histories;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::machine::Report;
 use super::supervisor::{Ending, Supervisor};
 use crate::events::EventKind;
 use crate::fail;
+use crate::sys::oom::OomCounts;
 use crate::sys::{self, clock};
 use crate::view::{self, ProcessView};
+use histories::Unwritten;
 
 /// How long changes gather before `status.json` is written.
 const STATUS_DELAY: Duration = Duration::from_millis(300);
@@ -17,6 +20,44 @@ const STATUS_DELAY: Duration = Duration::from_millis(300);
 const TIDY_DELAY: Duration = Duration::from_millis(500);
 /// How long after a write failed for want of room it is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// What is still to be written, and when.
+pub(super) struct Records {
+    /// Ids whose records could not be written.
+    pub(super) unsaved: BTreeSet<u32>,
+    /// Events that could not be.
+    pub(super) unwritten: Unwritten,
+    /// When `status.json` is written.
+    pub(super) status_at: Option<Duration>,
+    /// When memory and code that nobody needs are given back.
+    pub(super) tidy_at: Option<Duration>,
+    /// When what could not be written is tried again.
+    pub(super) retry_at: Option<Duration>,
+    /// How often the OOM killer had been at work when that was last looked at, and when that was.
+    pub(super) oom_seen: OomCounts,
+    pub(super) oom_seen_ms: u64,
+}
+
+impl Records {
+    pub(super) fn begin() -> Self {
+        Self {
+            unsaved: BTreeSet::new(),
+            unwritten: Unwritten::default(),
+            status_at: None,
+            tidy_at: None,
+            retry_at: None,
+            oom_seen: OomCounts::read(),
+            oom_seen_ms: clock::unix_ms(),
+        }
+    }
+
+    /// When the next of this is due.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        let all = [self.status_at, self.tidy_at, self.retry_at];
+        all.into_iter().flatten().min()
+    }
+}
+
 impl Supervisor {
     pub(super) fn report(&mut self, id: u32, report: Report) {
         let Some(service) = self.services.get(&id) else {
@@ -81,45 +122,45 @@ impl Supervisor {
         match self.writer.write_meta(&service.name, &service.meta) {
             Ok(()) => {
                 service.dirty = false;
-                self.unsaved.remove(&id);
+                self.records.unsaved.remove(&id);
             }
             Err(error) => {
                 // Supervision goes on in memory; the record is written when there is room.
-                if self.unsaved.insert(id) {
+                if self.records.unsaved.insert(id) {
                     self.log
                         .say(format_args!("{error}; going on without, and trying again"));
                 }
-                self.retry_at = Some(clock::monotonic() + RETRY_DELAY);
+                self.records.retry_at = Some(clock::monotonic() + RETRY_DELAY);
             }
         }
         self.status_changed();
     }
 
     pub(super) fn status_changed(&mut self) {
-        if self.status_at.is_none() {
-            self.status_at = Some(clock::monotonic() + STATUS_DELAY);
+        if self.records.status_at.is_none() {
+            self.records.status_at = Some(clock::monotonic() + STATUS_DELAY);
         }
     }
 
     pub(super) fn write_status_if_due(&mut self) {
         let now = clock::monotonic();
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.retry_at = None;
-            let ids: Vec<u32> = self.unsaved.iter().copied().collect();
+        if self.records.retry_at.is_some_and(|at| at <= now) {
+            self.records.retry_at = None;
+            let ids: Vec<u32> = self.records.unsaved.iter().copied().collect();
             for id in ids {
                 self.save(id);
             }
             self.write_waiting_events();
             self.unblock_logs();
         }
-        if self.status_at.is_some_and(|at| at <= now) {
-            self.status_at = None;
+        if self.records.status_at.is_some_and(|at| at <= now) {
+            self.records.status_at = None;
             self.write_status();
             self.tell_status();
             self.tidy_later();
         }
-        if self.tidy_at.is_some_and(|at| at <= now) {
-            self.tidy_at = None;
+        if self.records.tidy_at.is_some_and(|at| at <= now) {
+            self.records.tidy_at = None;
             self.continue_guardian();
             sys::trim_memory();
             sys::release_code();
@@ -128,15 +169,15 @@ impl Supervisor {
 
     /// What is being done needs memory and code; after it comes quiet, and both are given back.
     pub(super) fn tidy_later(&mut self) {
-        if self.tidy_at.is_none() {
-            self.tidy_at = Some(clock::monotonic() + TIDY_DELAY);
+        if self.records.tidy_at.is_none() {
+            self.records.tidy_at = Some(clock::monotonic() + TIDY_DELAY);
         }
     }
 
     /// Lets blocked logs be tried again in a while.
     pub(super) fn retry_later(&mut self) {
-        if self.retry_at.is_none() {
-            self.retry_at = Some(clock::monotonic() + RETRY_DELAY);
+        if self.records.retry_at.is_none() {
+            self.records.retry_at = Some(clock::monotonic() + RETRY_DELAY);
         }
     }
 

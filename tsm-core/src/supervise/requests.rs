@@ -6,6 +6,7 @@ pub(super) mod connections;
 mod crowding;
 mod mending;
 mod reloading;
+pub(super) mod replacing;
 pub(super) mod resurrecting;
 mod starting;
 mod updating;
@@ -27,11 +28,11 @@ use starting::refuse_taken_port;
 impl Supervisor {
     /// Whether a request is about a process whose spec and environment are just being replaced.
     pub(super) fn must_wait(&self, body: &Body) -> bool {
-        let is_being_replaced = |id: &u32| self.being_replaced.contains(id);
+        let is_being_replaced = |id: &u32| self.replacing.ids.contains(id);
         match body {
             Body::Status | Body::Samples(_) | Body::Shutdown => false,
             _ if self.is_quieting() => true,
-            _ if self.being_replaced.is_empty() => false,
+            _ if self.replacing.ids.is_empty() => false,
             Body::Start(start) => match &start.name {
                 Some(name) => self.id_of_name(name),
                 None => self.id_of_program(start),
@@ -97,7 +98,7 @@ impl Supervisor {
             .map(|service| service.name.clone())
             .collect();
         self.say(number, &Reply::Accepted { names });
-        if let Some(connection) = self.connections.get_mut(&number) {
+        if let Some(connection) = self.clients.connections.get_mut(&number) {
             connection.pending = ids.len() as u32;
         }
         if ids.is_empty() {
@@ -138,7 +139,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        self.suspects.remove(&id);
+        self.sweeping.suspects.remove(&id);
         let by = asked.by.clone();
         let resting = matches!(service.machine.phase, Phase::Resting(_));
         let service_failed = service.machine.phase == Phase::Resting(Rest::Failed);
@@ -209,7 +210,8 @@ impl Supervisor {
             }
             Verb::Stop if service.machine.phase == Phase::Resting(Rest::Stopped) => {
                 // What may be its own is looked for again.
-                if service.machine.desired == Desired::Down && self.unattributed.is_empty() {
+                if service.machine.desired == Desired::Down && self.sweeping.unattributed.is_empty()
+                {
                     // Where a supervisor that died had accepted it, this is what became of it.
                     let note = (!asked.resumed).then_some("was not running");
                     return self.settle(number, id, note, None);
@@ -293,12 +295,12 @@ impl Supervisor {
         let Some(mut service) = self.services.remove(&id) else {
             return;
         };
-        self.prepared.remove(&id);
-        self.shells.remove(&id);
-        self.unsaved.remove(&id);
-        self.unwritten.forget(&service.name);
+        self.launching.prepared.remove(&id);
+        self.launching.shells.remove(&id);
+        self.records.unsaved.remove(&id);
+        self.records.unwritten.forget(&service.name);
         self.awaited.remove(&id);
-        self.suspects.remove(&id);
+        self.sweeping.suspects.remove(&id);
         if let Some(armed) = service.armed.take() {
             self.deadlines.remove(&(armed, id));
         }
@@ -308,12 +310,12 @@ impl Supervisor {
         }
         fail::point("delete-1-noted");
         if let Err(error) = self.writer.remove(&service.name, service.keep_logs) {
-            self.removal_errors.insert(id, (&error).into());
+            self.clients.removal_errors.insert(id, (&error).into());
             self.log.say(error);
         }
         fail::point("delete-2-removed");
         // Waiting commands are told the name that it had.
-        self.removed_names.insert(id, service.name.clone());
+        self.clients.removed_names.insert(id, service.name.clone());
         if !self.dependents.is_empty() {
             self.untie_others(&service.name, &service.needs);
             self.index_needs();

@@ -4,7 +4,7 @@ mod beginning;
 mod farewell;
 mod keeper;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -12,34 +12,36 @@ use std::time::Duration;
 
 use super::EXIT_OTHER_SUPERVISOR;
 use super::care::Timer;
-use super::care::errands::Errand;
-use super::care::notices::Delivery;
+use super::care::errands::Errands;
+use super::care::notices::Deliveries;
 use super::care::saying::Ears;
+use super::care::triggers::WallClock;
+use super::ending::Sweeping;
 use super::ending::groups::Groups;
-use super::logs::mover::OpenLogs;
-use super::requests::answers::Waiter;
-use super::requests::connections::Connection;
-use super::requests::resurrecting::{Given, NOBODY, Resurrection};
+use super::launching::Launching;
+use super::logs::Logs;
+use super::records::Records;
+use super::requests::connections::Clients;
+use super::requests::replacing::Replacing;
+use super::requests::resurrecting::{Given, NOBODY, Resurrecting};
 use super::service::Service;
+use super::succession::Succession;
 use super::succession::carried::Carried;
 use super::succession::fdstore::FdStore;
-use super::succession::handover::Handover;
 use super::succession::place::Place;
-use super::succession::upgrading::{OwnProgram, Upgrade, UpgradeWords};
+use super::succession::upgrading::UpgradeWords;
 use super::worker::Worker;
 use super::worklog::WorkLog;
-use crate::control::{Asked, Request, ResurrectRequest};
+use crate::control::{Asked, ResurrectRequest};
 use crate::cookie::Cookies;
 use crate::error::{Error, IoContext as _, Result};
 use crate::home::Home;
 use crate::logs::Stream;
-use crate::spec::LogSettings;
 use crate::store::Writer;
-use crate::sys::inotify::Inotify;
 use crate::sys::limits::Limit;
 use crate::sys::poll::{Interest, Poll, Ready};
 use crate::sys::signal::SignalSource;
-use crate::sys::{self, Pidfd, clock};
+use crate::sys::{self, clock};
 
 /// How many events are heard of at once.
 const EVENTS_AT_ONCE: usize = 256;
@@ -117,117 +119,60 @@ pub(super) enum Ending {
 pub(super) struct Supervisor {
     pub(super) writer: Writer,
     pub(super) options: Options,
-    pub(super) poll: Poll,
-    pub(super) listener: OwnedFd,
-    pub(super) place: Place,
-    pub(super) store: FdStore,
-    pub(super) guardian: Option<u32>,
     pub(super) log: WorkLog,
-    pub(super) services: BTreeMap<u32, Service>,
-    pub(super) deadlines: BTreeSet<(Duration, u32)>,
-    /// Processes that were taken over, with their states, what is wanted of them, and whether they were found dead.
-    pub(super) adopted: Vec<(u32, String, super::machine::Desired, bool)>,
-    /// Who needs whom; empty where nobody needs anybody.
-    pub(super) dependents: super::ordering::Dependents,
-    /// The times of everything but the state machines.
-    pub(super) timers: BTreeSet<(Duration, Timer)>,
-    pub(super) errands: HashMap<u32, Errand>,
-    pub(super) next_errand: u32,
-    /// Where services say how they are.
-    pub(super) ears: Ears,
-    /// Notices that wait to be tried again.
-    pub(super) undelivered: HashMap<u32, Delivery>,
-    pub(super) notices_under_way: usize,
-    /// What is due by the clock on the wall, in Unix milliseconds, and that clock, where anything is.
-    pub(super) dues: BTreeSet<(u64, u32)>,
-    pub(super) wall: Option<sys::wall::WallTimer>,
-    pub(super) launches: VecDeque<u32>,
-    pub(super) sweeps: Vec<u32>,
-    pub(super) sweep_at: Option<Duration>,
-    /// A look at all processes failed: until when there is none.
-    pub(super) no_sweep_before: Option<Duration>,
-    /// Connections could not be accepted: when that is tried again.
-    pub(super) accept_at: Option<Duration>,
-    pub(super) connections: HashMap<u32, Connection>,
-    pub(super) next_connection: u32,
-    pub(super) waiters: HashMap<u32, Vec<Waiter>>,
-    pub(super) logs: OpenLogs,
-    /// Logs that services write themselves, where there are any.
-    pub(super) direct: Option<Box<super::logs::direct::DirectLogs>>,
-    /// What was said of the logs of all processes.
-    pub(super) log_defaults: LogSettings,
-    /// What is to be done for logs, and when.
-    pub(super) upkeep: super::logs::upkeep::Due,
-    pub(super) worker: Worker,
+    /// This boot, by the kernel's word for it.
     pub(super) boot: String,
     pub(super) null: File,
     pub(super) own_limits: Vec<Limit>,
     pub(super) started_ms: u64,
-    pub(super) ending: Ending,
-    pub(super) notices: Vec<String>,
-    /// Events that could not be written.
-    pub(super) unwritten: super::records::histories::Unwritten,
-    /// How often the OOM killer had been at work when that was last looked at, and when that was.
-    pub(super) oom_seen: sys::oom::OomCounts,
-    pub(super) oom_seen_ms: u64,
-    /// Ids whose records could not be written.
-    pub(super) unsaved: BTreeSet<u32>,
-    /// What was prepared for a launch by the request that asks for it, so that it is not read again.
-    pub(super) prepared: HashMap<u32, (crate::spec::ProcessSpec, crate::env::Environment)>,
-    /// Processes whose program is looked at, for the state of their shell.
-    pub(super) shells: HashMap<u32, super::launching::shells::Look>,
-    /// Processes whose spec and environment are being replaced …
-    pub(super) being_replaced: BTreeSet<u32>,
-    /// … and the requests that wait for that, each with its connection and raw bytes.
-    pub(super) deferred: Vec<(u32, Request, Vec<u8>)>,
-    /// Children whose launch failed, on their way to their exit.
-    pub(super) forgotten: HashMap<u32, Pidfd>,
-    pub(super) handover: Option<Handover>,
-    pub(super) upgrade: Option<Upgrade>,
-    /// The file that this program was started from …
-    pub(super) program: Option<OwnProgram>,
-    /// … and how the kernel says that it was replaced.
-    pub(super) program_watch: Option<Inotify>,
-    /// When this program began.
-    pub(super) begun: Duration,
-    /// When a new guardian is to be made in the place of one that is gone.
-    pub(super) new_guardian_at: Option<Duration>,
-    /// What the program knew that this process executed before, until the services have it.
-    pub(super) carried: Option<Carried>,
-    pub(super) resurrections: Vec<Resurrection>,
-    pub(super) saves_under_way: u32,
-    pub(super) random: u64,
-    /// Adopted processes that have ended and whose status somebody else is about to take; until when that is waited for.
-    pub(super) awaited: BTreeMap<u32, Duration>,
-    /// The highest id that any record ever had here.
-    pub(super) highest_id: u32,
-    /// The names that deleted processes had, until their commands were told.
-    pub(super) removed_names: HashMap<u32, crate::name::ProcessName>,
-    /// What of deleted processes could not be removed, until their commands were told.
-    pub(super) removal_errors: HashMap<u32, crate::control::ReportedError>,
-    pub(super) cookies: Cookies,
-    /// Who belongs to which service, as long as one round of the loop lasts.
-    pub(super) remembered: Option<HashMap<u32, Vec<sys::Identity>>>,
-    signals: SignalSource,
-    /// Connections that were refused.
-    pub(super) refused: u64,
-    keeper_interest: Interest,
-    /// Orphans that were named as nobody's in the log.
-    pub(super) unattributed: BTreeSet<sys::Identity>,
-    /// What was seen last of orphans that one of these processes may have left behind.
-    pub(super) suspects: HashMap<u32, Vec<String>>,
-    /// The part of the tree of cgroups that was given to this supervisor.
-    pub(super) groups: Option<Groups>,
-    /// When main processes are looked for that are on their way into the background.
-    pub(super) follow_at: Option<Duration>,
-    /// When the trees of services are to be looked at that have limits and no cgroup to hold them.
-    pub(super) sample_at: Option<Duration>,
-    pub(super) status_at: Option<Duration>,
-    /// When memory and code that nobody needs are given back.
-    pub(super) tidy_at: Option<Duration>,
-    pub(super) retry_at: Option<Duration>,
     /// It goes on where another supervisor of this boot was, which died or handed over.
     pub(super) continues: bool,
+    pub(super) cookies: Cookies,
+    /// The part of the tree of cgroups that was given to this supervisor.
+    pub(super) groups: Option<Groups>,
+    pub(super) random: u64,
+
+    pub(super) poll: Poll,
+    signals: SignalSource,
+    pub(super) listener: OwnedFd,
+    pub(super) place: Place,
+    pub(super) store: FdStore,
+    pub(super) guardian: Option<u32>,
+    keeper_interest: Interest,
+    pub(super) worker: Worker,
+
+    pub(super) services: BTreeMap<u32, Service>,
+    /// Who needs whom; empty where nobody needs anybody.
+    pub(super) dependents: super::ordering::Dependents,
+    /// The times of the state machines …
+    pub(super) deadlines: BTreeSet<(Duration, u32)>,
+    /// … and those of what is asked for besides running.
+    pub(super) timers: BTreeSet<(Duration, Timer)>,
+    /// The highest id that any record ever had here.
+    pub(super) highest_id: u32,
+    /// Processes that were taken over, with their states, what is wanted of them, and whether they were found dead.
+    pub(super) adopted: Vec<(u32, String, super::machine::Desired, bool)>,
+    /// Adopted processes that have ended and whose status somebody else is about to take; until when that is waited for.
+    pub(super) awaited: BTreeMap<u32, Duration>,
+
+    pub(super) launching: Launching,
+    pub(super) sweeping: Sweeping,
+    pub(super) logs: Logs,
+    pub(super) records: Records,
+    pub(super) clients: Clients,
+    pub(super) replacing: Replacing,
+    pub(super) resurrecting: Resurrecting,
+    /// What every command is told.
+    pub(super) notices: Vec<String>,
+    /// Where services say how they are.
+    pub(super) ears: Ears,
+    pub(super) errands: Errands,
+    pub(super) deliveries: Deliveries,
+    pub(super) wall: WallClock,
+    /// When the trees of services are to be looked at that have limits and no cgroup to hold them.
+    pub(super) sample_at: Option<Duration>,
+    pub(super) succession: Succession,
+    pub(super) ending: Ending,
 }
 
 /// Runs a supervisor until it ends; this process must have been made for it, or be in the foreground.
@@ -313,9 +258,8 @@ impl Supervisor {
             self.look_for_successor();
             self.go_on_upgrading();
             self.watch_keeper();
-            self.remembered = None;
-            self.removed_names.clear();
-            self.removal_errors.clear();
+            self.sweeping.remembered = None;
+            self.clients.forget_removed();
             if self.is_over() {
                 return Ok(0);
             }
@@ -323,29 +267,18 @@ impl Supervisor {
     }
 
     fn time_to_next(&self) -> Option<Duration> {
-        let connections = self
-            .connections
-            .values()
-            .filter_map(Connection::deadline)
-            .min();
         let first = [
             self.deadlines.first().map(|(at, _)| *at),
             self.timers.first().map(|(at, _)| *at),
-            self.sweep_at,
-            self.accept_at,
-            self.place.deadline(),
-            self.status_at,
-            self.tidy_at,
-            self.sample_at,
-            self.follow_at,
-            self.retry_at,
-            self.upkeep.first().map(|(at, ..)| *at),
             self.awaited.values().min().copied(),
-            self.handover.as_ref().map(Handover::deadline),
-            self.upgrade.as_ref().map(Upgrade::deadline),
-            self.program.as_ref().and_then(|program| program.look_at),
-            self.new_guardian_at.filter(|_| self.upgrade.is_none()),
-            connections,
+            self.launching.follow_at,
+            self.sweeping.at,
+            self.logs.upkeep.first().map(|(at, ..)| *at),
+            self.records.deadline(),
+            self.clients.deadline(),
+            self.sample_at,
+            self.place.deadline(),
+            self.succession.deadline(),
         ];
         let at = first.into_iter().flatten().min()?;
         Some(at.saturating_sub(clock::monotonic()))

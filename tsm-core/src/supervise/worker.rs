@@ -14,8 +14,6 @@ use std::time::{Duration, Instant};
 
 use super::supervisor::Supervisor;
 use crate::error::{BestEffort as _, IoContext as _, Result};
-use crate::fail;
-use crate::store::Staged;
 use crate::sys;
 
 /// How long intent gathers before it is synced.
@@ -261,46 +259,6 @@ impl Worker {
 }
 
 impl Supervisor {
-    /// Puts a new spec and environment of a process into their places and calls `then`. What they replace is intent that
-    /// a power cut must not take: they are on the disk before. Requests for this process wait meanwhile.
-    pub(super) fn replace_intent(
-        &mut self,
-        id: u32,
-        staged: Vec<Staged>,
-        then: impl FnOnce(&mut Self, Result<()>) + 'static,
-    ) {
-        fail::point("replace-1-staged");
-        if !staged.iter().any(Staged::replaces) {
-            let committed = staged.iter().try_for_each(Staged::commit);
-            return then(self, committed);
-        }
-        self.being_replaced.insert(id);
-        let staged = Arc::new(staged);
-        let to_sync = Arc::clone(&staged);
-        self.worker.submit(
-            Urgency::Now,
-            move |_| to_sync.iter().try_for_each(Staged::sync),
-            move |supervisor, synced| {
-                fail::point("replace-2-synced");
-                supervisor.being_replaced.remove(&id);
-                let replaced = synced.and_then(|()| {
-                    staged.iter().try_for_each(|file| {
-                        let committed = file.commit();
-                        fail::point("replace-3-committed");
-                        committed
-                    })
-                });
-                if replaced.is_err() {
-                    staged.iter().for_each(Staged::discard);
-                }
-                then(supervisor, replaced);
-                for (number, request, blob) in std::mem::take(&mut supervisor.deferred) {
-                    supervisor.obey(number, request, &blob);
-                }
-            },
-        );
-    }
-
     /// Goes on with what the worker has done.
     pub(super) fn on_worker(&mut self) {
         for (then, result) in self.worker.take_done() {

@@ -55,8 +55,8 @@ impl Supervisor {
             }
             (Phase::Running { .. }, Desired::Down) => self.step(id, Event::Stop { force: false }),
             (Phase::Ending { .. }, _) => {
-                self.sweeps.push(id);
-                self.sweep_at = Some(clock::monotonic());
+                self.sweeping.wanted.push(id);
+                self.sweeping.at = Some(clock::monotonic());
             }
             (_, Desired::Gone) => {
                 service.machine.desired = Desired::Down;

@@ -1,6 +1,7 @@
 //! Errands: children besides the services, that run for a moment: hooks, checks by a command, notices. Each has the
 //! environment, directory, user and limits of its service, a session of its own, and a time after which it is killed.
 
+use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
@@ -80,6 +81,14 @@ pub(in crate::supervise) struct Errand {
     overdue: bool,
 }
 
+/// All errands that are being run.
+#[derive(Default)]
+pub(in crate::supervise) struct Errands {
+    pub(in crate::supervise) running: HashMap<u32, Errand>,
+    /// The number of the last one that there was.
+    pub(in crate::supervise) next: u32,
+}
+
 impl Errand {
     /// Whether nobody does it again where it is cut off: a hook, a notice. Looks at readiness and health are made again.
     pub(in crate::supervise) fn happens_once(&self) -> bool {
@@ -145,11 +154,11 @@ impl Supervisor {
         let held = sys::spawn::fork_held(prepared, stdin, out_writer.as_fd(), err_writer.as_fd())
             .doing("fork")?;
         let handle = Pidfd::open_child(held.pid).doing("open a handle on a process")?;
-        let mut number = self.next_errand;
-        while self.errands.contains_key(&number) {
+        let mut number = self.errands.next;
+        while self.errands.running.contains_key(&number) {
             number = number.wrapping_add(1);
         }
-        self.next_errand = number.wrapping_add(1);
+        self.errands.next = number.wrapping_add(1);
         // Closed first where anything fails: without the byte the child ends itself.
         let go = held.go;
         self.poll
@@ -183,7 +192,7 @@ impl Supervisor {
             timeout: order.timeout,
             overdue: false,
         };
-        self.errands.insert(number, errand);
+        self.errands.running.insert(number, errand);
         std::fs::File::from(go)
             .write_all(b"g")
             .doing("release a process")
@@ -191,7 +200,7 @@ impl Supervisor {
 
     /// An errand was executed, or could not be.
     pub(in crate::supervise) fn on_errand_report(&mut self, number: u32) {
-        let Some(errand) = self.errands.get_mut(&number) else {
+        let Some(errand) = self.errands.running.get_mut(&number) else {
             return;
         };
         let Some(report) = &mut errand.report else {
@@ -212,7 +221,7 @@ impl Supervisor {
 
     /// An errand has printed something.
     pub(in crate::supervise) fn on_errand_pipe(&mut self, number: u32, stream: Stream) {
-        let Some(errand) = self.errands.get_mut(&number) else {
+        let Some(errand) = self.errands.running.get_mut(&number) else {
             return;
         };
         let at = usize::from(stream == Stream::Err);
@@ -253,7 +262,7 @@ impl Supervisor {
 
     /// The time of an errand is over.
     pub(super) fn errand_overdue(&mut self, number: u32) {
-        if let Some(errand) = self.errands.get_mut(&number) {
+        if let Some(errand) = self.errands.running.get_mut(&number) {
             errand.overdue = true;
             kill(errand);
         }
@@ -261,14 +270,14 @@ impl Supervisor {
 
     /// This supervisor ends: nobody would end what takes too long.
     pub(in crate::supervise) fn kill_all_errands(&mut self) {
-        for errand in self.errands.values() {
+        for errand in self.errands.running.values() {
             kill(errand);
         }
     }
 
     /// Kills those errands of a process that `which` means; what comes of them is told as ever.
     pub(in crate::supervise) fn kill_errands(&mut self, id: u32, which: impl Fn(&Purpose) -> bool) {
-        for errand in self.errands.values_mut() {
+        for errand in self.errands.running.values_mut() {
             if errand.id == id && which(&errand.purpose) {
                 kill(errand);
             }
@@ -277,7 +286,7 @@ impl Supervisor {
 
     /// An errand has ended.
     pub(in crate::supervise) fn on_errand_ended(&mut self, number: u32) {
-        let Some(errand) = self.errands.get_mut(&number) else {
+        let Some(errand) = self.errands.running.get_mut(&number) else {
             return;
         };
         let status = match errand.handle.peek() {
@@ -301,7 +310,7 @@ impl Supervisor {
                 self.on_errand_pipe(number, stream);
             }
         }
-        let Some(errand) = self.errands.remove(&number) else {
+        let Some(errand) = self.errands.running.remove(&number) else {
             return;
         };
         self.timers.remove(&(errand.until, Timer::Errand(number)));

@@ -20,7 +20,9 @@ impl Supervisor {
                 stage: Stage::PreStop | Stage::PostStop,
                 ..
             } => self.step(id, Event::HookDone),
-            Phase::Launching { .. } if service.leader.is_none() => self.launches.push_back(id),
+            Phase::Launching { .. } if service.leader.is_none() => {
+                self.launching.queue.push_back(id);
+            }
             _ => {}
         }
     }

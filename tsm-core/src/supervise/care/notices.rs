@@ -1,6 +1,7 @@
 //! Notices: a command or an address on the network is told of what happens to a process. Nothing waits for them; what
 //! cannot be told is tried again a few times.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -32,6 +33,15 @@ pub(in crate::supervise) struct Delivery {
     to: NoticeTarget,
     /// How often it was tried in vain.
     failed: usize,
+}
+
+/// Notices that are not through.
+#[derive(Default)]
+pub(in crate::supervise) struct Deliveries {
+    /// Those that wait to be tried again.
+    pub(in crate::supervise) waiting: HashMap<u32, Delivery>,
+    /// How many are being tried.
+    pub(in crate::supervise) under_way: usize,
 }
 
 impl Supervisor {
@@ -72,14 +82,14 @@ impl Supervisor {
         document.insert("host".to_owned(), crate::sys::host_name().into());
         let body = Value::Object(document).to_string();
         for to in targets {
-            if self.notices_under_way >= MOST_AT_ONCE {
+            if self.deliveries.under_way >= MOST_AT_ONCE {
                 let name = self.name_of(id);
                 self.log.say(format_args!(
                     "too many notices are under way; nobody is told of '{name}' now"
                 ));
                 return;
             }
-            self.notices_under_way += 1;
+            self.deliveries.under_way += 1;
             self.deliver(Delivery {
                 id,
                 event: name.clone(),
@@ -106,7 +116,7 @@ impl Supervisor {
                         }
                     });
                 if let Err(error) = begun {
-                    self.notices_under_way = self.notices_under_way.saturating_sub(1);
+                    self.deliveries.under_way = self.deliveries.under_way.saturating_sub(1);
                     self.log.say(format_args!("cannot tell anybody: {error}"));
                 }
             }
@@ -129,7 +139,7 @@ impl Supervisor {
             },
         );
         if let Err(error) = begun {
-            self.notices_under_way = self.notices_under_way.saturating_sub(1);
+            self.deliveries.under_way = self.deliveries.under_way.saturating_sub(1);
             self.log.say(format_args!("cannot tell anybody: {error}"));
         }
     }
@@ -137,12 +147,12 @@ impl Supervisor {
     /// A notice has been delivered, or not.
     pub(super) fn delivered(&mut self, mut delivery: Delivery, outcome: Result<(), String>) {
         let Err(reason) = outcome else {
-            self.notices_under_way = self.notices_under_way.saturating_sub(1);
+            self.deliveries.under_way = self.deliveries.under_way.saturating_sub(1);
             return;
         };
         let name = self.name_of(delivery.id);
         let Some(pause) = PAUSES.get(delivery.failed) else {
-            self.notices_under_way = self.notices_under_way.saturating_sub(1);
+            self.deliveries.under_way = self.deliveries.under_way.saturating_sub(1);
             self.log.say(format_args!(
                 "nobody could be told of '{}' of '{name}', and it is given up: {reason}",
                 delivery.event
@@ -157,18 +167,18 @@ impl Supervisor {
         }
         delivery.failed += 1;
         let at = clock::monotonic() + *pause;
-        let mut number = self.next_errand;
-        while self.undelivered.contains_key(&number) {
+        let mut number = self.errands.next;
+        while self.deliveries.waiting.contains_key(&number) {
             number = number.wrapping_add(1);
         }
-        self.next_errand = number.wrapping_add(1);
-        self.undelivered.insert(number, delivery);
+        self.errands.next = number.wrapping_add(1);
+        self.deliveries.waiting.insert(number, delivery);
         self.timers.insert((at, Timer::Notice(number)));
     }
 
     /// A notice is tried again.
     pub(super) fn deliver_again(&mut self, number: u32) {
-        if let Some(delivery) = self.undelivered.remove(&number) {
+        if let Some(delivery) = self.deliveries.waiting.remove(&number) {
             self.deliver(delivery);
         }
     }

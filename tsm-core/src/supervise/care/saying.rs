@@ -272,7 +272,7 @@ impl Supervisor {
                     .modify(&before.handle, token, Interest::Read)
                     .is_ok()
                 {
-                    self.forgotten.insert(number, before.handle);
+                    self.launching.forgotten.insert(number, before.handle);
                 }
             } else {
                 self.poll.unwatch(&before.handle);

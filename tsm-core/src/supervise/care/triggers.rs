@@ -1,5 +1,6 @@
 //! What starts a process again besides its own end: changed files, and the clock.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Care;
@@ -15,6 +16,15 @@ use crate::sys::wall::WallTimer;
 
 /// A schedule that came due so recently while no supervisor was there is kept, in milliseconds.
 const KEPT: u64 = 60_000;
+
+/// What is due by the clock on the wall.
+#[derive(Default)]
+pub(in crate::supervise) struct WallClock {
+    /// When, in Unix milliseconds, and whose.
+    pub(in crate::supervise) dues: BTreeSet<(u64, u32)>,
+    /// That clock, where anything is.
+    pub(in crate::supervise) timer: Option<WallTimer>,
+}
 
 impl Supervisor {
     /// Whether a process is one whose start means that it waits for its time.
@@ -190,10 +200,10 @@ impl Supervisor {
         };
         if care.due_ms != due {
             if let Some(before) = care.due_ms.take() {
-                self.dues.remove(&(before, id));
+                self.wall.dues.remove(&(before, id));
             }
             care.due_ms = due;
-            self.dues.extend(due.map(|due| (due, id)));
+            self.wall.dues.extend(due.map(|due| (due, id)));
             service.meta.due_ms = due;
             service.dirty = true;
             self.save(id);
@@ -207,15 +217,15 @@ impl Supervisor {
 
     /// Sets the clock to the next time that something is due.
     fn wind_clock(&mut self) {
-        let first = self.dues.first().map(|(due, _)| *due);
-        if self.wall.is_none() && first.is_some() {
+        let first = self.wall.dues.first().map(|(due, _)| *due);
+        if self.wall.timer.is_none() && first.is_some() {
             let made = WallTimer::new().and_then(|timer| {
                 self.poll
                     .add(&timer, token(Kind::Wall, 0), Interest::Read)?;
                 Ok(timer)
             });
             match made {
-                Ok(timer) => self.wall = Some(timer),
+                Ok(timer) => self.wall.timer = Some(timer),
                 Err(error) => {
                     return self
                         .log
@@ -223,7 +233,7 @@ impl Supervisor {
                 }
             }
         }
-        if let Some(timer) = &self.wall
+        if let Some(timer) = &self.wall.timer
             && let Err(error) = timer.set(first)
         {
             self.log.say(format_args!("cannot set a clock: {error}"));
@@ -232,14 +242,14 @@ impl Supervisor {
 
     /// Something is due, or somebody has set the clock of this machine.
     pub(in crate::supervise) fn on_wall_clock(&mut self) {
-        let set = self.wall.as_ref().is_some_and(WallTimer::has_jumped);
+        let set = self.wall.timer.as_ref().is_some_and(WallTimer::has_jumped);
         let now = clock::unix_ms();
-        while let Some(&(due, id)) = self.dues.first().filter(|(due, _)| *due <= now) {
-            self.dues.pop_first();
+        while let Some(&(due, id)) = self.wall.dues.first().filter(|(due, _)| *due <= now) {
+            self.wall.dues.pop_first();
             self.on_time(id, due);
         }
         if set {
-            let all: Vec<u32> = self.dues.iter().map(|(_, id)| *id).collect();
+            let all: Vec<u32> = self.wall.dues.iter().map(|(_, id)| *id).collect();
             for id in all {
                 self.forget_due(id);
                 self.plan(id, None);
@@ -254,7 +264,7 @@ impl Supervisor {
             .get_mut(&id)
             .and_then(|s| s.care.as_deref_mut());
         if let Some(due) = care.and_then(|care| care.due_ms.take()) {
-            self.dues.remove(&(due, id));
+            self.wall.dues.remove(&(due, id));
         }
     }
 
@@ -305,7 +315,7 @@ impl Supervisor {
         service.fresh = false;
         self.save(id);
         self.set_triggers(id);
-        let waiters = self.waiters.remove(&id).unwrap_or_default();
+        let waiters = self.clients.waiters.remove(&id).unwrap_or_default();
         let name = self.name_of(id);
         let note = format!("waits for its time; 'tsm restart {name}' runs it now");
         for waiter in waiters {

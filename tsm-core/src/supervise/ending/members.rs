@@ -28,7 +28,7 @@ impl Supervisor {
 
     /// As [`Self::look`], but one look serves all the stops that one moment brings.
     fn look_once(&mut self, id: u32) -> Option<Vec<Identity>> {
-        if self.remembered.is_none() {
+        if self.sweeping.remembered.is_none() {
             // All that run, since more of them may be stopped in this round.
             let running = self
                 .services
@@ -39,9 +39,9 @@ impl Supervisor {
             for (owner, process) in self.look(&ids)? {
                 all.entry(owner).or_default().push(process.identity);
             }
-            self.remembered = Some(all);
+            self.sweeping.remembered = Some(all);
         }
-        self.remembered.as_ref()?.get(&id).cloned()
+        self.sweeping.remembered.as_ref()?.get(&id).cloned()
     }
 
     /// Watches those who are left of a run. Returns how many there are in the leader's group, and elsewhere.

@@ -100,8 +100,8 @@ impl Supervisor {
     }
 
     fn arm_follow(&mut self, at: Duration) {
-        let next = self.follow_at.map_or(at, |before| before.min(at));
-        self.follow_at = Some(next);
+        let next = self.launching.follow_at.map_or(at, |before| before.min(at));
+        self.launching.follow_at = Some(next);
     }
 
     /// What was started has ended with status 0. `true` where its main process was found, or is looked for.
@@ -132,10 +132,10 @@ impl Supervisor {
     /// Looks for those whose time has come.
     pub(in crate::supervise) fn follow_if_due(&mut self) {
         let now = clock::monotonic();
-        if self.follow_at.is_none_or(|at| at > now) {
+        if self.launching.follow_at.is_none_or(|at| at > now) {
             return;
         }
-        self.follow_at = None;
+        self.launching.follow_at = None;
         let looked_for = self.services.iter().filter_map(|(&id, service)| {
             let (at, ..) = service.followed.as_ref()?.look?;
             Some((id, at))

@@ -92,7 +92,7 @@ impl Supervisor {
                 self.poll
                     .modify(&leader.handle, token(Kind::Forgotten, pid), Interest::Read);
             match watched {
-                Ok(()) => drop(self.forgotten.insert(pid, leader.handle)),
+                Ok(()) => drop(self.launching.forgotten.insert(pid, leader.handle)),
                 Err(_) => drop(leader.handle.reap()),
             }
         }
@@ -110,7 +110,7 @@ impl Supervisor {
 
     /// The child of a failed launch has ended.
     pub(in crate::supervise) fn reap_forgotten(&mut self, pid: u32) {
-        if let Some(handle) = self.forgotten.remove(&pid) {
+        if let Some(handle) = self.launching.forgotten.remove(&pid) {
             handle.reap().best_effort("how it ended counts for nothing");
             self.poll.unwatch(&handle);
         }

@@ -33,10 +33,10 @@ impl Supervisor {
     /// The variables by which the program of a process finds the state of its shell. `None`: that is being found out, and
     /// the launch is gone on with then.
     pub(super) fn shell_for_launch(&mut self, id: u32) -> Result<Option<ShellVariables>> {
-        match self.shells.remove(&id) {
+        match self.launching.shells.remove(&id) {
             Some(Look::Done(variables)) => return Ok(Some(variables)),
             Some(Look::Under) => {
-                self.shells.insert(id, Look::Under);
+                self.launching.shells.insert(id, Look::Under);
                 return Ok(None);
             }
             None => {}
@@ -48,13 +48,13 @@ impl Supervisor {
         if !self.writer.home().shell(&name).exists() {
             return Ok(Some(Vec::new()));
         }
-        let (spec, environment) = match self.prepared.remove(&id) {
+        let (spec, environment) = match self.launching.prepared.remove(&id) {
             Some(prepared) => prepared,
             None => self.read_for_launch(id)?,
         };
         let store = self.writer.store().clone();
         let (found, look) = mpsc::channel();
-        self.shells.insert(id, Look::Under);
+        self.launching.shells.insert(id, Look::Under);
         self.worker.submit(
             Urgency::Now,
             move |_| {
@@ -72,15 +72,21 @@ impl Supervisor {
                 }
             },
             move |supervisor, done| {
-                supervisor.shells.remove(&id);
+                supervisor.launching.shells.remove(&id);
                 match (done, look.try_recv()) {
                     (Ok(()), Ok((spec, environment, variables))) => {
-                        supervisor.prepared.insert(id, (spec, environment));
-                        supervisor.shells.insert(id, Look::Done(variables));
+                        supervisor
+                            .launching
+                            .prepared
+                            .insert(id, (spec, environment));
+                        supervisor
+                            .launching
+                            .shells
+                            .insert(id, Look::Done(variables));
                         supervisor.launch(id);
                         // It may have been stopped meanwhile.
-                        supervisor.shells.remove(&id);
-                        supervisor.prepared.remove(&id);
+                        supervisor.launching.shells.remove(&id);
+                        supervisor.launching.prepared.remove(&id);
                     }
                     (Err(error), _) => supervisor.launch_failed_with(id, error),
                     (Ok(()), Err(_)) => {}

@@ -89,7 +89,7 @@ impl Supervisor {
             }
             return Ok(None);
         }
-        self.logs.close((id, stream));
+        self.logs.open.close((id, stream));
         let file = direct::open_for_service(&path)?;
         self.watch_direct(id, stream);
         Ok(Some(file))
@@ -107,7 +107,7 @@ impl Supervisor {
                 path.display()
             ));
         }
-        if self.direct.is_none() {
+        if self.logs.direct.is_none() {
             let made = Inotify::new().and_then(|inotify| {
                 self.poll
                     .add(&inotify, token(Kind::DirectLogs, 0), Interest::Read)?;
@@ -115,7 +115,7 @@ impl Supervisor {
             });
             match made {
                 Ok(inotify) => {
-                    self.direct = Some(Box::new(DirectLogs {
+                    self.logs.direct = Some(Box::new(DirectLogs {
                         inotify,
                         watched: HashMap::new(),
                         known: HashMap::new(),
@@ -126,7 +126,7 @@ impl Supervisor {
                 }
             }
         }
-        if let Some(all) = &mut self.direct {
+        if let Some(all) = &mut self.logs.direct {
             all.known.entry((id, stream)).or_insert_with(|| Known {
                 written: written(&path).unwrap_or(0),
                 ..Known::default()
@@ -142,6 +142,7 @@ impl Supervisor {
 
     fn is_busy(&self, id: u32, stream: Stream) -> bool {
         let known = self
+            .logs
             .direct
             .as_ref()
             .and_then(|all| all.known.get(&(id, stream)));
@@ -150,7 +151,9 @@ impl Supervisor {
 
     /// Some logs have grown.
     pub(in crate::supervise) fn on_direct(&mut self) {
-        let Some(all) = &mut self.direct else { return };
+        let Some(all) = &mut self.logs.direct else {
+            return;
+        };
         let events = all.inotify.read_events().unwrap_or_default();
         let mut grown = Vec::new();
         for event in events {
@@ -171,7 +174,9 @@ impl Supervisor {
         let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
             return;
         };
-        let Some(all) = &mut self.direct else { return };
+        let Some(all) = &mut self.logs.direct else {
+            return;
+        };
         match all.inotify.watch(&path, Mask::MODIFY.union(Mask::ONCE)) {
             Ok(watch) => drop(all.watched.insert(watch, (id, stream))),
             // Somebody removed it: the service writes on into what has no name.
@@ -242,7 +247,7 @@ impl Supervisor {
     }
 
     fn known_direct(&mut self, id: u32, stream: Stream) -> Option<&mut Known> {
-        self.direct.as_mut()?.known.get_mut(&(id, stream))
+        self.logs.direct.as_mut()?.known.get_mut(&(id, stream))
     }
 
     /// A log became shorter, and TSM did not do that.
@@ -336,7 +341,9 @@ impl Supervisor {
 
     /// Nothing more is looked at of the logs of a process.
     pub(super) fn forget_direct(&mut self, id: u32) {
-        let Some(all) = &mut self.direct else { return };
+        let Some(all) = &mut self.logs.direct else {
+            return;
+        };
         all.known.retain(|(known, _), _| *known != id);
         for (watch, _) in all.watched.extract_if(|_, (known, _)| *known == id) {
             all.inotify
@@ -345,7 +352,7 @@ impl Supervisor {
         }
         if all.known.is_empty() {
             // Its descriptor goes with the last log that needed it.
-            self.direct = None;
+            self.logs.direct = None;
         }
     }
 }

@@ -160,7 +160,7 @@ impl Supervisor {
             }
             // The length is asked for each time: others may truncate the file, and what is written beyond its end would
             // leave a hole.
-            let (file, offset) = self.logs.get((id, stream), &path).at("open", &path)?;
+            let (file, offset) = self.logs.open.get((id, stream), &path).at("open", &path)?;
             let limit = if end.unrotatable {
                 u64::MAX
             } else {
@@ -212,7 +212,7 @@ impl Supervisor {
         let written = if self.is_direct(id, stream) {
             super::direct::append(&path, bytes, index_bound(&rules))
         } else {
-            let file = self.logs.get((id, stream), &path);
+            let file = self.logs.open.get((id, stream), &path);
             file.and_then(|(file, offset)| {
                 let bound = index_bound(&rules);
                 logs::index::append_note(&path, offset, clock::unix_ms(), bound)?;
@@ -230,7 +230,7 @@ impl Supervisor {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return;
         };
-        self.logs.close((id, stream));
+        self.logs.open.close((id, stream));
         let rotated = rotate::rotate(&path, rules.keep)
             .and_then(|()| open(&path).map(drop))
             .and_then(|()| rotate::prune(&path, 0, &rules).map(drop));
@@ -261,7 +261,7 @@ impl Supervisor {
     /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.
     fn block_log(&mut self, id: u32, stream: Stream, error: &Error) {
         let (kind, _) = stream_kind(stream);
-        self.logs.close((id, stream));
+        self.logs.open.close((id, stream));
         let place = self.log_place(id, stream).filter(|_| is_full(error));
         let drops = place.filter(|place| place.rules.on_full == OnFull::Drop);
         let Some(service) = self.services.get_mut(&id) else {
@@ -391,7 +391,7 @@ impl Supervisor {
     /// The log files of a process are removed or renamed: they are not written any further.
     pub(in crate::supervise) fn close_log_files(&mut self, id: u32) {
         for stream in [Stream::Out, Stream::Err] {
-            self.logs.close((id, stream));
+            self.logs.open.close((id, stream));
         }
     }
 }

@@ -46,7 +46,7 @@ impl Supervisor {
     /// Reads what was said of all processes of the home. A file with mistakes in it changes nothing.
     pub(in crate::supervise) fn read_defaults(&mut self) {
         match HomeDefaults::read(&self.writer.home().defaults()) {
-            Ok(defaults) => self.log_defaults = defaults.logs,
+            Ok(defaults) => self.logs.defaults = defaults.logs,
             Err(error) => {
                 self.notices.push(error.to_string());
                 self.log.say(error);
@@ -60,7 +60,7 @@ impl Supervisor {
         let home = self.writer.home();
         let nothing = LogSettings::default();
         let settings = service.logs.as_ref().map_or(&nothing, |own| &own.settings);
-        let mut rules = settings.rules(&self.log_defaults);
+        let mut rules = settings.rules(&self.logs.defaults);
         let target = service.logs.as_ref().and_then(|own| own.target(stream));
         let path = match target {
             Some(LogTarget::File(path)) => {

@@ -53,26 +53,28 @@ impl Supervisor {
 
     /// Puts a log on the list, in place of what stands there of it already.
     pub(super) fn due_in(&mut self, delay: Duration, id: u32, stream: Stream, what: Upkeep) {
-        self.upkeep
+        self.logs
+            .upkeep
             .retain(|entry| (entry.1, entry.2, entry.3) != (id, stream, what));
-        self.upkeep
+        self.logs
+            .upkeep
             .insert((clock::monotonic() + delay, id, stream, what));
     }
 
     /// Nothing more is done for the logs of a process.
     pub(in crate::supervise) fn forget_upkeep(&mut self, id: u32) {
-        self.upkeep.retain(|entry| entry.1 != id);
+        self.logs.upkeep.retain(|entry| entry.1 != id);
         self.forget_direct(id);
     }
 
     /// Does what is due.
     pub(in crate::supervise) fn keep_up_logs(&mut self) {
-        while let Some(&entry) = self.upkeep.first() {
+        while let Some(&entry) = self.logs.upkeep.first() {
             let (at, id, stream, what) = entry;
             if at > clock::monotonic() {
                 return;
             }
-            self.upkeep.remove(&entry);
+            self.logs.upkeep.remove(&entry);
             match what {
                 Upkeep::Look => self.look_at_direct(id, stream),
                 Upkeep::Pack => self.pack_next(id, stream),

@@ -52,39 +52,39 @@ impl Supervisor {
             return;
         };
         // In their order: behind what waits already.
-        if !self.unwritten.waits_for(&service.name) {
+        if !self.records.unwritten.waits_for(&service.name) {
             fail::point("note");
             match self.writer.append_event(&service.name, &event) {
                 Ok(()) => return fail::point("noted"),
                 Err(error) => {
-                    if !std::mem::replace(&mut self.unwritten.told, true) {
+                    if !std::mem::replace(&mut self.records.unwritten.told, true) {
                         self.log
                             .say(format_args!("{error}; what happens waits in memory"));
                     }
                 }
             }
         }
-        if self.unwritten.events.len() >= MOST_WAITING {
-            self.unwritten.events.pop_front();
+        if self.records.unwritten.events.len() >= MOST_WAITING {
+            self.records.unwritten.events.pop_front();
         }
         let name = service.name.clone();
-        self.unwritten.events.push_back((name, event));
+        self.records.unwritten.events.push_back((name, event));
         self.retry_later();
     }
 
     /// Writes the events that waited for room.
     pub(in crate::supervise) fn write_waiting_events(&mut self) {
         let mut blocked: Vec<ProcessName> = Vec::new();
-        for (name, event) in std::mem::take(&mut self.unwritten.events) {
+        for (name, event) in std::mem::take(&mut self.records.unwritten.events) {
             if blocked.contains(&name) || self.writer.append_event(&name, &event).is_err() {
                 if !blocked.contains(&name) {
                     blocked.push(name.clone());
                 }
-                self.unwritten.events.push_back((name, event));
+                self.records.unwritten.events.push_back((name, event));
             }
         }
-        if self.unwritten.events.is_empty() {
-            self.unwritten.told = false;
+        if self.records.unwritten.events.is_empty() {
+            self.records.unwritten.told = false;
         } else {
             self.retry_later();
         }
@@ -221,9 +221,9 @@ impl Supervisor {
         if self.kills_in_group(id).is_some() {
             return self.out_of_memory_in_group(id);
         }
-        let (before, since) = (self.oom_seen, self.oom_seen_ms);
+        let (before, since) = (self.records.oom_seen, self.records.oom_seen_ms);
         let now = OomCounts::read();
-        (self.oom_seen, self.oom_seen_ms) = (now, clock::unix_ms());
+        (self.records.oom_seen, self.records.oom_seen_ms) = (now, clock::unix_ms());
         if now.group <= before.group && now.machine <= before.machine {
             return None;
         }

@@ -24,7 +24,7 @@ impl Supervisor {
         verb: Verb,
         note: Option<&'static str>,
     ) {
-        self.waiters.entry(id).or_default().push(Waiter {
+        self.clients.waiters.entry(id).or_default().push(Waiter {
             connection,
             verb,
             note,
@@ -34,7 +34,7 @@ impl Supervisor {
 
     /// Lets those of a connection that wait for a process wait until it is ready.
     pub(super) fn wait_until_ready(&mut self, connection: u32, id: u32) {
-        for waiter in self.waiters.entry(id).or_default() {
+        for waiter in self.clients.waiters.entry(id).or_default() {
             waiter.ready |= waiter.connection == connection;
         }
         self.want_ready(id);
@@ -42,7 +42,7 @@ impl Supervisor {
 
     /// Whether somebody waits for a process to be ready.
     pub(in crate::supervise) fn is_readiness_wanted(&self, id: u32) -> bool {
-        let waiters = self.waiters.get(&id);
+        let waiters = self.clients.waiters.get(&id);
         waiters.is_some_and(|waiters| waiters.iter().any(|waiter| waiter.ready))
             || self.is_awaited_by_others(id)
     }
@@ -55,7 +55,7 @@ impl Supervisor {
         let name = service.name.clone();
         let running = matches!(service.machine.phase, Phase::Running { .. });
         self.say(number, &Reply::Accepted { names: vec![name] });
-        if let Some(connection) = self.connections.get_mut(&number) {
+        if let Some(connection) = self.clients.connections.get_mut(&number) {
             connection.pending = 1;
         }
         if running && (!until_ready || self.is_ready(id)) {
@@ -74,7 +74,7 @@ impl Supervisor {
             return;
         };
         if matches!(service.machine.phase, Phase::Resting(_)) {
-            if let Some(waiters) = self.waiters.get_mut(&id) {
+            if let Some(waiters) = self.clients.waiters.get_mut(&id) {
                 waiters.retain(|waiter| waiter.connection != number);
             }
             let ran = service.meta.exit.is_some();
@@ -95,7 +95,7 @@ impl Supervisor {
             // Before anybody hears of it, nothing of it is left.
             self.remove(id);
         }
-        let Some(waiters) = self.waiters.remove(&id) else {
+        let Some(waiters) = self.clients.waiters.remove(&id) else {
             return;
         };
         let mut still = Vec::new();
@@ -128,7 +128,7 @@ impl Supervisor {
                     self.settle(waiter.connection, id, waiter.note, None);
                 }
                 Report::Removed => {
-                    let kept = self.removal_errors.get(&id).cloned();
+                    let kept = self.clients.removal_errors.get(&id).cloned();
                     let overtaken = waiter.verb != Verb::Delete;
                     let error = kept.or_else(|| overtaken.then(|| self.overtaken(id, "deleted")));
                     self.settle(waiter.connection, id, None, error);
@@ -152,7 +152,7 @@ impl Supervisor {
             }
         }
         if !still.is_empty() {
-            self.waiters.entry(id).or_default().extend(still);
+            self.clients.waiters.entry(id).or_default().extend(still);
             if self.is_readiness_wanted(id) {
                 self.want_ready(id);
             }
@@ -163,12 +163,12 @@ impl Supervisor {
 
     /// Tells the commands that wait for a start that it waits for what does not come by itself.
     pub(in crate::supervise) fn tell_stuck(&mut self, id: u32, error: &ReportedError) {
-        let waiters = self.waiters.remove(&id).unwrap_or_default();
+        let waiters = self.clients.waiters.remove(&id).unwrap_or_default();
         let (told, still): (Vec<Waiter>, Vec<Waiter>) = waiters
             .into_iter()
             .partition(|waiter| matches!(waiter.verb, Verb::Start | Verb::Restart));
         if !still.is_empty() {
-            self.waiters.insert(id, still);
+            self.clients.waiters.insert(id, still);
         }
         for waiter in told {
             self.settle(waiter.connection, id, None, Some(error.clone()));
@@ -203,7 +203,7 @@ impl Supervisor {
 
     pub(in crate::supervise) fn name_of(&self, id: u32) -> String {
         let service = self.services.get(&id).map(|service| &service.name);
-        let name = service.or_else(|| self.removed_names.get(&id));
+        let name = service.or_else(|| self.clients.removed_names.get(&id));
         name.map_or_else(|| id.to_string(), ToString::to_string)
     }
 
@@ -242,11 +242,12 @@ impl Supervisor {
             .services
             .get(&id)
             .map(|service| service.name.clone())
-            .or_else(|| self.removed_names.get(&id).cloned());
+            .or_else(|| self.clients.removed_names.get(&id).cloned());
         let Some(name) = name else { return };
-        if let (Some(suspects), Some(connection)) =
-            (self.suspects.get(&id), self.connections.get_mut(&number))
-        {
+        if let (Some(suspects), Some(connection)) = (
+            self.sweeping.suspects.get(&id),
+            self.clients.connections.get_mut(&number),
+        ) {
             for suspect in suspects {
                 if !connection.notices.contains(suspect) {
                     connection.notices.push(suspect.clone());
@@ -268,7 +269,7 @@ impl Supervisor {
     /// One outcome for one connection, whether or not it has a record.
     pub(super) fn tell_outcome(&mut self, number: u32, outcome: Outcome) {
         self.say(number, &Reply::Outcome(outcome));
-        let Some(connection) = self.connections.get_mut(&number) else {
+        let Some(connection) = self.clients.connections.get_mut(&number) else {
             return;
         };
         connection.pending = connection.pending.saturating_sub(1);

@@ -29,7 +29,7 @@ impl Supervisor {
         shell.environment.strip_captured();
         let names = request.items.iter().map(|item| item.name.clone()).collect();
         self.say(number, &Reply::Accepted { names });
-        if let Some(connection) = self.connections.get_mut(&number) {
+        if let Some(connection) = self.clients.connections.get_mut(&number) {
             connection.pending = request.items.len() as u32;
         }
         if request.items.is_empty() {
@@ -113,7 +113,7 @@ impl Supervisor {
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
                 // What was made ready for a launch is of yesterday.
-                supervisor.prepared.remove(&id);
+                supervisor.launching.prepared.remove(&id);
                 let file = saved
                     .spec
                     .config

@@ -1,14 +1,18 @@
 //! Connections: reading requests without trusting them, and writing answers without waiting for anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::answers::Waiter;
 use super::resurrecting::Given;
-use crate::control::{Body, FrameBuffer, PROTOCOL, Reply, Request, SupervisorStatus, encode};
+use crate::control::{
+    Body, FrameBuffer, PROTOCOL, Reply, ReportedError, Request, SupervisorStatus, encode,
+};
 use crate::error::Error;
+use crate::name::ProcessName;
 use crate::probe::CpuSample;
 use crate::supervise::succession::fdstore::Keeper;
 use crate::supervise::supervisor::{Ending, Kind, Supervisor, token};
@@ -52,8 +56,39 @@ pub(in crate::supervise) struct Connection {
 
 impl Connection {
     /// When it is dropped for being slow.
-    pub(in crate::supervise) fn deadline(&self) -> Option<Duration> {
+    fn deadline(&self) -> Option<Duration> {
         self.waiting_since.map(|since| since + PATIENCE)
+    }
+}
+
+/// Everybody who is connected, and what they wait for.
+#[derive(Default)]
+pub(in crate::supervise) struct Clients {
+    pub(in crate::supervise) connections: HashMap<u32, Connection>,
+    pub(in crate::supervise) next: u32,
+    /// Who waits for what becomes of a process.
+    pub(in crate::supervise) waiters: HashMap<u32, Vec<Waiter>>,
+    /// Connections could not be accepted: when that is tried again.
+    pub(in crate::supervise) accept_at: Option<Duration>,
+    /// Connections that were refused.
+    pub(in crate::supervise) refused: u64,
+    /// The names that deleted processes had, until their commands were told …
+    pub(in crate::supervise) removed_names: HashMap<u32, ProcessName>,
+    /// … and what of them could not be removed.
+    pub(in crate::supervise) removal_errors: HashMap<u32, ReportedError>,
+}
+
+impl Clients {
+    /// When the next of them is to be accepted, or dropped for being slow.
+    pub(in crate::supervise) fn deadline(&self) -> Option<Duration> {
+        let slow = self.connections.values().filter_map(Connection::deadline);
+        slow.chain(self.accept_at).min()
+    }
+
+    /// All who waited for a deleted process have been told.
+    pub(in crate::supervise) fn forget_removed(&mut self) {
+        self.removed_names.clear();
+        self.removal_errors.clear();
     }
 }
 
@@ -68,11 +103,14 @@ impl Supervisor {
                 Err(error) => return self.accept_later(&error),
             };
             if let Err(error) = self.accept(socket) {
-                self.refused += 1;
+                self.clients.refused += 1;
                 // One line in a while tells as much as a thousand.
                 self.log.say_seldom(
                     "refused",
-                    format_args!("refused a connection, the {}th: {error}", self.refused),
+                    format_args!(
+                        "refused a connection, the {}th: {error}",
+                        self.clients.refused
+                    ),
                 );
             }
         }
@@ -87,15 +125,19 @@ impl Supervisor {
         // One that says nothing makes room.
         self.shed(None);
         // They may be what is in the way.
-        self.logs = crate::supervise::logs::mover::OpenLogs::default();
-        self.accept_at = Some(clock::monotonic() + ACCEPT_AGAIN);
+        self.logs.open = crate::supervise::logs::mover::OpenLogs::default();
+        self.clients.accept_at = Some(clock::monotonic() + ACCEPT_AGAIN);
         self.listen_for(Interest::None);
     }
 
     /// Accepts connections again, when it is time to.
     pub(in crate::supervise) fn accept_again(&mut self) {
-        if self.accept_at.is_some_and(|at| at <= clock::monotonic()) {
-            self.accept_at = None;
+        if self
+            .clients
+            .accept_at
+            .is_some_and(|at| at <= clock::monotonic())
+        {
+            self.clients.accept_at = None;
             self.listen_for(Interest::Read);
         }
     }
@@ -121,11 +163,11 @@ impl Supervisor {
         if !self.has_room_for(peer_pid, &socket) {
             return Err(self.refuse(socket));
         }
-        let mut number = self.next_connection;
-        while self.connections.contains_key(&number) {
+        let mut number = self.clients.next;
+        while self.clients.connections.contains_key(&number) {
             number = number.wrapping_add(1);
         }
-        self.next_connection = number.wrapping_add(1);
+        self.clients.next = number.wrapping_add(1);
         self.poll
             .add(&socket, token(Kind::Connection, number), Interest::Read)?;
         let connection = Connection {
@@ -140,7 +182,7 @@ impl Supervisor {
             asked: false,
             done: false,
         };
-        self.connections.insert(number, connection);
+        self.clients.connections.insert(number, connection);
         Ok(())
     }
 
@@ -168,7 +210,7 @@ impl Supervisor {
         let mut bytes = [0; 16 * 1024];
         let mut read = 0;
         while read < READ_AT_ONCE {
-            let Some(connection) = self.connections.get_mut(&number) else {
+            let Some(connection) = self.clients.connections.get_mut(&number) else {
                 return;
             };
             match connection.socket.read(&mut bytes) {
@@ -194,12 +236,12 @@ impl Supervisor {
 
     /// Whether requests that have begun and not ended hold more memory than they may.
     fn is_flooded(&self) -> bool {
-        let waiting = self.connections.values().map(|c| c.incoming.len());
+        let waiting = self.clients.connections.values().map(|c| c.incoming.len());
         waiting.sum::<usize>() > MOST_WAITING
     }
 
     fn drop_flooding(&mut self, number: u32) {
-        if let Some(connection) = self.connections.get(&number) {
+        if let Some(connection) = self.clients.connections.get(&number) {
             self.log.say(format_args!(
                 "dropped the connection of process {}: it says more than can be kept",
                 connection.peer_pid
@@ -210,7 +252,7 @@ impl Supervisor {
 
     pub(super) fn understand(&mut self, number: u32) {
         loop {
-            let Some(connection) = self.connections.get_mut(&number) else {
+            let Some(connection) = self.clients.connections.get_mut(&number) else {
                 return;
             };
             let frame = match connection.incoming.take_frame() {
@@ -256,7 +298,9 @@ impl Supervisor {
             self.meet(request.asked.version.as_deref());
         }
         if self.must_wait(&request.body) {
-            self.deferred.push((number, request, blob.to_vec()));
+            self.replacing
+                .deferred
+                .push((number, request, blob.to_vec()));
             return;
         }
         let done = match request.body {
@@ -353,7 +397,7 @@ impl Supervisor {
 
     pub(super) fn done(&mut self, number: u32) {
         let mut notices = std::mem::take(&mut self.notices);
-        if let Some(connection) = self.connections.get_mut(&number) {
+        if let Some(connection) = self.clients.connections.get_mut(&number) {
             notices.append(&mut connection.notices);
         }
         self.say(number, &Reply::Done { notices });
@@ -366,14 +410,14 @@ impl Supervisor {
     }
 
     pub(super) fn finish_connection(&mut self, number: u32) {
-        if let Some(connection) = self.connections.get_mut(&number) {
+        if let Some(connection) = self.clients.connections.get_mut(&number) {
             connection.done = true;
         }
         self.flush_connection(number);
     }
 
     pub(in crate::supervise) fn say(&mut self, number: u32, reply: &Reply) {
-        let Some(connection) = self.connections.get_mut(&number) else {
+        let Some(connection) = self.clients.connections.get_mut(&number) else {
             return;
         };
         match encode(reply, &[]) {
@@ -384,7 +428,7 @@ impl Supervisor {
     }
 
     pub(super) fn flush_connection(&mut self, number: u32) {
-        let Some(connection) = self.connections.get_mut(&number) else {
+        let Some(connection) = self.clients.connections.get_mut(&number) else {
             return;
         };
         while !connection.outgoing.is_empty() {
@@ -422,18 +466,20 @@ impl Supervisor {
     }
 
     pub(super) fn drop_connection(&mut self, number: u32) {
-        if let Some(connection) = self.connections.remove(&number) {
+        if let Some(connection) = self.clients.connections.remove(&number) {
             self.poll.unwatch(&connection.socket);
         }
         let mut left = Vec::new();
-        for (id, waiters) in &mut self.waiters {
+        for (id, waiters) in &mut self.clients.waiters {
             let before = waiters.len();
             waiters.retain(|waiter| waiter.connection != number);
             if waiters.len() < before {
                 left.push(*id);
             }
         }
-        self.waiters.retain(|_, waiters| !waiters.is_empty());
+        self.clients
+            .waiters
+            .retain(|_, waiters| !waiters.is_empty());
         for id in left {
             self.unwant_ready(id);
         }
@@ -443,7 +489,7 @@ impl Supervisor {
     /// Drops those who stall.
     pub(in crate::supervise) fn drop_slow_connections(&mut self, now: Duration) {
         let mut slow: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (number, connection) in &self.connections {
+        for (number, connection) in &self.clients.connections {
             if connection.deadline().is_some_and(|at| at <= now) {
                 slow.entry(connection.peer_pid).or_default().push(*number);
             }
@@ -465,7 +511,7 @@ impl Supervisor {
 
     /// This supervisor ends: what was said and not taken yet is said as far as it is taken at once.
     pub(in crate::supervise) fn flush_connections(&mut self) {
-        let numbers: Vec<u32> = self.connections.keys().copied().collect();
+        let numbers: Vec<u32> = self.clients.connections.keys().copied().collect();
         for number in numbers {
             self.flush_connection(number);
         }
@@ -473,7 +519,7 @@ impl Supervisor {
 
     /// The socket of a connection, for a handover.
     pub(in crate::supervise) fn take_connection(&mut self, number: u32) -> Option<OwnedFd> {
-        let connection = self.connections.remove(&number)?;
+        let connection = self.clients.connections.remove(&number)?;
         self.poll.unwatch(&connection.socket);
         Some(connection.socket.into())
     }

@@ -23,10 +23,12 @@ impl Supervisor {
     /// Whether one more connection of this process may be kept, if need be in the place of one that says nothing.
     pub(super) fn has_room_for(&mut self, pid: u32, newest: &impl AsRawFd) -> bool {
         let of_it = |connection: &&Connection| connection.peer_pid == pid;
-        if self.connections.values().filter(of_it).count() >= MOST_OF_ONE_PROCESS {
+        if self.clients.connections.values().filter(of_it).count() >= MOST_OF_ONE_PROCESS {
             return self.shed(Some(pid));
         }
-        if self.connections.len() >= MOST_CONNECTIONS || self.is_short_of_descriptors(newest) {
+        if self.clients.connections.len() >= MOST_CONNECTIONS
+            || self.is_short_of_descriptors(newest)
+        {
             return self.shed(None);
         }
         true
@@ -38,7 +40,7 @@ impl Supervisor {
         while let Some((number, pid)) = self.silent(of) {
             // What waits to be read counts as said.
             self.read_connection(number);
-            match self.connections.get(&number) {
+            match self.clients.connections.get(&number) {
                 Some(connection) if connection.asked => {}
                 Some(_) => {
                     self.log.say_seldom(
@@ -59,7 +61,7 @@ impl Supervisor {
     /// The connection that is shed next, and whose it is.
     fn silent(&self, of: Option<u32>) -> Option<(u32, u32)> {
         let silent = || {
-            let all = self.connections.iter();
+            let all = self.clients.connections.iter();
             all.filter(|(_, c)| !c.asked && of.is_none_or(|pid| pid == c.peer_pid))
         };
         let mut oldest: HashMap<u32, (usize, Reverse<Option<Duration>>, u32)> = HashMap::new();
@@ -82,7 +84,7 @@ impl Supervisor {
     /// Tells who connects that there is no room, and returns the same for the log.
     pub(super) fn refuse(&self, socket: OwnedFd) -> io::Error {
         let mut of_each: HashMap<u32, usize> = HashMap::new();
-        for connection in self.connections.values() {
+        for connection in self.clients.connections.values() {
             *of_each.entry(connection.peer_pid).or_default() += 1;
         }
         let most = of_each.into_iter().max_by_key(|(_, number)| *number);
@@ -93,7 +95,7 @@ impl Supervisor {
         };
         let why = format!(
             "{} are open, {number} of them process {whose}'s, and all wait for an answer",
-            self.connections.len()
+            self.clients.connections.len()
         );
         let error = ReportedError {
             kind: ErrorKind::Unreachable,

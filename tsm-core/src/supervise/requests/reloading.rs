@@ -55,7 +55,7 @@ impl Supervisor {
         let mut changed = 0;
         for saved in found.specs {
             // A spec that is being replaced is applied by whoever replaces it.
-            let replaced = self.being_replaced.contains(&saved.id);
+            let replaced = self.replacing.ids.contains(&saved.id);
             if let Some(service) = self.services.get_mut(&saved.id)
                 && service.name == saved.name
                 && !replaced

@@ -38,6 +38,14 @@ pub(in crate::supervise) struct Resurrection {
     failed: u32,
 }
 
+/// Saves and resurrections that are under way.
+#[derive(Default)]
+pub(in crate::supervise) struct Resurrecting {
+    pub(in crate::supervise) under_way: Vec<Resurrection>,
+    /// How many dumps are being written.
+    pub(in crate::supervise) saves: u32,
+}
+
 impl Supervisor {
     /// Writes the dump and answers when it is safe.
     pub(super) fn save_dump(&mut self, number: u32, empty: bool) {
@@ -49,7 +57,7 @@ impl Supervisor {
         let home = self.writer.home().clone();
         let outcome = Arc::new(Mutex::new(Written::default()));
         let told = Arc::clone(&outcome);
-        self.saves_under_way += 1;
+        self.resurrecting.saves += 1;
         self.worker.submit(
             Urgency::Now,
             move |_| {
@@ -57,7 +65,7 @@ impl Supervisor {
                 Ok(())
             },
             move |supervisor, done| {
-                supervisor.saves_under_way -= 1;
+                supervisor.resurrecting.saves -= 1;
                 let mut written = outcome.lock().unwrap_or_else(PoisonError::into_inner);
                 match done {
                     Ok(()) => {
@@ -176,7 +184,7 @@ impl Supervisor {
                 .say(format_args!("resurrecting {} processes", steps.len()));
         } else {
             self.say(number, &Reply::Accepted { names });
-            if let Some(connection) = self.connections.get_mut(&number) {
+            if let Some(connection) = self.clients.connections.get_mut(&number) {
                 connection.pending = steps.len() as u32;
             }
             if steps.is_empty() {
@@ -215,7 +223,7 @@ impl Supervisor {
                 (id, Verb::Stop, stop, EventKind::StopRequested { by })
             });
         }
-        self.resurrections.push(resurrection);
+        self.resurrecting.under_way.push(resurrection);
         let mut order: Vec<u32> = events.iter().map(|(id, ..)| *id).collect();
         self.in_order(&mut order, false);
         let place = |id: u32| order.iter().position(|other| *other == id).unwrap_or(0);
@@ -247,7 +255,8 @@ impl Supervisor {
 
     /// Whether records wait to be made from a dump.
     pub(in crate::supervise) fn has_to_restore(&self) -> bool {
-        self.resurrections
+        self.resurrecting
+            .under_way
             .iter()
             .any(|resurrection| !resurrection.to_restore.is_empty())
     }
@@ -255,11 +264,15 @@ impl Supervisor {
     /// Makes some of the records that wait for it.
     pub(in crate::supervise) fn restore_some(&mut self) {
         for _ in 0..RESTORED_AT_ONCE {
-            let next = self.resurrections.iter_mut().find_map(|resurrection| {
-                let (saved, start) = resurrection.to_restore.pop_front()?;
-                let (by, token) = (resurrection.by.clone(), resurrection.token.clone());
-                Some((resurrection.connection, by, token, saved, start))
-            });
+            let next = self
+                .resurrecting
+                .under_way
+                .iter_mut()
+                .find_map(|resurrection| {
+                    let (saved, start) = resurrection.to_restore.pop_front()?;
+                    let (by, token) = (resurrection.by.clone(), resurrection.token.clone());
+                    Some((resurrection.connection, by, token, saved, start))
+                });
             let Some((number, by, token, saved, start)) = next else {
                 return;
             };
@@ -285,7 +298,8 @@ impl Supervisor {
     }
 
     fn resurrection_of(&mut self, number: u32) -> Option<&mut Resurrection> {
-        self.resurrections
+        self.resurrecting
+            .under_way
             .iter_mut()
             .find(|resurrection| resurrection.connection == number)
     }
@@ -355,7 +369,7 @@ impl Supervisor {
         self.worker.sync_soon(paths);
         let environment: Environment = snapshot.environment;
         if start {
-            self.prepared.insert(id, (spec, environment));
+            self.launching.prepared.insert(id, (spec, environment));
         }
         Ok(id)
     }
@@ -387,9 +401,13 @@ impl Supervisor {
     /// Those that have nothing left to do are over.
     fn end_resurrections(&mut self) {
         let over = |r: &Resurrection| r.to_restore.is_empty() && r.waits_for.is_empty();
-        let boot = self.resurrections.iter().find(|r| r.connection == NOBODY);
+        let boot = self
+            .resurrecting
+            .under_way
+            .iter()
+            .find(|r| r.connection == NOBODY);
         let booted = boot.filter(|r| over(r)).map(|r| r.failed);
-        self.resurrections.retain(|r| !over(r));
+        self.resurrecting.under_way.retain(|r| !over(r));
         if let Some(failed) = booted {
             if failed > 0 {
                 self.log.say(format_args!(
@@ -403,7 +421,7 @@ impl Supervisor {
     /// Notes that a process was deleted, for the next resurrection at boot: a dump may list it.
     pub(super) fn note_deleted(&mut self, id: u32, name: &ProcessName) {
         let dump = self.writer.home().dump();
-        if self.saves_under_way == 0 && matches!(dump.try_exists(), Ok(false)) {
+        if self.resurrecting.saves == 0 && matches!(dump.try_exists(), Ok(false)) {
             return;
         }
         let line = Deleted {

@@ -52,7 +52,7 @@ impl Supervisor {
         }
         start.spec.logs.check()?;
         if let Some(reason) =
-            crate::supervise::logs::direct::refusal(&start.spec, &self.log_defaults)
+            crate::supervise::logs::direct::refusal(&start.spec, &self.logs.defaults)
         {
             return Err(Error::bad_value("--log-mode", reason));
         }
@@ -159,7 +159,9 @@ impl Supervisor {
         self.worker.sync_soon(paths.into_iter().chain(shell));
         self.watch_age(id, Stream::Out);
         self.watch_age(id, Stream::Err);
-        self.prepared.insert(id, (spec, snapshot.environment));
+        self.launching
+            .prepared
+            .insert(id, (spec, snapshot.environment));
         self.note_request(
             id,
             EventKind::StartRequested { by: asked.by },

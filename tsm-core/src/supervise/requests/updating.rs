@@ -52,7 +52,7 @@ impl Supervisor {
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
                 // What was made ready for a launch is of yesterday.
-                supervisor.prepared.remove(&id);
+                supervisor.launching.prepared.remove(&id);
                 supervisor.act_on(number, id, &act, &asked, false);
             }
             Err(error) => {

@@ -181,6 +181,7 @@ impl Supervisor {
             highest_id: self.highest_id,
             notices: self.notices.clone(),
             unattributed: self
+                .sweeping
                 .unattributed
                 .iter()
                 .map(|identity| (identity.pid, identity.start))
@@ -283,10 +284,12 @@ impl Supervisor {
         }
         match phase {
             // Its turn had not come; nothing of it was begun.
-            Phase::Launching { .. } if service.leader.is_none() => self.launches.push_back(id),
+            Phase::Launching { .. } if service.leader.is_none() => {
+                self.launching.queue.push_back(id);
+            }
             Phase::Ending { .. } if leader_ended => {
-                self.sweeps.push(id);
-                self.sweep_at = Some(clock::monotonic());
+                self.sweeping.wanted.push(id);
+                self.sweeping.at = Some(clock::monotonic());
             }
             _ => {}
         }

@@ -117,7 +117,7 @@ impl Supervisor {
         let Some(socket) = self.take_connection(number) else {
             return;
         };
-        if self.handover.is_some() {
+        if self.succession.handover.is_some() {
             // The other side sees its connection end, and says so.
             return self.log.say("refused a second handover at once");
         }
@@ -127,7 +127,7 @@ impl Supervisor {
         {
             return self.log.say(format_args!("cannot hand over: {error}"));
         }
-        self.handover = Some(Handover {
+        self.succession.handover = Some(Handover {
             socket,
             sent: HashSet::new(),
             closed: false,
@@ -138,7 +138,7 @@ impl Supervisor {
 
     /// The other side of a handover has read, or has answered.
     pub(in crate::supervise) fn on_handover(&mut self) {
-        let Some(mut handover) = self.handover.take() else {
+        let Some(mut handover) = self.succession.handover.take() else {
             return;
         };
         let progress = self.go_on_handing_over(&mut handover);
@@ -150,7 +150,7 @@ impl Supervisor {
                 .map(|()| Some(handover)),
         });
         match waits {
-            Ok(Some(handover)) => self.handover = Some(handover),
+            Ok(Some(handover)) => self.succession.handover = Some(handover),
             Ok(None) => {
                 self.log.say("handed over to another supervisor");
                 self.ending = Ending::HandedOver;
@@ -165,8 +165,13 @@ impl Supervisor {
     /// Gives up a handover whose other side says nothing.
     pub(in crate::supervise) fn give_up_slow_handover(&mut self) {
         let now = clock::monotonic();
-        if self.handover.as_ref().is_some_and(|h| h.until <= now) {
-            self.handover = None;
+        if self
+            .succession
+            .handover
+            .as_ref()
+            .is_some_and(|h| h.until <= now)
+        {
+            self.succession.handover = None;
             self.log.say(format_args!(
                 "a handover was given up after {} s without an answer; this supervisor goes on",
                 PATIENCE.as_secs()

@@ -201,7 +201,7 @@ impl Supervisor {
                     self.store.forget("socket");
                     self.store.put("socket", listener.as_fd());
                     self.listener = listener;
-                    self.accept_at = None;
+                    self.clients.accept_at = None;
                     self.log.say(format_args!(
                         "{} was removed or replaced; it is made anew",
                         home.socket().display()

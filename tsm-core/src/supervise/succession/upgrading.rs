@@ -87,10 +87,10 @@ impl Supervisor {
 
     /// A command asks for an upgrade to the program at `path`.
     pub(in crate::supervise) fn upgrade_to(&mut self, number: u32, path: &Path) -> Result<()> {
-        if self.ending != Ending::No || self.handover.is_some() {
+        if self.ending != Ending::No || self.succession.handover.is_some() {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
         }
-        if self.upgrade.is_some() {
+        if self.succession.upgrade.is_some() {
             let reason = "another upgrade is under way; try again in a moment";
             return Err(Error::bad_value("upgrade", reason));
         }
@@ -104,7 +104,7 @@ impl Supervisor {
             self.log.say(format_args!(
                 "no new guardian: {reason}; services and logs are safe as long as this supervisor lives"
             ));
-            self.new_guardian_at = Some(clock::monotonic() + QUIET_PATIENCE);
+            self.succession.new_guardian_at = Some(clock::monotonic() + QUIET_PATIENCE);
             return self.obey_deferred();
         }
         let reason = format!(
@@ -126,7 +126,7 @@ impl Supervisor {
     }
 
     fn obey_deferred(&mut self) {
-        for (number, request, blob) in std::mem::take(&mut self.deferred) {
+        for (number, request, blob) in std::mem::take(&mut self.replacing.deferred) {
             self.obey(number, request, &blob);
         }
     }
@@ -135,7 +135,7 @@ impl Supervisor {
     pub(in crate::supervise) fn is_quieting(&self) -> bool {
         !self.has_hooks_under_way()
             && matches!(
-                &self.upgrade,
+                &self.succession.upgrade,
                 Some(Upgrade {
                     stage: Stage::Quieting,
                     ..
@@ -146,7 +146,9 @@ impl Supervisor {
     /// Goes on with an upgrade: gives it up where it takes too long, and executes the new program in a quiet moment.
     pub(in crate::supervise) fn go_on_upgrading(&mut self) {
         self.make_guardian_if_due();
-        let Some(upgrade) = &self.upgrade else { return };
+        let Some(upgrade) = &self.succession.upgrade else {
+            return;
+        };
         let late = upgrade.until <= clock::monotonic();
         match &upgrade.stage {
             Stage::Trying { child, .. } if late => {
@@ -156,17 +158,17 @@ impl Supervisor {
             }
             Stage::Trying { .. } => {}
             Stage::Quieting if self.ending != Ending::No => {
-                if let Some(upgrade) = self.upgrade.take() {
+                if let Some(upgrade) = self.succession.upgrade.take() {
                     self.refuse_upgrade(&upgrade, "the supervisor is ending");
                 }
             }
             Stage::Quieting if self.is_quiet() => {
-                if let Some(upgrade) = self.upgrade.take() {
+                if let Some(upgrade) = self.succession.upgrade.take() {
                     self.execute_upgrade(&upgrade);
                 }
             }
             Stage::Quieting if late || fail::fails("upgrade-late") => {
-                if let Some(upgrade) = self.upgrade.take() {
+                if let Some(upgrade) = self.succession.upgrade.take() {
                     let reason = "no quiet moment came in 30 s; try again";
                     self.refuse_upgrade(&upgrade, reason);
                 }
@@ -177,7 +179,7 @@ impl Supervisor {
 
     /// Hooks are run to their ends, and their ends known. They may take long: so nobody else waits for them.
     fn has_hooks_under_way(&self) -> bool {
-        self.errands.values().any(Errand::happens_once)
+        self.errands.running.values().any(Errand::happens_once)
     }
 
     /// Whether nothing is half done that only this program's memory knows of.
@@ -195,14 +197,14 @@ impl Supervisor {
         };
         !self.services.values().any(half_done)
             && !self.has_hooks_under_way()
-            && self.being_replaced.is_empty()
-            && self.shells.is_empty()
-            && self.resurrections.is_empty()
-            && self.forgotten.is_empty()
-            && self.saves_under_way == 0
-            && self.unsaved.is_empty()
-            && self.unwritten.is_empty()
-            && self.handover.is_none()
+            && self.replacing.ids.is_empty()
+            && self.launching.shells.is_empty()
+            && self.resurrecting.under_way.is_empty()
+            && self.launching.forgotten.is_empty()
+            && self.resurrecting.saves == 0
+            && self.records.unsaved.is_empty()
+            && self.records.unwritten.is_empty()
+            && self.succession.handover.is_none()
             && !self.worker.has_urgent_work()
             && !self.store.is_backed_up()
     }
@@ -214,9 +216,9 @@ impl Supervisor {
             return;
         }
         let now = clock::monotonic();
-        let at = now.max(self.begun + GUARDIAN_PAUSE);
+        let at = now.max(self.succession.begun + GUARDIAN_PAUSE);
         let in_unit = crate::supervise::unit::of_environment(&self.options.environment).is_some();
-        self.new_guardian_at = Some(if in_unit {
+        self.succession.new_guardian_at = Some(if in_unit {
             at.max(now + crate::supervise::unit::PATIENCE)
         } else {
             at
@@ -226,16 +228,17 @@ impl Supervisor {
     /// Begins with that, when it is time.
     fn make_guardian_if_due(&mut self) {
         let due = self
+            .succession
             .new_guardian_at
             .is_some_and(|at| at <= clock::monotonic());
-        if !due || self.upgrade.is_some() {
+        if !due || self.succession.upgrade.is_some() {
             return;
         }
-        self.new_guardian_at = None;
+        self.succession.new_guardian_at = None;
         let path = PathBuf::from("/proc/self/exe");
         match File::open(&path) {
             Ok(program) => {
-                self.upgrade = Some(Upgrade {
+                self.succession.upgrade = Some(Upgrade {
                     connection: None,
                     path,
                     program,
@@ -329,10 +332,10 @@ impl Supervisor {
         self.highest_id = carried.highest_id;
         self.notices.extend(carried.notices.iter().cloned());
         let unattributed = carried.unattributed.iter();
-        self.unattributed = unattributed
+        self.sweeping.unattributed = unattributed
             .map(|&(pid, start)| sys::Identity { pid, start })
             .collect();
-        self.carried = Some(carried);
+        self.succession.carried = Some(carried);
         if self.store.guardian_socket().is_some()
             && let Ok(program) = File::open("/proc/self/exe")
         {

@@ -1,22 +1,30 @@
 //! How a supervisor begins: the lock, the socket, what its predecessor left, and the records.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::os::fd::AsFd as _;
 
 use super::{EVENTS_AT_ONCE, Ending, Kind, Options, Supervisor, is_of_a_service, token};
 use crate::cookie::Cookies;
 use crate::error::{BestEffort as _, IoContext as _, Result};
-use crate::spec::LogSettings;
 use crate::store::Writer;
 use crate::supervise::READY;
+use crate::supervise::care::errands::Errands;
+use crate::supervise::care::notices::Deliveries;
 use crate::supervise::care::saying::Ears;
+use crate::supervise::care::triggers::WallClock;
+use crate::supervise::ending::Sweeping;
 use crate::supervise::ending::groups::Groups;
-use crate::supervise::logs::mover::OpenLogs;
+use crate::supervise::launching::Launching;
+use crate::supervise::logs::Logs;
+use crate::supervise::records::Records;
+use crate::supervise::requests::connections::Clients;
+use crate::supervise::requests::replacing::Replacing;
+use crate::supervise::requests::resurrecting::Resurrecting;
+use crate::supervise::succession::Succession;
 use crate::supervise::succession::carried::Carried;
 use crate::supervise::succession::fdstore::{FdStore, Keeper};
 use crate::supervise::succession::place::{self, Place};
-use crate::supervise::succession::upgrading::OwnProgram;
 use crate::supervise::worker::Worker;
 use crate::supervise::worklog::WorkLog;
 use crate::sys::poll::{Interest, Poll};
@@ -134,81 +142,46 @@ impl Supervisor {
         let groups = Groups::find(guardian, own_unit, &mut log);
         let mut supervisor = Self {
             boot: sys::procfs::boot_id().doing("read the boot id")?,
+            null,
+            own_limits,
+            started_ms: clock::unix_ms(),
+            continues,
             cookies: Cookies::of(writer.home()),
+            groups,
+            random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
             writer,
+            options,
+            log,
             poll,
+            signals,
             listener,
             place,
             store,
             guardian,
-            log,
-            services: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            dependents: HashMap::new(),
-            adopted: Vec::new(),
-            timers: BTreeSet::new(),
-            errands: HashMap::new(),
-            next_errand: 0,
-            ears,
-            undelivered: HashMap::new(),
-            notices_under_way: 0,
-            dues: BTreeSet::new(),
-            wall: None,
-            launches: VecDeque::new(),
-            sweeps: Vec::new(),
-            sweep_at: None,
-            no_sweep_before: None,
-            accept_at: None,
-            connections: HashMap::new(),
-            next_connection: 0,
-            waiters: HashMap::new(),
-            logs: OpenLogs::default(),
-            direct: None,
-            log_defaults: LogSettings::default(),
-            upkeep: BTreeSet::new(),
-            worker,
-            null,
-            own_limits,
-            started_ms: clock::unix_ms(),
-            ending: Ending::No,
-            notices: Vec::new(),
-            unwritten: crate::supervise::records::histories::Unwritten::default(),
-            oom_seen: sys::oom::OomCounts::read(),
-            oom_seen_ms: clock::unix_ms(),
-            unsaved: BTreeSet::new(),
-            prepared: HashMap::new(),
-            shells: HashMap::new(),
-            being_replaced: BTreeSet::new(),
-            deferred: Vec::new(),
-            forgotten: HashMap::new(),
-            handover: None,
-            upgrade: None,
-            program: OwnProgram::find(),
-            program_watch: None,
-            begun: clock::monotonic(),
-            new_guardian_at: None,
-            carried: None,
-            resurrections: Vec::new(),
-            saves_under_way: 0,
-            random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
-            awaited: BTreeMap::new(),
-            highest_id: 0,
-            removed_names: HashMap::new(),
-            removal_errors: HashMap::new(),
-            remembered: None,
-            signals,
-            refused: 0,
             keeper_interest: Interest::Read,
-            unattributed: BTreeSet::new(),
-            suspects: HashMap::new(),
-            groups,
-            follow_at: None,
+            worker,
+            services: BTreeMap::new(),
+            dependents: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            highest_id: 0,
+            adopted: Vec::new(),
+            awaited: BTreeMap::new(),
+            launching: Launching::default(),
+            sweeping: Sweeping::default(),
+            logs: Logs::default(),
+            records: Records::begin(),
+            clients: Clients::default(),
+            replacing: Replacing::default(),
+            resurrecting: Resurrecting::default(),
+            notices: Vec::new(),
+            ears,
+            errands: Errands::default(),
+            deliveries: Deliveries::default(),
+            wall: WallClock::default(),
             sample_at: None,
-            status_at: None,
-            tidy_at: None,
-            retry_at: None,
-            continues,
-            options,
+            succession: Succession::begin(),
+            ending: Ending::No,
         };
         supervisor.watch_program();
         supervisor.watch_ears();
@@ -224,7 +197,7 @@ impl Supervisor {
         if let Err(error) = supervisor.adopt_all(inherited) {
             return Err(supervisor.cannot_take_over(error));
         }
-        supervisor.carried = None;
+        supervisor.succession.carried = None;
         Ok(Some(supervisor))
     }
 

@@ -16,9 +16,13 @@ impl Supervisor {
         // A leader's status is taken through its handle, and it stays until its run is over.
         let is_ours = |pid: u32| {
             let leads = |s: &Service| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid);
-            self.forgotten.contains_key(&pid)
+            self.launching.forgotten.contains_key(&pid)
                 || self.services.values().any(leads)
-                || self.errands.values().any(|errand| errand.pid == pid)
+                || self
+                    .errands
+                    .running
+                    .values()
+                    .any(|errand| errand.pid == pid)
         };
         while let Some(pid) = sys::pidfd::any_ended_child() {
             if !is_ours(pid) {

@@ -58,6 +58,7 @@ impl Supervisor {
     /// comes by is what lets it be looked at.
     pub(in crate::supervise) fn watch_program(&mut self) {
         let Some(program) = self
+            .succession
             .program
             .as_ref()
             .filter(|_| self.options.upgrade.is_some())
@@ -70,7 +71,7 @@ impl Supervisor {
                 .add(&watch, token(Kind::Program, 0), Interest::Read)?;
             Ok(watch)
         });
-        self.program_watch = watch.ok();
+        self.succession.program_watch = watch.ok();
     }
 
     /// Somebody who is newer asked for something: the program file may have been replaced, or there is another one.
@@ -79,7 +80,7 @@ impl Supervisor {
         let Some(newer) = client.filter(|client| crate::version::is_newer(client, &own)) else {
             return;
         };
-        let Some(program) = &mut self.program else {
+        let Some(program) = &mut self.succession.program else {
             return;
         };
         if self.options.upgrade.is_some() && program.was_replaced() {
@@ -96,31 +97,31 @@ impl Supervisor {
 
     /// The kernel says that something became of the file that this program was started from.
     pub(in crate::supervise) fn on_program_changed(&mut self) {
-        if let Some(watch) = &self.program_watch {
+        if let Some(watch) = &self.succession.program_watch {
             watch
                 .read_events()
                 .best_effort("what it was is looked at in a while, whatever it was");
         }
-        if let Some(program) = &mut self.program {
+        if let Some(program) = &mut self.succession.program {
             program.look_at = Some(clock::monotonic() + SETTLE);
         }
     }
 
     /// Tries a program file that has taken the place of ours.
     pub(in crate::supervise) fn look_for_successor(&mut self) {
-        let Some(program) = &mut self.program else {
+        let Some(program) = &mut self.succession.program else {
             return;
         };
         if program.look_at.is_none_or(|at| at > clock::monotonic()) {
             return;
         }
         program.look_at = None;
-        if self.upgrade.is_some() || self.ending != Ending::No {
+        if self.succession.upgrade.is_some() || self.ending != Ending::No {
             return;
         }
         let path = program.successor();
         // What is in its place now may be replaced in its turn.
-        if let Some(watch) = &self.program_watch {
+        if let Some(watch) = &self.succession.program_watch {
             watch
                 .watch(&program.path, Self::PROGRAM_EVENTS)
                 .best_effort("a newer command that asks has it looked at, too");

@@ -112,7 +112,7 @@ impl Supervisor {
         self.poll
             .add(&handle, token(Kind::Trial, 0), Interest::Read)
             .doing("watch the trial")?;
-        self.upgrade = Some(Upgrade {
+        self.succession.upgrade = Some(Upgrade {
             connection,
             path: path.to_owned(),
             program,
@@ -128,11 +128,11 @@ impl Supervisor {
 
     /// The trial has ended.
     pub(in crate::supervise) fn on_trial_ended(&mut self) {
-        let Some(mut upgrade) = self.upgrade.take() else {
+        let Some(mut upgrade) = self.succession.upgrade.take() else {
             return;
         };
         let Stage::Trying { child, said } = &mut upgrade.stage else {
-            self.upgrade = Some(upgrade);
+            self.succession.upgrade = Some(upgrade);
             return;
         };
         let status = child.reap().ok().flatten();
@@ -164,7 +164,7 @@ impl Supervisor {
                 fail::point("upgrade-1-tried");
                 upgrade.stage = Stage::Quieting;
                 upgrade.until = clock::monotonic() + QUIET_PATIENCE;
-                self.upgrade = Some(upgrade);
+                self.succession.upgrade = Some(upgrade);
             }
             Err(reason) => self.refuse_upgrade(&upgrade, &reason),
         }
