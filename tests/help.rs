@@ -24,6 +24,7 @@ fn tsm_alone_says_how_to_begin_and_then_lists() {
 #[test]
 fn a_mistyped_command_is_answered_with_the_likely_one() {
     let bed = Bed::new();
+    bed.script("server.sh", "exec sleep 1000");
     for (typed, meant) in [
         (
             &["stpo", "api"][..],
@@ -46,12 +47,111 @@ fn a_mistyped_command_is_answered_with_the_likely_one() {
             "'tsm config chek' is no command; did you mean 'tsm config check'?",
         ),
         (&["qqq"], "'tsm qqq' is no command; 'tsm --help' has all"),
+        // Words of other managers, and a script without a command.
+        (
+            &["enable", "api"],
+            "'tsm enable' is no command; did you mean 'tsm startup'?",
+        ),
+        (
+            &["daemon-reload"],
+            "'tsm daemon-reload' is no command; did you mean 'tsm start -c'?",
+        ),
+        (
+            &["./server.sh"],
+            "'tsm ./server.sh' is no command; did you mean 'tsm start ./server.sh'?",
+        ),
     ] {
         let output = bed.tsm(typed).exits(2);
         assert_eq!(output.message(), meant);
     }
-    let option = bed.tsm(["start", "--prot", "1", "x"]).exits(2).stderr;
-    assert!(option.contains("'--port'"), "{option}");
+}
+
+#[test]
+fn wrong_usage_says_what_is_wrong_once_and_where_help_is() {
+    let bed = Bed::new();
+    for (typed, said, help) in [
+        (
+            &["start", "--prot", "1", "x"][..],
+            "'tsm start' has no option '--prot'; did you mean '--port'?",
+            "tsm start",
+        ),
+        (
+            &["start", "python3", "--version-of-it"],
+            "'tsm start' has no option '--version-of-it'; what is the program's stands behind '--'",
+            "tsm start",
+        ),
+        (
+            &["start", "x", "--port", "99999"],
+            "--port: '99999' is neither a port from 1 to 65535 nor auto",
+            "tsm start",
+        ),
+        (
+            &["start", "x", "--nice", "-25"],
+            "--nice: '-25' is no whole number from -20 to 19",
+            "tsm start",
+        ),
+        (
+            &["start", "x", "--max-memory", "lots"],
+            "--max-memory: 'lots' is no size; write 256K, 4M or 1G",
+            "tsm start",
+        ),
+        (
+            &["start", "x", "--name", "a b"],
+            "--name: 'a b' cannot be the name of a process: only letters, digits, '.', '_', '-' and '@' may stand in it",
+            "tsm start",
+        ),
+        (
+            &["rm"],
+            "'tsm delete' needs SELECTOR: a name, an ID, a glob, @NAMESPACE or `all`",
+            "tsm delete",
+        ),
+        (
+            &["--home", "/nowhere", "env", "set", "api"],
+            "'tsm env set' needs K=V: the variables",
+            "tsm env set",
+        ),
+        (
+            &["config"],
+            "'tsm config' what? check, schema, import",
+            "tsm config",
+        ),
+        (&["save", "now"], "'tsm save' takes no 'now'", "tsm save"),
+        (
+            &["init", "tcsh"],
+            "SHELL: 'tcsh' is none of bash, zsh, fish",
+            "tsm init",
+        ),
+        (
+            &["list", "--color", "red"],
+            "--color: 'red' is none of auto, always, never",
+            "tsm list",
+        ),
+    ] {
+        let output = bed.tsm(typed).exits(2);
+        assert_eq!(output.stdout, "", "{typed:?}");
+        assert_eq!(
+            output.stderr,
+            format!("tsm: {said}\ntsm: '{help} --help' shows how\n"),
+            "{typed:?}"
+        );
+    }
+}
+
+#[test]
+fn options_of_every_command_stand_apart_and_the_targets_first() {
+    let bed = Bed::new();
+    let help = bed.tsm(["start", "-h"]).ok().stdout;
+    let at = |words: &str| {
+        help.find(words)
+            .unwrap_or_else(|| panic!("{words}: {help}"))
+    };
+    assert!(at("\nArguments:\n") < at("\nOptions:\n"));
+    assert!(at("--json") < at("\nReadiness and health:\n"));
+    assert!(at("\nOptions of every command:\n") < at("--home <DIR>"));
+    assert_eq!(
+        bed.tsm(["-v"]).ok().stdout,
+        bed.tsm(["--version"]).ok().stdout
+    );
 }
 
 #[test]

@@ -55,12 +55,16 @@ fn what_may_not_be_set_is_said_before_anything_runs() {
         (
             "--max-memory",
             "lots",
-            "'lots' is none; write 256K, 4M or 1G",
+            "'lots' is no size; write 256K, 4M or 1G",
         ),
         ("--max-cpu", "0", "write 1.5 (cores) or 50%"),
-        ("--tasks", "0", "0 is not in"),
-        ("--nice", "20", "20 is not in"),
-        ("--oom-score-adj", "-1001", "-1001 is not in"),
+        ("--tasks", "0", "'0' is no whole number from 1 on"),
+        ("--nice", "20", "'20' is no whole number from -20 to 19"),
+        (
+            "--oom-score-adj",
+            "-1001",
+            "'-1001' is no whole number from -1000 to 1000",
+        ),
     ];
     for (option, value, words) in bad {
         let told = bed.tsm(["start", option, value, "--", "true"]).exits(2);

@@ -5,16 +5,16 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use tsm_core::control::{Client, Launcher, Verb};
 use tsm_core::env::ShellState;
-use tsm_core::error::{BestEffort as _, Error, ErrorKind};
+use tsm_core::error::{Error, ErrorKind};
 use tsm_core::home::Home;
 use tsm_core::store::ProcessStore;
 
 use crate::args::{Cli, Command, ConfigCommand, Global, ListArgs, SupervisorCommand};
 use crate::output::{Output, complain};
+use crate::usage::wrong_usage;
 use crate::{arrange, commands, table};
 
 /// Why a command did not do what it should.
@@ -171,9 +171,9 @@ pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
     if let Some(status) = commands::supervisor::machinery(&words) {
         return status;
     }
-    let cli = match parse(words) {
+    let cli = match parse(words.clone()) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(wrong_usage(&error)),
+        Err(error) => return ExitCode::from(wrong_usage(&error, &words)),
     };
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -310,72 +310,4 @@ fn unchecked_context(global: &Global, command: &'static str) -> Result<Context, 
         command,
         shell_state: global.shell_state.clone(),
     })
-}
-
-/// What was mistyped, and the command that was likely meant.
-fn no_command(typed: &str, error: &clap::Error) -> String {
-    let near = match error.get(ContextKind::SuggestedSubcommand) {
-        // The likeliest comes last.
-        Some(ContextValue::Strings(near)) => near.last().map(String::as_str),
-        Some(ContextValue::String(near)) => Some(near.as_str()),
-        _ => None,
-    };
-    // Below which command it stood: the words behind `Usage:`, without what is to be put in.
-    let usage = match error.get(ContextKind::Usage) {
-        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
-        _ => String::new(),
-    };
-    let usage = usage.trim_start_matches("Usage:").split_whitespace();
-    let above: Vec<&str> = usage
-        .take_while(|word| !word.starts_with(['[', '<']))
-        .collect();
-    let above = if above.is_empty() {
-        "tsm".to_owned()
-    } else {
-        above.join(" ")
-    };
-    let typed = table::printable(typed);
-    match near {
-        Some(near) => format!("'{above} {typed}' is no command; did you mean '{above} {near}'?"),
-        None => format!("'{above} {typed}' is no command; '{above} --help' has all"),
-    }
-}
-
-/// Says what is wrong in one line, and where help is; help and version go to standard output. Gives the exit status.
-pub(crate) fn wrong_usage(error: &clap::Error) -> u8 {
-    use clap::error::ErrorKind as Clap;
-    if matches!(error.kind(), Clap::DisplayHelp | Clap::DisplayVersion) {
-        error
-            .print()
-            .best_effort("a reader that went away has seen enough");
-        return 0;
-    }
-    if error.kind() == Clap::InvalidSubcommand
-        && let Some(ContextValue::String(typed)) = error.get(ContextKind::InvalidSubcommand)
-    {
-        complain(no_command(typed, error));
-        return ErrorKind::Usage.exit_status();
-    }
-    let text = error.render().to_string();
-    // The first paragraph says what is wrong, and may hold what was typed, newlines and all.
-    let mut paragraphs = text.split("\n\n");
-    let first = paragraphs
-        .next()
-        .unwrap_or("wrong usage")
-        .trim_start_matches("error: ");
-    let first = first
-        .split('\n')
-        .map(str::trim)
-        .collect::<Vec<_>>()
-        .join(" ");
-    let tip = text
-        .lines()
-        .map(str::trim)
-        .find_map(|line| line.strip_prefix("tip:"));
-    complain(table::printable(&first));
-    if let Some(tip) = tip {
-        complain(tip.trim());
-    }
-    complain("'tsm --help' and 'tsm COMMAND --help' show how");
-    ErrorKind::Usage.exit_status()
 }

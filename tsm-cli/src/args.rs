@@ -37,22 +37,19 @@ const EXIT_STATUSES: &str =
 
 /// Keep programs running: in the environment of this shell, through crashes, with their logs.
 #[derive(Debug, Parser)]
-#[command(name = "tsm", version, styles = STYLES, after_help = EXIT_STATUSES, after_long_help = pages::TSM, disable_help_subcommand = true)]
+#[command(name = "tsm", version, styles = STYLES, after_help = EXIT_STATUSES, after_long_help = pages::TSM, disable_help_subcommand = true, disable_version_flag = true)]
 pub(crate) struct Cli {
+    /// Print the version
+    #[arg(short = 'V', short_alias = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
-/// All that may be typed, every command in full: to parse words, only the one that is called is.
-pub(crate) fn in_full() -> clap::Command {
-    let mut all = <Cli as clap::CommandFactory>::command();
-    all.build();
-    all
-}
-
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The directory that holds everything [default: TSM_HOME, TSPM_HOME, $TETRA_DIR/tsm, ~/.tsm]
     #[arg(long, global = true, value_name = "DIR")]
@@ -99,10 +96,10 @@ pub(crate) enum Command {
     /// Stop and start again in the same environment, or with --update-env in that of this shell
     #[command(after_long_help = pages::RESTART)]
     Restart(RestartArgs),
-    /// So many instances of a process: 4, max, +2 or -1
+    /// Run so many instances of a process: 4, max, +2 or -1
     #[command(after_long_help = pages::SCALE)]
     Scale(ScaleArgs),
-    /// Stop and remove all files; asks on a terminal where a glob or `all` is meant
+    /// Stop processes and remove their records and logs; asks on a terminal where a glob or `all` is meant
     #[command(visible_alias = "rm", alias = "del", after_long_help = pages::DELETE)]
     Delete(DeleteArgs),
     /// Send a signal to main processes, as `tsm signal api HUP`
@@ -111,25 +108,25 @@ pub(crate) enum Command {
     /// Ask processes to read their configuration anew: SIGHUP, or their --reload-signal
     #[command(after_long_help = pages::RELOAD)]
     Reload(SelectArgs),
-    /// All processes
-    #[command(visible_alias = "ls", alias = "ps", after_long_help = pages::LIST)]
+    /// Show all processes, a line each
+    #[command(visible_alias = "ls", aliases = ["ps", "status"], after_long_help = pages::LIST)]
     List(ListArgs),
-    /// One process in full
+    /// Show a process in full
     #[command(visible_alias = "describe", aliases = ["desc", "show"], after_long_help = pages::INFO)]
     Info(InfoArgs),
-    /// The ports that processes declare, those that they really listen on, and who else has one
+    /// Show the ports that processes declare, those that they really listen on, and who else has one
     #[command(after_long_help = pages::PORTS)]
     Ports(PortsArgs),
-    /// What processes printed
+    /// Show what processes printed
     #[command(after_long_help = pages::LOGS)]
     Logs(LogsArgs),
-    /// Why processes are as they are: a sentence, and the evidence
+    /// Say why processes are as they are: a sentence, and the evidence
     #[command(after_long_help = pages::WHY)]
     Why(InfoArgs),
-    /// All that happened to a process
+    /// Show all that happened to a process
     #[command(after_long_help = pages::HISTORY)]
     History(crate::commands::history::HistoryArgs),
-    /// What is wrong with the home, and the remedies; exits 1 where something is
+    /// Say what is wrong with the home, and the remedies; exits 1 where something is
     #[command(after_long_help = pages::DOCTOR)]
     Doctor(crate::commands::doctor::DoctorArgs),
     /// Count restarts anew, and start at once what waits for its next one
@@ -144,7 +141,7 @@ pub(crate) enum Command {
     /// Open the log files of processes again by name, after another program renamed them
     #[command(after_long_help = pages::REOPEN)]
     Reopen(SelectArgs),
-    /// The environment of a process: show, compare, change
+    /// Show, compare and change the environment of a process
     #[command(subcommand, after_long_help = pages::ENV)]
     Env(EnvCommand),
     /// Write down what there is and what should run, for `resurrect`
@@ -170,20 +167,20 @@ Platforms: systemd, openrc, cron; without one, the first that this machine runs.
     /// Undo `startup`; what runs goes on
     #[command(after_long_help = pages::UNSTARTUP)]
     Unstartup(UnstartupArgs),
-    /// Look at a config file without starting anything
+    /// Check, describe and import config files; starts nothing
     #[command(subcommand, after_long_help = pages::CONFIG)]
     Config(ConfigCommand),
-    /// An interactive shell of these commands; reads them from standard input where that is no terminal
+    /// Open an interactive shell of these commands; reads them from standard input where that is no terminal
     #[command(after_long_help = pages::REPL)]
     Repl,
-    /// A dashboard: all processes, their logs, and keys to start and stop them
+    /// Open a dashboard: all processes, their logs, and keys to start and stop them
     #[command(
         visible_alias = "monit",
         after_help = "`?` shows the keys. TSM_THEME=light or dark tells of the background where the terminal does not.",
         after_long_help = pages::TUI
     )]
     Tui,
-    /// The shell hook, to be evaluated: eval "$(tsm init bash)"; fish: tsm init fish | source
+    /// Print the shell hook, to be evaluated: eval "$(tsm init bash)"; fish: tsm init fish | source
     #[command(
         after_help = "With it, `tsm start` hands over what only the shell knows: functions, arrays, aliases, options.",
         after_long_help = pages::INIT
@@ -192,13 +189,13 @@ Platforms: systemd, openrc, cron; without one, the first that this machine runs.
         /// bash, zsh or fish
         shell: HookShell,
     },
-    /// Completions alone, to be evaluated; the shell hook has them too
+    /// Print completions alone, to be evaluated; the shell hook has them too
     #[command(after_long_help = pages::COMPLETIONS)]
     Completions {
         /// bash, zsh or fish
         shell: HookShell,
     },
-    /// The JSON Schema of what a command prints with --json; without a name, which there are
+    /// Print the JSON Schema of what a command prints with --json; without a name, list them
     #[command(after_long_help = pages::SCHEMA)]
     Schema {
         /// Of which document
@@ -215,7 +212,7 @@ Platforms: systemd, openrc, cron; without one, the first that this machine runs.
         #[arg(last = true)]
         words: Vec<OsString>,
     },
-    /// The supervisor itself; other commands start it when they need it
+    /// Look after the supervisor itself; other commands start it when they need it
     #[command(subcommand, after_long_help = pages::SUPERVISOR)]
     Supervisor(SupervisorCommand),
 }
@@ -240,7 +237,7 @@ pub(crate) enum HookShell {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SupervisorCommand {
-    /// Whether it runs, and since when; starts nothing
+    /// Say whether it runs, and since when; starts nothing
     #[command(after_long_help = pages::SUPERVISOR_STATUS)]
     Status {
         /// Print a JSON object
@@ -256,7 +253,7 @@ pub(crate) enum SupervisorCommand {
     /// Let it go on as this very tsm, in the same process; services, requests and logs notice nothing
     #[command(after_long_help = pages::SUPERVISOR_UPGRADE)]
     Upgrade,
-    /// Be it, in the foreground; takes the place of one that is there
+    /// Be it, in the foreground, in the place of one that is there
     #[command(after_long_help = pages::SUPERVISOR_RUN)]
     Run,
 }

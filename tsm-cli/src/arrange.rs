@@ -58,7 +58,7 @@ pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
 }
 
 /// Where the command's name stands: the first word that is neither an option nor an option's value.
-fn command_at(words: &[OsString], tsm: &Command) -> Option<usize> {
+pub(crate) fn command_at(words: &[OsString], tsm: &Command) -> Option<usize> {
     let options: Vec<&Arg> = tsm.get_arguments().collect();
     let mut at = 1;
     while at < words.len() {

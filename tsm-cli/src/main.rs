@@ -8,6 +8,7 @@ mod output;
 #[cfg(test)]
 mod reference;
 mod table;
+mod usage;
 mod words;
 
 use std::process::ExitCode;

@@ -58,7 +58,7 @@ pub struct EnvError {
 #[non_exhaustive]
 pub enum EnvErrorKind {
     /// Text that has no `=`.
-    #[error("no `=` in it: a variable is `NAME=value`")]
+    #[error("no `=` in it; a variable is NAME=value")]
     NoEquals,
     /// Nothing before the `=`.
     #[error("the name is empty")]

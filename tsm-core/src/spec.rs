@@ -301,7 +301,7 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         .ok_or_else(|| {
             Error::bad_value(
                 "duration",
-                format!("'{text}' is none; write 500ms, 2s, 5m or 1h"),
+                format!("'{text}' is no time; write 500ms, 2s, 5m or 1h"),
             )
         })
 }

@@ -163,7 +163,10 @@ pub fn platform(name: Option<&str>) -> Result<&'static dyn Platform> {
             .find(|platform| platform.is_here())
             .ok_or_else(|| Error::Startup {
                 step: "start at boot".to_owned(),
-                reason: format!("none of {} runs on this machine", known()),
+                reason: format!(
+                    "none of {} runs on this machine; let what starts it run 'tsm resurrect -d' as you",
+                    known()
+                ),
             }),
     }
 }

@@ -11,6 +11,8 @@ use tsm_core::spec::{
 };
 use tsm_core::sys::Signal;
 
+use super::start::at_least_one;
+
 /// How long a command waits, where it is told to and nothing else is said.
 const DEFAULT_WAIT: &str = "60s";
 
@@ -37,7 +39,9 @@ impl FromStr for PortChoice {
         match text.parse() {
             _ if text == "auto" => Ok(Self::Any),
             Ok(port) if port > 0 => Ok(Self::This(port)),
-            _ => Err(format!("{text} is not in 1..=65535, and not auto")),
+            _ => Err(format!(
+                "'{text}' is neither a port from 1 to 65535 nor auto"
+            )),
         }
     }
 }
@@ -78,7 +82,7 @@ pub(crate) struct CareArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "health", help_heading = "Readiness and health")]
     health_timeout: Option<Duration>,
     /// How many checks have to fail in a row [default: 3]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "health", help_heading = "Readiness and health")]
+    #[arg(long, value_name = "N", value_parser = at_least_one, requires = "health", help_heading = "Readiness and health")]
     health_retries: Option<u32>,
     /// For so long failures do not count until the first success [default: 0s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "health", help_heading = "Readiness and health")]

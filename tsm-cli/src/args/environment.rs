@@ -8,11 +8,11 @@ use super::pages;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnvCommand {
-    /// The variables that a process gets, and where each comes from
+    /// Show the variables that a process gets, and where each comes from
     #[command(after_long_help = pages::ENV_SHOW)]
     Show(EnvShowArgs),
-    /// In which variables a process differs from this shell, or from another process; exits 1 where it does, and 2 where
-    /// that cannot be told
+    /// Show in which variables a process differs from this shell, or from another process; exits 1 where it does, and 2
+    /// where that cannot be told
     #[command(after_long_help = pages::ENV_DIFF)]
     Diff {
         /// Which process

@@ -8,13 +8,13 @@ use super::pages;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Whether a file is good; else every mistake with its place
+    /// Check a file, and say every mistake with its place
     #[command(after_long_help = pages::CONFIG_CHECK)]
     Check(ConfigFileArgs),
-    /// A JSON Schema of config files, for editors
+    /// Print a JSON Schema of config files, for editors
     #[command(after_long_help = pages::CONFIG_SCHEMA)]
     Schema,
-    /// What another tool starts, as a config file: a PM2 ecosystem (.json, .js, .cjs, .mjs) or a Procfile
+    /// Print what another tool starts as a config file: a PM2 ecosystem (.json, .js, .cjs, .mjs) or a Procfile
     #[command(after_long_help = pages::CONFIG_IMPORT)]
     Import(ConfigImportArgs),
 }

@@ -104,7 +104,7 @@ fn target(option: &str, path: &std::path::Path) -> Result<LogTarget, Error> {
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// Which [default: all]
+    /// A name, an ID, a glob, @NAMESPACE or `all` [default: all]
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
     /// How many lines, or `all` [default: 20; all with --since, --until or --grep]

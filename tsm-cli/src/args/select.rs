@@ -66,7 +66,7 @@ pub(crate) struct DeleteArgs {
 
 #[derive(Debug, Default, Args)]
 pub(crate) struct ListArgs {
-    /// Only these
+    /// Only these: a name, an ID, a glob, @NAMESPACE
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
     /// Print a JSON array
@@ -79,7 +79,7 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PortsArgs {
-    /// Only these
+    /// Only these: a name, an ID, a glob, @NAMESPACE
     #[arg(value_name = "SELECTOR")]
     pub(crate) selectors: Vec<String>,
     /// Print a JSON array
@@ -89,7 +89,7 @@ pub(crate) struct PortsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// Which
+    /// A name, an ID, a glob, @NAMESPACE or `all`
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selectors: Vec<String>,
     /// Print a JSON object, or an array where several are meant

@@ -67,17 +67,19 @@ pub(crate) struct StartArgs {
     pub(crate) instances: Option<Count>,
     #[command(flatten)]
     pub(crate) file: ApplyArgs,
-    #[command(flatten)]
-    pub(crate) logs: LogOptions,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
     /// What stands behind `--` is a target, whatever it looks like
     #[arg(long, hide = true)]
     pub(crate) literal_target: bool,
-    /// A script, a program on PATH, or a quoted command line, and its arguments; or names of known processes
+    /// A script, a program on PATH, or a quoted command line, and its arguments; or names of known processes. Behind the
+    /// target, options with one dash but for -n are the program's; behind `--`, all are
     #[arg(value_name = "TARGET [ARG]")]
     pub(crate) words: Vec<OsString>,
+    // The last one: its heading holds for what follows.
+    #[command(flatten)]
+    pub(crate) logs: LogOptions,
 }
 
 impl StartArgs {
@@ -113,6 +115,22 @@ impl StartArgs {
     }
 }
 
+/// Takes a whole number from `low` to `high`.
+fn between(low: i32, high: i32) -> impl Fn(&str) -> Result<i32, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if (low..=high).contains(&number) => Ok(number),
+        _ => Err(format!("'{text}' is no whole number from {low} to {high}")),
+    }
+}
+
+/// Takes a whole number from 1 on.
+pub(super) fn at_least_one(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err(format!("'{text}' is no whole number from 1 on")),
+    }
+}
+
 /// How a program behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StartKind {
@@ -131,16 +149,16 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "CORES")]
     pub(crate) max_cpu: Option<CpuShare>,
     /// Processes and threads
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(crate) tasks: Option<u32>,
     /// Open files of each of its processes
     #[arg(long, value_name = "N")]
     pub(crate) nofile: Option<u64>,
     /// Its nice value, from -20 (first) to 19 (last)
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..20))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = between(-20, 19))]
     pub(crate) nice: Option<i32>,
     /// How soon the kernel's OOM killer takes it, from -1000 (never) to 1000 (first)
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = between(-1000, 1000))]
     pub(crate) oom_score_adj: Option<i32>,
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, words: &[OsString]) -> Outcome {
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
     let store = context.store();
-    let found = candidates(&args::in_full(), &words, &Live { store: &store });
+    let found = candidates(&args::whole(), &words, &Live { store: &store });
     let mut text = String::new();
     for (word, help) in found {
         // A name from a directory that others wrote to could hold anything.
@@ -316,7 +316,7 @@ mod tests {
 
     fn of(line: &str) -> Vec<String> {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        candidates(&args::in_full(), &words, &Fake)
+        candidates(&args::whole(), &words, &Fake)
             .into_iter()
             .map(|(word, _)| word)
             .collect()

@@ -17,6 +17,7 @@ use super::complete::{Live, Source, Typed, Word, candidates};
 use crate::app::{self, Context, Failure, Outcome};
 use crate::args::{self, Command, Global, When};
 use crate::output::complain;
+use crate::usage::wrong_usage;
 
 pub(crate) fn run(context: &Context, global: &Global) -> Outcome {
     let options = Options {
@@ -35,7 +36,7 @@ pub(crate) fn run(context: &Context, global: &Global) -> Outcome {
             ..global.clone()
         },
         interactive: io::stdin().is_terminal(),
-        tsm: args::in_full(),
+        tsm: args::whole(),
         processes: OnceCell::new(),
     };
     let status = match tsm_repl::run(&options, &mut commands) {
@@ -105,9 +106,10 @@ impl OwnCommands {
 impl Commands for OwnCommands {
     fn run(&mut self, words: Vec<OsString>, stdout: Option<Stdio>) -> u8 {
         let typed = std::iter::once("tsm".into()).chain(words.iter().cloned());
-        let cli = match app::parse(typed.collect()) {
+        let typed: Vec<OsString> = typed.collect();
+        let cli = match app::parse(typed.clone()) {
             Ok(cli) => cli,
-            Err(error) => return app::wrong_usage(&error),
+            Err(error) => return wrong_usage(&error, &typed),
         };
         if let Some(command @ (Command::Repl | Command::Tui)) = cli.command {
             let name = if matches!(command, Command::Repl) {
@@ -213,7 +215,7 @@ mod tests {
             store: ProcessStore::new(Home::at("/a")),
             global: cli.unwrap().global,
             interactive: false,
-            tsm: args::in_full(),
+            tsm: args::whole(),
             processes: OnceCell::new(),
         }
     }

@@ -60,7 +60,7 @@ fn at_line(path: &Path, bytes: &[u8], name: &str) -> String {
 pub(crate) fn assign(update: &mut EnvUpdate, what: &str, assignment: &OsStr) -> Result<(), Error> {
     // It is tried on an environment of its own, which knows what a variable may be.
     let mut one = Environment::new();
-    let wrong = |error: EnvError| Error::bad_value(what, format!("{error}; write NAME=VALUE"));
+    let wrong = |error: EnvError| Error::bad_value(what, error.to_string());
     one.set_assignment(assignment.as_bytes()).map_err(wrong)?;
     for (name, value) in one.iter() {
         refuse_own(what, name)?;

@@ -32,7 +32,7 @@ fn refuses_an_entry_by_its_index() {
     );
     assert_eq!(
         error.to_string(),
-        "entry 1: no `=` in it: a variable is `NAME=value`"
+        "entry 1: no `=` in it; a variable is NAME=value"
     );
     let error = Environment::from_block(b"=1\0").unwrap_err();
     assert_eq!(

@@ -136,6 +136,9 @@ pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
         words.extend(typed.args.iter().map(OsString::as_os_str));
         return Ok(in_shell(state.shell(), &words, Path::new(typed.target)));
     }
+    if path.is_dir() {
+        return refuse(typed.target, "it is a directory; name a file in it");
+    }
     let reason = format!(
         "there is no such file in {}, and no such program on PATH",
         typed.cwd.display()

@@ -129,7 +129,9 @@ pub fn parse_size(text: &str) -> Result<u64> {
         // Larger numbers are not told apart exactly, and no machine has so much.
         .filter(|bytes| *bytes < (1_u64 << 53) as f64 && factor > 0)
         .map(|bytes| bytes as u64)
-        .ok_or_else(|| Error::bad_value("size", format!("'{text}' is none; write 256K, 4M or 1G")))
+        .ok_or_else(|| {
+            Error::bad_value("size", format!("'{text}' is no size; write 256K, 4M or 1G"))
+        })
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "processes: [{name: a, script: x, limits: {memory: lots}}]",
-            "'lots' is none; write 256K, 4M or 1G",
+            "'lots' is no size; write 256K, 4M or 1G",
         ),
         (
             "processes: [{name: a, script: x, preStart: {timeout: 1s}}]",
