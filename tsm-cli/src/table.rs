@@ -172,6 +172,12 @@ fn state(view: &ProcessView, now_ms: u64) -> String {
             let wait = words::seconds(next.saturating_sub(now_ms));
             format!("{state}, next in {wait}")
         }
+        _ if view.state == "waiting"
+            && let Some(due) = view.next_run_at.as_deref().and_then(words::unix_ms) =>
+        {
+            let wait = words::duration(due.saturating_sub(now_ms));
+            format!("waiting, next in {wait}")
+        }
         _ => match &view.exit {
             Some(exit) if view.state == "stopped" && exit.reason == "reboot" => {
                 "stopped (reboot)".to_owned()

@@ -22,6 +22,7 @@ use crate::store::ProcessStore;
 use crate::sys::{Signal, WaitStatus};
 use crate::text::Text;
 use crate::view::ProcessView;
+use crate::words;
 
 /// How many lines of standard error are told.
 const LINES: usize = 10;
@@ -273,7 +274,10 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
                 reason: reason.clone(),
             },
             (None, Some(at)) => Cause::Waiting {
-                reason: format!("waits for its time, {at}"),
+                reason: format!(
+                    "waits for its time, {}",
+                    words::moment("next run", at, 0).map_or_else(|_| at.clone(), words::local_time)
+                ),
             },
             (None, None) => Cause::Unknown,
         },

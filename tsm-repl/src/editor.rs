@@ -223,6 +223,7 @@ pub(crate) fn run<'c>(options: &Options, commands: &'c mut (dyn Commands + 'c)) 
         before: HistoryHinter::new(),
     }));
     let mut session = Session::new(options, true)?;
+    super::say("Commands of tsm, without 'tsm'; 'help' has all, Tab completes, Ctrl-D leaves");
     let mut history = Some(History::new(options.store.home().root()));
     cut(history.as_ref());
     let mut events: Option<Events> = None;

@@ -101,7 +101,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Line, &'static str> {
     Ok(match first.as_str() {
         "exit" | "quit" if words.len() == 1 => Line::Leave,
         "exit" | "quit" => return Err("'exit' and 'quit' take no words"),
-        "help" if words.len() == 1 => Line::Help,
+        "help" | "?" if words.len() == 1 => Line::Help,
         "help" => {
             words.remove(0);
             words.push("--help".into());
@@ -209,6 +209,7 @@ mod tests {
         assert_eq!(parse(b"exit"), Ok(Line::Leave));
         assert!(parse(b"exit 3").is_err() && parse(b"use a | wc").is_err());
         assert_eq!(parse(b"help"), Ok(Line::Help));
+        assert_eq!(parse(b"?"), Ok(Line::Help));
         assert_eq!(parse(b"help stop"), Ok(command(&["stop", "--help"])));
         assert_eq!(parse(b"use api"), Ok(Line::Use(Some("api".to_owned()))));
         assert_eq!(parse(b"use"), Ok(Line::Use(None)));

@@ -1,5 +1,7 @@
 //! `tsm __complete`: what the word that is being typed may become. The completions of all shells ask it.
 
+mod known;
+
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -18,12 +20,6 @@ use crate::output::Output;
 
 /// A word and what it is.
 pub(crate) type Word = (String, String);
-
-/// The commands whose words are processes.
-const OF_PROCESSES: &[&str] = &[
-    "start", "stop", "kill", "restart", "delete", "list", "info", "logs", "env", "why", "history",
-    "ports", "signal", "flush", "rotate", "reset", "reload", "scale",
-];
 
 /// Prints each candidate, a tab, and what it is; nothing where a file is wanted.
 pub(crate) fn run(context: &Context, words: &[OsString]) -> Outcome {
@@ -156,11 +152,17 @@ pub(crate) fn candidates(tsm: &Command, words: &[String], source: &dyn Source) -
         names
             .map(|name| (format!("{name}{end}"), "variable".to_owned()))
             .collect()
+    } else if of_processes && path == ["scale"] && !positionals.is_empty() {
+        positional_values(command)
     } else if of_processes {
-        source.processes()
+        let mut found = source.processes();
+        // Names of signals come behind that of a process.
+        if path == ["signal"] && !positionals.is_empty() {
+            found.extend(positional_values(command));
+        }
+        found
     } else {
-        let words = command.get_positionals();
-        words.flat_map(|arg| values(arg, "")).collect()
+        positional_values(command)
     };
     found.into_iter().filter(begins).collect()
 }
@@ -231,8 +233,9 @@ impl<'a> Typed<'a> {
 
     /// Whether its words are processes.
     pub(crate) fn is_of_processes(&self) -> bool {
-        let first = self.path.first();
-        first.is_some_and(|first| OF_PROCESSES.contains(first))
+        let names = |arg: &Arg| arg.get_value_names().unwrap_or_default().first().cloned();
+        let of = |arg| names(arg).is_some_and(|name| name == "SELECTOR" || name == "NAME");
+        self.path == ["start"] || self.command.get_positionals().any(of)
     }
 }
 
@@ -254,8 +257,12 @@ fn option<'a>(tsm: &'a Command, command: &'a Command, word: &str) -> Option<&'a 
 }
 
 fn options(tsm: &Command, command: &Command) -> Vec<Word> {
-    let all = command.get_arguments().chain(tsm.get_arguments());
-    let mut found: Vec<Word> = all
+    // What is the program's alone (--version) no command takes.
+    let of_all = tsm.get_arguments();
+    let of_all = of_all.filter(|arg| arg.is_global_set() || std::ptr::eq(tsm, command));
+    let mut found: Vec<Word> = command
+        .get_arguments()
+        .chain(of_all)
         .filter(|arg| !arg.is_hide_set())
         .filter_map(|arg| Some((format!("--{}", arg.get_long()?), help(arg.get_help()))))
         .collect();
@@ -265,8 +272,20 @@ fn options(tsm: &Command, command: &Command) -> Vec<Word> {
     found
 }
 
+fn positional_values(command: &Command) -> Vec<Word> {
+    let words = command.get_positionals();
+    words.flat_map(|arg| values(arg, "")).collect()
+}
+
 fn values(arg: &Arg, before: &str) -> Vec<Word> {
-    arg.get_possible_values()
+    let possible = arg.get_possible_values();
+    if possible.is_empty() {
+        let known = known::values(arg.get_id().as_str()).into_iter();
+        return known
+            .map(|value| (format!("{before}{value}"), String::new()))
+            .collect();
+    }
+    possible
         .iter()
         .filter(|value| !value.is_hide_set())
         .map(|value| {
@@ -333,6 +352,14 @@ mod tests {
         assert_eq!(of("list --color=n"), ["--color=never"]);
         assert_eq!(of("supervisor sto"), ["stop"]);
         assert_eq!(of("init "), ["bash", "zsh", "fish"]);
+        assert_eq!(of("reopen a"), ["api"]);
+        assert_eq!(of("start --restart "), ["no", "on-failure", "always"]);
+        assert_eq!(of("start --log-mode=d"), ["--log-mode=direct"]);
+        assert_eq!(of("signal api H"), ["HUP"]);
+        assert_eq!(of("scale api "), ["max"]);
+        assert_eq!(of("schema config"), ["config-check"]);
+        assert_eq!(of("save --ver"), Vec::<String>::new());
+        assert_eq!(of("--ver"), ["--version"]);
         assert_eq!(of("start --name "), Vec::<String>::new());
         assert_eq!(of("start -- a"), Vec::<String>::new());
         assert!(!of("").contains(&"__complete".to_owned()));

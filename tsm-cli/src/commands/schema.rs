@@ -41,6 +41,11 @@ const DOCUMENTS: &[Document] = documents! {
     "status": "status.json of the home",
 };
 
+/// The names of all documents.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    DOCUMENTS.iter().map(|(name, ..)| *name)
+}
+
 /// The schema of one document, or what there is.
 pub(crate) fn run(context: &Context, document: Option<&str>) -> Outcome {
     let Some(document) = document else {
@@ -54,8 +59,7 @@ pub(crate) fn run(context: &Context, document: Option<&str>) -> Outcome {
     if let Some(schema) = schema(document) {
         return Ok(Output::raw(schema.as_bytes())?);
     }
-    let names = DOCUMENTS.iter().map(|(name, ..)| *name);
-    let reason = match suggestion(document, names) {
+    let reason = match suggestion(document, names()) {
         Some(near) => format!("there is none of '{document}'; did you mean '{near}'?"),
         None => format!("there is none of '{document}'; 'tsm schema' lists what there is"),
     };
