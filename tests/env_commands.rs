@@ -51,7 +51,7 @@ fn each_variable_is_shown_with_its_origin_and_secrets_are_covered() {
         "--name",
         "a",
         "--port",
-        "4001",
+        "4971",
         "--env-file",
         "vars.env",
         "--env",
@@ -71,7 +71,7 @@ fn each_variable_is_shown_with_its_origin_and_secrets_are_covered() {
         "--env   API_TOKEN=********",
         "--env   DATABASE=postgres://app:********@db/x",
         "shell   LINES_OF=$'two\\nlines'",
-        "TSM     PORT=4001",
+        "TSM     PORT=4971",
         "TSM     TSM_NAME=a",
     ] {
         has_line(&shown, line);
@@ -254,7 +254,7 @@ fn an_update_takes_what_is_new_other_and_gone_and_leaves_what_was_given() {
 #[test]
 fn the_port_is_the_declared_one() {
     let bed = Bed::new();
-    start(&bed, "a", &["--port", "4001"]);
+    start(&bed, "a", &["--port", "4971"]);
     for args in [
         &["env", "set", "a", "PORT=4002"][..],
         &["restart", "a", "--env", "PORT=4002"],
@@ -262,13 +262,13 @@ fn the_port_is_the_declared_one() {
         let told = bed.tsm(args).exits(2);
         assert!(
             told.stderr
-                .contains("differs from the declared --port 4001"),
+                .contains("differs from the declared --port 4971"),
             "{}",
             told.stderr
         );
     }
-    bed.tsm(["env", "set", "a", "PORT=4001"]).ok();
-    assert_eq!(value(&bed, "a", "PORT").as_deref(), Some("4001"));
+    bed.tsm(["env", "set", "a", "PORT=4971"]).ok();
+    assert_eq!(value(&bed, "a", "PORT").as_deref(), Some("4971"));
 }
 
 #[test]

@@ -173,14 +173,14 @@ fn tsm_says_who_a_process_is() {
     let bed = Bed::new();
     bed.start_idle("before");
     bed.tsm([
-        "start", "--name", "api", "--port", "4001", "--", "sleep", "100000",
+        "start", "--name", "api", "--port", "4971", "--", "sleep", "100000",
     ])
     .ok();
     let pid = bed.pid("api");
     let variable = |name| processes::variable(pid, name).map(|v| v.into_string().unwrap());
     assert_eq!(variable("TSM_ID").as_deref(), Some("2"));
     assert_eq!(variable("TSM_NAME").as_deref(), Some("api"));
-    assert_eq!(variable("PORT").as_deref(), Some("4001"));
+    assert_eq!(variable("PORT").as_deref(), Some("4971"));
     let cookie = variable("TSM_COOKIE").unwrap();
     let prefix = format!("{}:2:", bed.home().display());
     let run: u64 = cookie.strip_prefix(&prefix).unwrap().parse().unwrap();

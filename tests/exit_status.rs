@@ -117,18 +117,18 @@ fn the_same_port_twice_is_no_mistake_and_the_option_wins_over_the_shell() {
         "--name",
         "a",
         "--env",
-        "PORT=4001",
+        "PORT=4971",
         "--port",
-        "4001",
+        "4971",
     ];
     bed.tsm(start.iter().chain(&["--", "sleep", "100000"])).ok();
     let port = crate::processes::variable(bed.pid("a"), "PORT");
-    assert_eq!(port.unwrap(), "4001");
-    let mut command = bed.tsm_command(["start", "--name", "b", "--port", "4002"]);
+    assert_eq!(port.unwrap(), "4971");
+    let mut command = bed.tsm_command(["start", "--name", "b", "--port", "4972"]);
     command.args(["--", "sleep", "100000"]).env("PORT", "1");
     crate::bed::run(command).ok();
     let port = crate::processes::variable(bed.pid("b"), "PORT");
-    assert_eq!(port.unwrap(), "4002");
+    assert_eq!(port.unwrap(), "4972");
 }
 
 #[test]

@@ -19,13 +19,13 @@ fn what_is_given_to_a_process_overrules_what_the_shell_did_not_export() {
         let xf = if shell == "bash" { "xf" } else { "no xf" };
         let typed = format!(
             "FOO=old; PORT=3000; TSM_ID=99; plain=1\n{functions}
-             tsm start '{service}' --name a; tsm start '{service}' --name b --env FOO=new --port 4001
+             tsm start '{service}' --name a; tsm start '{service}' --name b --env FOO=new --port 4971
              tsm start '{service}' --name c --env-file vars.env"
         );
         let output = bed.hooked(shell, &typed);
         assert_eq!((output.status, output.stderr.as_str()), (0, ""), "{shell}");
         assert_eq!(bed.said("a"), format!("old 3000 1 1\n0\n{xf}\n"), "{shell}");
-        assert_eq!(bed.said("b"), format!("new 4001 2 1\n1\n{xf}\n"), "{shell}");
+        assert_eq!(bed.said("b"), format!("new 4971 2 1\n1\n{xf}\n"), "{shell}");
         assert_eq!(
             bed.said("c"),
             format!("file 3000 3 1\n1\n{xf}\n"),

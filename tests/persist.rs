@@ -112,7 +112,7 @@ fn the_dump_brings_back_what_has_no_record_any_more() {
         "--name",
         "a",
         "--port",
-        "4001",
+        "4971",
         "--env",
         "A=x y",
         "--namespace",

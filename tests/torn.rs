@@ -155,7 +155,7 @@ fn a_record_is_one_line_that_a_shell_sources() {
         "--name",
         "a",
         "--port",
-        "4001",
+        "4971",
     ])
     .ok();
     let view = bed.view("a");
@@ -184,7 +184,7 @@ fn a_record_is_one_line_that_a_shell_sources() {
     let values: Vec<&str> = sourced.stdout.split('|').collect();
     assert_eq!(values[0], "./it's a server.sh");
     assert_eq!(values[1], view["pid"].to_string());
-    assert_eq!(values[2], "4001");
+    assert_eq!(values[2], "4971");
     assert!(values[3].parse::<u64>().is_ok(), "{started}");
     assert_eq!(values[4..6], ["cli", "1"]);
     assert_eq!(values[6], bed.work().to_str().unwrap());
@@ -202,10 +202,10 @@ fn a_record_of_the_original_is_shown_as_stopped_and_starts() {
     let pid = stranger.id();
     let work = bed.work().display().to_string();
     let meta = format!(
-        "script='entrypoints/old.sh' pid={pid} port=4001 start_time=1758318163 type=cli tsm_id=60 cwd='{work}'\n"
+        "script='entrypoints/old.sh' pid={pid} port=4971 start_time=1758318163 type=cli tsm_id=60 cwd='{work}'\n"
     );
     let env = format!(
-        "TSM_ENV_FILE=\"/x/local.env\"\nPATH={}\nHOME=/home/me\nTEXT=one\ntwo = 2\nBASH_FUNC_f%%=() {{  echo 'a\nb'\n}}\nEMPTY=\nPORT=4001\n",
+        "TSM_ENV_FILE=\"/x/local.env\"\nPATH={}\nHOME=/home/me\nTEXT=one\ntwo = 2\nBASH_FUNC_f%%=() {{  echo 'a\nb'\n}}\nEMPTY=\nPORT=4971\n",
         std::env::var("PATH").unwrap()
     );
     let older =
@@ -230,7 +230,7 @@ fn a_record_of_the_original_is_shown_as_stopped_and_starts() {
     }
     assert_eq!((&seen[0]["id"], &seen[1]["id"]), (&7.into(), &60.into()));
     assert!(seen[0]["port"].is_null());
-    assert_eq!(seen[1]["port"], 4001);
+    assert_eq!(seen[1]["port"], 4971);
     assert_eq!(seen[1]["script"], "entrypoints/old.sh");
     assert_eq!(bed.tsm(["logs", "old"]).ok().stdout, "from before\n");
 
@@ -243,7 +243,7 @@ fn a_record_of_the_original_is_shown_as_stopped_and_starts() {
         "a supervisor does not start it by itself"
     );
     bed.tsm(["start", "old"]).ok();
-    assert_eq!(bed.wait_log("old.out", "port"), "from before\nport 4001\n");
+    assert_eq!(bed.wait_log("old.out", "port"), "from before\nport 4971\n");
     // What the shell itself was given: it hands on only what it can name.
     let environ = fs::read_to_string(bed.path("environ")).unwrap();
     for entry in [

@@ -31,7 +31,7 @@ fn start_and_info_say_the_fixed_words() {
             "--name",
             "devpages-dev",
             "--port",
-            "4001",
+            "4971",
         ])
         .ok();
     let view = bed.view("devpages-dev");
@@ -62,7 +62,7 @@ Process started with PID: [PID], TSM ID: 60
 Process: devpages-dev (ID: 60)
 Status: ✓ Running (PID: [PID])
 Script: entrypoints/devpages.sh
-Port: 4001
+Port: 4971
 Started: [DATE]
 Working Dir: [CWD]
 ...
@@ -75,7 +75,7 @@ Working Dir: [CWD]
 fn list_json_has_the_promised_fields() {
     let bed = Bed::new();
     bed.tsm([
-        "start", "--name", "a", "--port", "4001", "--", "sleep", "100000",
+        "start", "--name", "a", "--port", "4971", "--", "sleep", "100000",
     ])
     .ok();
     let view = bed.view("a");
@@ -83,7 +83,7 @@ fn list_json_has_the_promised_fields() {
     assert_eq!(view["name"], "a");
     assert_eq!(view["namespace"], "default");
     assert_eq!(view["state"], "running");
-    assert_eq!(view["port"], 4001);
+    assert_eq!(view["port"], 4971);
     assert_eq!(view["restarts"], 0);
     assert_eq!(view["exit"], serde_json::Value::Null);
     assert_eq!(view["script"], "sleep");

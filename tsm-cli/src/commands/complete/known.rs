@@ -18,7 +18,7 @@ pub(super) fn values(id: &str) -> Vec<&'static str> {
         "health" => &["tcp"],
         "ready" => &["port", "notify"],
         "port" => &["auto"],
-        "instances" => &["max"],
+        "instances" | "count" => &["max"],
         "schedule" => &["@hourly", "@daily", "@weekly", "@monthly"],
         "since" => &["10m", "1h", "1d", "start", "last-start", "last-crash"],
         "platform" => &["systemd", "openrc", "cron"],
