@@ -103,11 +103,7 @@ fn demonstrate() -> Result<()> {
         started.name, started.id, started.pid
     );
 
-    let source = Source {
-        name: started.name.to_string(),
-        out: Some(home.out_log(&started.name)),
-        err: Some(home.err_log(&started.name)),
-    };
+    let source = Source::of(&home, &started.name);
     let (tail, mut follower) = tail_and_follow(&[source], None)?;
     let mut seen = 0;
     for line in tail {

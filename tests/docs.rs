@@ -250,6 +250,51 @@ fn every_finding_cause_event_and_field_is_explained() {
 }
 
 #[test]
+fn every_variable_of_ours_is_explained() {
+    // Between processes of TSM, of its tests, and of the hooks' shells.
+    let inner = [
+        "TSM_BASH_ENV",
+        "TSM_ENV_FILE",
+        "TSM_EXITED",
+        "TSM_FAIL_POINT",
+        "TSM_S",
+        "TSM_STATE_FD",
+        "TSM_STOP_SERVICES",
+        "TSM_STORE_FD",
+        "TSM_UNIT",
+        "TSM_UNIT_STANDING",
+        "TSM_UPGRADE",
+        "TSM_ZDOTDIR",
+        "TSM_ZSH_STATE",
+    ];
+    let page = read("docs/tasks.md");
+    let mut seen = BTreeSet::new();
+    for top in ["tsm-core/src", "tsm-cli/src", "tsm-repl/src", "tsm-tui/src"] {
+        let mut directories = vec![repository().join(top)];
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                    continue;
+                }
+                let source = fs::read_to_string(&path).unwrap();
+                for part in source.split("\"TSM_").skip(1) {
+                    let is_of_it = |c: char| c.is_ascii_uppercase() || c == '_';
+                    let end = part.find(|c| !is_of_it(c)).unwrap_or(part.len());
+                    seen.insert(format!("TSM_{}", &part[..end]));
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 15, "{seen:?}");
+    let explained =
+        |name: &String| inner.contains(&name.as_str()) || page.contains(&format!("`{name}`"));
+    let missing: Vec<_> = seen.iter().filter(|name| !explained(name)).collect();
+    assert!(missing.is_empty(), "not in docs/tasks.md: {missing:?}");
+}
+
+#[test]
 fn every_module_is_on_the_map() {
     let map = read("ARCHITECTURE.md");
     let mut missing = Vec::new();

@@ -75,14 +75,8 @@ impl Context {
             source,
         })?;
         Ok(Launcher {
-            program: executable(program),
-            arguments: vec![
-                "supervisor".into(),
-                "guard".into(),
-                "--home".into(),
-                self.home.root().into(),
-            ],
             environment: supervisor_environment(),
+            ..Launcher::tsm(executable(program), &self.home)
         })
     }
 
@@ -167,13 +161,13 @@ pub(crate) fn supervisor_environment() -> Vec<(OsString, OsString)> {
         .collect()
 }
 
-pub(crate) fn run(words: Vec<OsString>) -> ExitCode {
-    if let Some(status) = commands::supervisor::machinery(&words) {
+pub(crate) fn run(words: &[OsString]) -> ExitCode {
+    if let Some(status) = commands::supervisor::machinery(words) {
         return status;
     }
-    let cli = match parse(words.clone()) {
+    let cli = match parse(words.to_vec()) {
         Ok(cli) => cli,
-        Err(error) => return ExitCode::from(wrong_usage(&error, &words)),
+        Err(error) => return ExitCode::from(wrong_usage(&error, words)),
     };
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,5 +14,6 @@ mod words;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    app::run(std::env::args_os().collect())
+    let words: Vec<_> = std::env::args_os().collect();
+    app::run(&words)
 }

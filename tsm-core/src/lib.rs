@@ -54,7 +54,8 @@
 //!
 //! # fn main() -> tsm_core::error::Result<()> {
 //! let home = Home::at("/tmp/my-services");
-//! let launcher = Launcher { program: "tsm".into(), arguments: vec![], environment: vec![] };
+//! // Who starts a supervisor where none runs: the program tsm, or this one (see `supervise::guard`).
+//! let launcher = Launcher::tsm("/usr/bin/tsm", &home);
 //! let client = Client::new(home, launcher, "my program");
 //! let cwd = Path::new("/srv/app");
 //! let path = std::env::var_os("PATH");

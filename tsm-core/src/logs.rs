@@ -27,6 +27,8 @@ pub use merge::{Gone, Tail};
 pub use query::{Grep, Query};
 pub use segments::{Segment, segments};
 
+use crate::home::Home;
+use crate::name::ProcessName;
 use segments::Listings;
 use tail::LogStream;
 
@@ -67,6 +69,26 @@ pub struct Source {
     pub out: Option<PathBuf>,
     /// The live file of standard error (`logs/NAME.err`); `None` leaves the stream out.
     pub err: Option<PathBuf>,
+}
+
+impl Source {
+    /// Both logs of a process, where they are unless its spec says otherwise ([`LogSettings`](crate::spec::LogSettings)).
+    ///
+    /// ```
+    /// use tsm_core::home::Home;
+    /// use tsm_core::logs::Source;
+    ///
+    /// let web = Source::of(&Home::at("/srv/services"), &"web".parse()?);
+    /// assert_eq!(web.out, Some("/srv/services/logs/web.out".into()));
+    /// # Ok::<(), tsm_core::error::Error>(())
+    /// ```
+    pub fn of(home: &Home, name: &ProcessName) -> Self {
+        Self {
+            name: name.to_string(),
+            out: Some(home.out_log(name)),
+            err: Some(home.err_log(name)),
+        }
+    }
 }
 
 /// Why logs cannot be read.

@@ -48,6 +48,31 @@ pub struct Launcher {
     pub environment: Vec<(OsString, OsString)>,
 }
 
+impl Launcher {
+    /// The command line program `tsm` starts it, such as `/usr/bin/tsm`; a name without `/` is looked for on the PATH of this process. The
+    /// supervisor gets no variables, unless some are put into [`environment`](Self::environment).
+    ///
+    /// ```
+    /// use tsm_core::control::Launcher;
+    /// use tsm_core::home::Home;
+    ///
+    /// let launcher = Launcher::tsm("/usr/bin/tsm", &Home::at("/srv/services"));
+    /// assert_eq!(launcher.arguments, ["supervisor", "guard", "--home", "/srv/services"]);
+    /// ```
+    pub fn tsm(program: impl Into<PathBuf>, home: &Home) -> Self {
+        Self {
+            program: program.into(),
+            arguments: vec![
+                "supervisor".into(),
+                "guard".into(),
+                "--home".into(),
+                home.root().into(),
+            ],
+            environment: Vec::new(),
+        }
+    }
+}
+
 /// Talks to the supervisor of one home.
 #[derive(Debug)]
 pub struct Client {
@@ -64,12 +89,9 @@ impl Client {
     /// use tsm_core::home::Home;
     ///
     /// // The program that a supervisor is started with, where none runs: `tsm`, or one that calls `supervise::guard`.
-    /// let launcher = Launcher {
-    ///     program: "/usr/bin/tsm".into(),
-    ///     arguments: ["supervisor", "guard", "--home", "/srv/services"].map(Into::into).to_vec(),
-    ///     environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
-    /// };
-    /// let client = Client::new(Home::at("/srv/services"), launcher, "my program");
+    /// let home = Home::at("/srv/services");
+    /// let launcher = Launcher::tsm("/usr/bin/tsm", &home);
+    /// let client = Client::new(home, launcher, "my program");
     /// // Asking how it is starts none.
     /// assert!(client.status()?.is_none());
     /// # Ok::<(), tsm_core::error::Error>(())
