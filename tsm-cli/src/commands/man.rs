@@ -71,7 +71,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ),
     (
         "TSM_THEME",
-        "light or dark: the background, for `tsm tui`, where COLORFGBG does not tell",
+        "light or dark: the background for `tsm tui`, in place of COLORFGBG",
     ),
 ];
 
