@@ -204,10 +204,7 @@ mod tests {
                 );
                 at = begin.unwrap_or_default();
             }
-            assert!(
-                text[at..].contains("7") && text[at..].contains("timed out"),
-                "{name}"
-            );
+            assert!(text[at..].contains("timed out"), "{name}");
             assert!(
                 text.starts_with(".ie") && text.contains(&format!(".TH {name} 1")),
                 "{text}"
