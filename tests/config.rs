@@ -125,3 +125,47 @@ fn the_example_of_the_page_is_good() {
         );
     }
 }
+
+#[test]
+fn what_an_editor_marks_is_what_the_command_refuses() {
+    let bed = Bed::new();
+    let schema = bed.tsm(["config", "schema"]).ok().stdout;
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (file, is_good) in [
+        (r#"{"processes": [{"name": "a", "script": "x"}]}"#, true),
+        (r#"{"apps": [{"name": "a", "script": "x"}]}"#, true),
+        (r#"{"services": [{"name": "a", "script": "x"}]}"#, true),
+        (r#"{"namespace": "a"}"#, false),
+        (
+            r#"{"processes": [{"name": "a", "script": "x", "port": 4000, "ready": {"port": true}}]}"#,
+            true,
+        ),
+        (
+            r#"{"processes": [{"name": "a", "script": "x", "port": 4000, "ready": {"port": false}}]}"#,
+            false,
+        ),
+        (
+            r#"{"processes": [{"name": "a", "script": "x", "ready": {"port": 70000}}]}"#,
+            false,
+        ),
+        (
+            r#"{"processes": [{"name": "a", "script": "x", "instances": "max"}]}"#,
+            true,
+        ),
+        (
+            r#"{"processes": [{"name": "a", "script": "x", "instances": true}]}"#,
+            false,
+        ),
+        (
+            r#"{"processes": [{"name": "a", "script": "x", "instances": 0}]}"#,
+            false,
+        ),
+    ] {
+        bed.file("tspm.json", file);
+        let told = bed.tsm(["config", "check"]);
+        assert_eq!(told.status == 0, is_good, "{file}: {told:?}");
+        let value: serde_json::Value = serde_json::from_str(file).unwrap();
+        assert_eq!(validator.is_valid(&value), is_good, "{file}");
+    }
+}

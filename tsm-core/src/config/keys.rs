@@ -57,6 +57,8 @@ pub enum Kind {
     Port,
     /// A whole number from 0 on, or one of these texts.
     CountOr(&'static [&'static str]),
+    /// A port, or `true` for its own.
+    OwnPort,
     /// Names, each alone or with a condition.
     Needs,
     /// A whole map with these keys, or something shorter.
@@ -97,6 +99,7 @@ impl Kind {
                 "a port from 1 to 65535, the first of several such as 4000+, or auto".to_owned()
             }
             Self::CountOr(words) => format!("a whole number, or {}", words.join(", ")),
+            Self::OwnPort => "a port from 1 to 65535, or true: its own".to_owned(),
             Self::Needs => "a name, or a list of names and {name, condition}".to_owned(),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::Variables => "a map of variables".to_owned(),
@@ -128,8 +131,11 @@ impl Kind {
             | (Self::Text | Self::Texts | Self::Words | Self::OneOf(_), Value::Text(_))
             | (Self::Text | Self::Texts | Self::Words, Value::Integer(_) | Value::Float(_))
             | (Self::OneOf(_) | Self::Bool, Value::Bool(_))
-            | (Self::CountOr(_), Value::Bool(true))
-            | (Self::Count | Self::CountOr(_) | Self::Nice | Self::Port, Value::Integer(_))
+            | (Self::OwnPort, Value::Bool(true))
+            | (
+                Self::Count | Self::CountOr(_) | Self::Nice | Self::Port | Self::OwnPort,
+                Value::Integer(_),
+            )
             | (Self::Duration | Self::Size, Value::Integer(_) | Value::Float(_) | Value::Text(_))
             | (Self::Map(_) | Self::Named(_), Value::Map(_))
             | (Self::Maps(_), Value::List(_)) => true,
@@ -142,7 +148,12 @@ impl Kind {
                 .all(|entry| is_plain(&entry.node.value) || entry.node.value == Value::Null),
             // What `${VAR}` stands for is a text until it is looked at.
             (
-                Self::Count | Self::CountOr(_) | Self::Nice | Self::Port | Self::Bool,
+                Self::Count
+                | Self::CountOr(_)
+                | Self::Nice
+                | Self::Port
+                | Self::OwnPort
+                | Self::Bool,
                 Value::Text(_),
             ) => true,
             _ => false,

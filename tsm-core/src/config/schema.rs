@@ -11,7 +11,11 @@ pub fn schema() -> Value {
     let extra = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Processes that TSM keeps running",
-        "required": ["processes"],
+        "anyOf": [
+            { "required": ["processes"] },
+            { "required": ["apps"] },
+            { "required": ["services"] },
+        ],
         // Parts that are shared by anchors, and what tells editors of this schema.
         "patternProperties": { "^x-": {}, r"^\$schema$": { "type": "string" } },
     });
@@ -55,6 +59,11 @@ fn of_kind(kind: Kind, required: bool) -> Value {
         Kind::Count => number(0, i64::from(u32::MAX), variable),
         Kind::Nice => number(-20, 19, variable),
         Kind::Port => number(1, 65_535, r"\$\{|^[0-9]+\+$|^auto$"),
+        Kind::OwnPort => json!({ "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": 65_535 },
+            { "const": true },
+            { "type": "string", "pattern": variable },
+        ] }),
         Kind::CountOr(words) => json!({ "anyOf": [
             { "type": "integer", "minimum": 1 },
             { "enum": words },

@@ -65,7 +65,12 @@ fn parse_cron(text: &str) -> Result<croner::Cron> {
         .seconds(croner::parser::Seconds::Optional)
         .build();
     parser.parse(text).map_err(|error| {
-        let reason = format!("'{text}' is no schedule such as '0 3 * * *' or @daily: {error}");
+        // With another number of fields there is no place to name.
+        let place = match text.split_whitespace().count() {
+            5..=7 => format!(": {}", error.to_string().trim_end_matches('.')),
+            _ => String::new(),
+        };
+        let reason = format!("'{text}' is no schedule such as '0 3 * * *' or @daily{place}");
         Error::bad_value("schedule", reason)
     })
 }

@@ -77,8 +77,16 @@ impl Reader<'_> {
         if matches!(&node.value, Value::Text(text) if text == "max") {
             return Some(cores());
         }
-        let number = self.number(node, 1, i64::from(MOST_INSTANCES))?;
-        Some(number as u32)
+        let number = match &node.value {
+            Value::Integer(number) => Some(*number),
+            _ => self.text(node)?.trim().parse().ok(),
+        };
+        let fits = number.filter(|number| (1..=i64::from(MOST_INSTANCES)).contains(number));
+        if fits.is_none() {
+            let message = format!("a number from 1 to {MOST_INSTANCES}, or max, belongs here");
+            self.mistake(node.at, message);
+        }
+        Some(fits? as u32)
     }
 
     /// A port: `4000`, `auto`, or the first of those that instances have, `4000+`.

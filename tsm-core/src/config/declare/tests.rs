@@ -219,7 +219,7 @@ fn each_kind_of_mistake_has_its_words() {
         ),
         (
             "processes: [{name: a, script: x, instances: 0}]",
-            "a number from 1 to 1024 belongs here",
+            "a number from 1 to 1024, or max, belongs here",
         ),
         (
             "processes: [{name: a, script: x, instances: 3, port: 65534+}]",

@@ -45,11 +45,7 @@ pub(in crate::config) const HTTP: &[Key] = &[
 
 /// The keys of `ready`.
 pub(in crate::config) const READY: &[Key] = &[
-    key(
-        "port",
-        Kind::CountOr(&[]),
-        "It listens on this port; true: on its own",
-    ),
+    key("port", Kind::OwnPort, "It listens on this port"),
     key(
         "http",
         Kind::OrMap(&Kind::Text, HTTP),
