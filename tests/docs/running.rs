@@ -104,17 +104,7 @@ fn is_there(program: &str) -> bool {
     if program == "docker-daemon" {
         return docker_answers();
     }
-    // What CI installs has to be there in CI.
-    let optional = ["go", "java", "javac"];
-    if !optional.contains(&program) {
-        return programs::has(program);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
-    if !found {
-        println!("skipped: {program} is not on PATH");
-    }
-    found
+    programs::has(program)
 }
 
 pub(super) fn try_out(page: &str, section: &Section) {
