@@ -145,7 +145,7 @@ mod tests {
         }
         assert!(process["docker"].is_null());
         assert_eq!(process["port"]["anyOf"][0]["maximum"], 65_535);
-        assert_eq!(schema["required"], json!(["processes"]));
+        assert_eq!(schema["anyOf"][0]["required"], json!(["processes"]));
     }
 
     /// The names that a table makes known: each key that acts, in both cases and by its other names.
