@@ -4,6 +4,8 @@
 #   ./install.sh                     into ~/.local, for you
 #   sudo ./install.sh /usr/local     for all users; what was built before is taken as it is
 #   ./install.sh --uninstall [DIR]   removes exactly that; homes (~/.tsm) and services stay
+#
+# TSM_INSTALL_BUILT=yes: what was built before (target/release/tsm) is taken as it is, for you too.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -13,7 +15,8 @@ if [ "${1-}" = --uninstall ]; then
   shift
 fi
 case ${1-} in
-  -*) echo "install.sh: unknown option $1; see the head of this file" >&2; exit 2 ;;
+  -h | --help) sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; exit ;;
+  -*) echo "install.sh: unknown option $1; --help shows how" >&2; exit 2 ;;
 esac
 prefix=${1:-$HOME/.local}
 bin=$prefix/bin/tsm
@@ -23,7 +26,17 @@ zsh=$prefix/share/zsh/site-functions/_tsm
 fish=$prefix/share/fish/vendor_completions.d/tsm.fish
 
 if [ "$uninstall" = yes ]; then
+  for unit in /etc/systemd/system/*.service "${XDG_CONFIG_HOME:-$HOME/.config}"/systemd/user/*.service /etc/init.d/*; do
+    if grep -qs "$bin .*resurrect" "$unit"; then
+      echo "install.sh: $unit starts $bin at boot: 'tsm unstartup' first, then this again" >&2
+      exit 1
+    fi
+  done
   rm -f "$bin" "$bash" "$zsh" "$fish" "$man/tsm.1" "$man"/tsm-*.1
+  # Directories that nobody else has anything in.
+  for file in "$bin" "$bash" "$zsh" "$fish" "$man/tsm.1"; do
+    (cd "$prefix" 2>/dev/null && directory=${file#"$prefix"/} && rmdir -p "${directory%/*}" 2>/dev/null) || true
+  done
   echo "TSM is gone from $prefix; what it looked after, and ~/.tsm, is as it was"
   exit 0
 fi

@@ -50,6 +50,7 @@ mod hook_env;
 mod hook_shells;
 mod import;
 mod init_system;
+mod install;
 mod instances;
 mod isolation;
 mod keys_act;

@@ -283,10 +283,14 @@ fn command_line(typed: Typed<'_>) -> Result<Resolved> {
     let Some(line) = typed.target.to_str() else {
         return refuse(typed.target, "a command line has to be UTF-8");
     };
-    if !typed.args.is_empty() {
+    if let Some(word) = typed.args.first() {
         return refuse(
             typed.target,
-            "a quoted command line takes no further words; put them inside the quotes",
+            format!(
+                "'{}' stands behind a quoted command line, which takes no further words; put it inside the quotes, or an \
+                 option of tsm with one dash before them",
+                word.to_string_lossy()
+            ),
         );
     }
     if typed.interpreter.is_some() {
