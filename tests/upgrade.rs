@@ -357,7 +357,7 @@ fn where_the_program_cannot_be_executed_nothing_has_changed() {
     bed.fired("upgrade-execute");
     assert!(
         told.message().ends_with(
-            "it cannot be executed: cannot execute it in the place of this supervisor: Cannot allocate memory (os error 12)"
+            "it cannot be executed: cannot execute it in the place of this supervisor: Cannot allocate memory"
         ),
         "{}",
         told.stderr

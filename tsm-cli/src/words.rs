@@ -1,7 +1,7 @@
 //! Times and sizes in a person's units.
 
 use chrono::DateTime;
-pub(crate) use tsm_core::words::{duration, local_time, seconds, size};
+pub(crate) use tsm_core::words::{duration, local_rfc3339, local_time, seconds, size};
 
 /// `1 process`, `2 processes`.
 pub(crate) fn processes(number: usize) -> String {
@@ -16,9 +16,4 @@ pub(crate) fn processes(number: usize) -> String {
 pub(crate) fn unix_ms(rfc3339: &str) -> Option<u64> {
     let time = DateTime::parse_from_rfc3339(rfc3339).ok()?;
     u64::try_from(time.timestamp_millis()).ok()
-}
-
-/// Local time of a time as RFC 3339; what is none stands as it is.
-pub(crate) fn local_rfc3339(rfc3339: &str) -> String {
-    unix_ms(rfc3339).map_or_else(|| rfc3339.to_owned(), local_time)
 }

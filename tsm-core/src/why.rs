@@ -274,10 +274,7 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
                 reason: reason.clone(),
             },
             (None, Some(at)) => Cause::Waiting {
-                reason: format!(
-                    "waits for its time, {}",
-                    words::moment("next run", at, 0).map_or_else(|_| at.clone(), words::local_time)
-                ),
+                reason: format!("waits for its time, {}", words::local_rfc3339(at)),
             },
             (None, None) => Cause::Unknown,
         },

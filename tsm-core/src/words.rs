@@ -58,6 +58,19 @@ pub fn local_time(unix_ms: u64) -> String {
         .unwrap_or_default()
 }
 
+/// The same of a time as RFC 3339; what is none stands as it is.
+///
+/// ```
+/// assert_eq!(tsm_core::words::local_rfc3339("yesterday"), "yesterday");
+/// ```
+pub fn local_rfc3339(text: &str) -> String {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis());
+    match time.map(u64::try_from) {
+        Ok(Ok(unix_ms)) => local_time(unix_ms),
+        _ => text.to_owned(),
+    }
+}
+
 /// Reads a moment: so long ago (`10m`), a local date and time (`2026-11-22 10:00`, seconds or only the date too), a local
 /// time of today (`10:00`), or RFC 3339. In milliseconds since 1970.
 ///

@@ -343,7 +343,7 @@ pub(super) fn dump(store: &ProcessStore, known: &Known, findings: &mut Vec<Findi
             format!(
                 "{} is of {} and older than the list: {}",
                 path.display(),
-                saved_at,
+                crate::words::local_rfc3339(&saved_at),
                 listed(&differences)
             ),
             "'tsm save'",
