@@ -19,6 +19,17 @@ fn tsm_alone_says_how_to_begin_and_then_lists() {
     bed.tsm(["delete", "api"]).ok();
     let listed = bed.tsm::<&str>([]).ok().stdout;
     assert_eq!(listed.lines().count(), 1, "{listed}");
+    // A home that is not the usual one is named, and so is root's where sudo was said.
+    let named = format!("No processes in {}.", bed.home().display());
+    assert!(listed.starts_with(&named), "{listed}");
+    let mut usual = bed.tsm_command(["list"]);
+    usual.env_remove("TSM_HOME");
+    let told = crate::bed::run(usual).ok().stdout;
+    assert!(told.starts_with("No processes. "), "{told}");
+    let mut sudo = bed.tsm_command(["list"]);
+    sudo.env_remove("TSM_HOME").env("SUDO_USER", "somebody");
+    let told = crate::bed::run(sudo).ok().stdout;
+    assert!(told.contains("person/.tsm."), "{told}");
 }
 
 #[test]

@@ -29,9 +29,14 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
         return Ok(());
     }
     if overview.processes.is_empty() {
-        context
-            .output
-            .fact("No processes. 'tsm start server.sh --name api' starts one.")?;
+        // With sudo it is the home of root, which nobody may have meant.
+        let is_sudo = std::env::var_os("SUDO_USER").is_some();
+        let root = || table::printable(&context.home.root().display().to_string());
+        let place = context.place().or_else(|| is_sudo.then(root));
+        let place = place.map_or_else(String::new, |place| format!(" in {place}"));
+        context.output.fact(format_args!(
+            "No processes{place}. 'tsm start server.sh --name api' starts one."
+        ))?;
         return Ok(());
     }
     let width = table::terminal_width(context.output);
