@@ -131,6 +131,7 @@ fn demonstrate() -> Result<()> {
         |_| {},
     )?;
     client.shut_down()?;
+    #[expect(clippy::disallowed_methods, reason = "it was made above")]
     let removed = std::fs::remove_dir_all(&directory);
     removed.map_err(|source| Error::Io {
         action: "remove",

@@ -162,6 +162,7 @@ fn an_edited_snapshot_is_checked_and_a_mistake_loses_nothing() {
     );
 
     // Interrupted, it leaves no secrets behind.
+    #[expect(clippy::disallowed_methods, reason = "the test made it")]
     std::fs::remove_dir_all(&kept[0]).unwrap();
     let interrupted = bed.script(
         "interrupted.sh",

@@ -91,6 +91,7 @@ fn a_home_can_be_removed_with_its_supervisor_in_it() {
     let bed = Bed::new();
     let service = Seen::now(bed.start_idle("a"));
     let supervisor = bed.supervisor_seen();
+    #[expect(clippy::disallowed_methods, reason = "the test made it")]
     fs::remove_dir_all(bed.home()).unwrap();
     wait_until("the supervisor has ended", || !supervisor.is_alive());
     assert!(service.is_alive());

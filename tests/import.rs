@@ -128,6 +128,10 @@ fn what_the_original_tsm_left_running_is_adopted_if_it_is_that_for_sure() {
     let mut command = bed.command(&sleeper);
     command.arg("100000").stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the time of this machine is meant"
+    )]
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()

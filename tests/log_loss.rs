@@ -42,6 +42,10 @@ fn is_large() -> bool {
 
 /// A number that differs from call to call: jitter, not chance that matters.
 fn random(below: u64) -> u64 {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a number that differs is meant, not a time"
+    )]
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let nanos = u64::from(now.unwrap().subsec_nanos());
     (nanos.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) % below.max(1)

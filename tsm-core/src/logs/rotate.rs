@@ -8,12 +8,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::index::index_path;
 use super::segments::{FileId, GAP, compressed_path, numbered};
 use crate::fail;
 use crate::spec::LogRules;
+use crate::sys::clock;
 
 /// Makes the live file the newest segment, `.1`; what was `.1` becomes `.2`, and so on. There is no live file then.
 ///
@@ -126,18 +127,14 @@ fn present(live: &Path) -> impl Iterator<Item = (u32, fs::Metadata)> {
 }
 
 fn is_too_old(found: &fs::Metadata, rules: &LogRules) -> bool {
-    let age = found
-        .modified()
-        .ok()
-        .and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    let age = clock::age_of(found);
     rules.max_age_ms > 0 && age.is_some_and(|age| age > Duration::from_millis(rules.max_age_ms))
 }
 
 /// How long ago, in milliseconds, the oldest segment got its last byte.
 pub(crate) fn age_of_oldest(live: &Path) -> Option<u64> {
     let (_, oldest) = present(live).last()?;
-    let age = SystemTime::now().duration_since(oldest.modified().ok()?);
-    Some(age.ok()?.as_millis() as u64)
+    Some(clock::age_of(&oldest)?.as_millis() as u64)
 }
 
 /// Removes all segments of a log, the oldest first. The live file stays.
@@ -208,6 +205,7 @@ pub(crate) fn same_file(one: &fs::Metadata, other: &fs::Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::UNIX_EPOCH;
 
     struct Logs(tempfile::TempDir);
 
@@ -332,7 +330,7 @@ mod tests {
     #[test]
     fn what_is_too_old_goes() {
         let logs = Logs::new(&[("a", "0"), ("a.1", "1"), ("a.2", "2"), ("a.3", "3")]);
-        let old = SystemTime::now() - Duration::from_secs(100);
+        let old = UNIX_EPOCH + Duration::from_millis(clock::unix_ms() - 100_000);
         let file = fs::File::options()
             .write(true)
             .open(logs.path("a.2"))

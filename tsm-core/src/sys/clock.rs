@@ -1,5 +1,6 @@
 //! The two clocks: one that only goes forward, for time-outs, and the one on the wall, for people.
 
+use std::fs::Metadata;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Time since boot by `CLOCK_MONOTONIC`: what every time-out is measured with, so that a clock set by hand changes none.
@@ -10,10 +11,23 @@ pub fn monotonic() -> Duration {
 
 /// Milliseconds since the Unix epoch.
 pub fn unix_ms() -> u64 {
-    let now = SystemTime::now()
+    let now = kernels_now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as u64);
     now.saturating_add_signed(crate::fail::clock() * 1000)
+}
+
+/// How long ago a file got its last byte, by the clock that the kernel writes such times with; `None` where that is still to come.
+pub fn age_of(file: &Metadata) -> Option<Duration> {
+    kernels_now().duration_since(file.modified().ok()?).ok()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that the time comes from"
+)]
+fn kernels_now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// Clock ticks a second (`_SC_CLK_TCK`): the unit of times in `/proc/PID/stat`.

@@ -19,9 +19,9 @@ const NOFILE: u32 = number_of(libc::RLIMIT_NOFILE);
 const NICE: u32 = number_of(libc::RLIMIT_NICE);
 
 /// As every C library's kernel counts them; the type is that of the C library: unsigned with glibc, signed with musl.
-#[allow(
-    clippy::unnecessary_cast,
-    reason = "it is one with one C library and none with another"
+#[cfg_attr(
+    target_env = "gnu",
+    expect(clippy::unnecessary_cast, reason = "with musl it is none")
 )]
 const fn number_of(resource: RlimitResource) -> u32 {
     resource as u32

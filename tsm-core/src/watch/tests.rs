@@ -76,6 +76,7 @@ fn a_home_that_is_not_there_yet_is_waited_for_and_one_that_goes_is_told() {
     home.prepare().unwrap();
     record(&home, "api", 1, "stopped");
     expect(&mut watch, &["+api stopped"]);
+    #[expect(clippy::disallowed_methods, reason = "the test made it")]
     fs::remove_dir_all(directory.path().join("a")).unwrap();
     expect(&mut watch, &["-api"]);
     home.prepare().unwrap();

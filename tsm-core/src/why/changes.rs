@@ -185,7 +185,7 @@ fn unix_ms(seconds: i64, nanoseconds: i64) -> u64 {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     fn now() -> u64 {
         crate::sys::clock::unix_ms()
@@ -201,7 +201,7 @@ mod tests {
         let how = |since| file(&path, Some(since), true).map(|(how, _)| how);
         assert_eq!(how(now() - 60_000), Some(FileChange::Modified));
         // As `rsync -a` and `mv` leave it: an old time of modification, a new one of change.
-        let old = SystemTime::now() - Duration::from_hours(1);
+        let old = UNIX_EPOCH + Duration::from_millis(now() - 3_600_000);
         let opened = fs::File::options().write(true).open(&path).unwrap();
         opened.set_modified(old).unwrap();
         assert_eq!(how(now() - 60_000), Some(FileChange::Replaced));
