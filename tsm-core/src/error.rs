@@ -24,6 +24,21 @@ use crate::name::ProcessName;
 /// The library's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Why something did not work: words, or the error that it comes from, which then is the error's
+/// [source](std::error::Error::source).
+///
+/// ```
+/// use std::error::Error as _;
+/// use tsm_core::env::{EnvError, Environment};
+/// use tsm_core::error::Error;
+///
+/// let refused = Environment::new().set(b"A=B", b"").unwrap_err();
+/// let error = Error::bad_value("env", refused.clone());
+/// assert_eq!(error.to_string(), format!("env: {refused}"));
+/// assert_eq!(error.source().and_then(|source| source.downcast_ref::<EnvError>()), Some(&refused));
+/// ```
+pub type Reason = Box<dyn std::error::Error + Send + Sync>;
+
 /// What class an error belongs to. The command line's exit status is its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,7 +85,8 @@ pub enum Error {
         /// What was given.
         text: String,
         /// Why not.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// A value of a spec or an option that makes no sense.
     #[error("{what}: {reason}")]
@@ -78,7 +94,8 @@ pub enum Error {
         /// Which option or field.
         what: String,
         /// What is wrong with it, and what would be right.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// No process bears this name or id.
     #[error("no process '{selector}'{}", suggestion.as_ref().map(|s| format!("; did you mean '{s}'?")).unwrap_or_default())]
@@ -106,7 +123,8 @@ pub enum Error {
         /// What was to be started.
         target: String,
         /// Why not, and what to do.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// Somebody listens on the port that a process is to have.
     #[error("cannot start '{name}': {holder}; stop that, or use another --port")]
@@ -122,7 +140,8 @@ pub enum Error {
         /// The process.
         name: String,
         /// The exact reason.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// A signal for what does not run.
     #[error("'{name}' does not run ({state}); 'tsm start {name}' starts it")]
@@ -219,7 +238,8 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Where and what is wrong.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// The home belongs to somebody else, or others may write to it.
     #[error("the home {} is not safe to use: {reason}", path.display())]
@@ -227,7 +247,8 @@ pub enum Error {
         /// The home.
         path: PathBuf,
         /// Why, and the remedy.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// The home was written by a newer TSM.
     #[error("{} says '{found}', and this TSM writes '{own}'; use the newer tsm", path.display())]
@@ -251,7 +272,8 @@ pub enum Error {
         /// What was tried.
         step: String,
         /// Why it did not work, what was undone, and what to do.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// There is no supervisor, or it does not answer.
     #[error("the supervisor of {} {reason}", home.display())]
@@ -259,7 +281,8 @@ pub enum Error {
         /// Whose supervisor.
         home: PathBuf,
         /// What was seen, and what to do.
-        reason: String,
+        #[source]
+        reason: Reason,
     },
     /// Too slow.
     #[error("{what} took longer than {seconds} s")]
@@ -277,6 +300,29 @@ pub enum Error {
         /// Its words there.
         message: String,
     },
+}
+
+/// A reason, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}; {advice}")]
+struct Advised {
+    #[source]
+    reason: Reason,
+    advice: String,
+}
+
+/// A reason in words that end with what to do; what it comes from stays its source.
+pub(crate) fn advised(reason: impl Into<Reason>, advice: impl Into<String>) -> Reason {
+    let (reason, advice) = (reason.into(), advice.into());
+    Advised { reason, advice }.into()
+}
+
+/// A file whose format is of a TSM that is newer than this one: left as it is, always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("version {version} is newer than this TSM; use the newer tsm")]
+pub struct NewerVersion {
+    /// Which one.
+    pub version: u64,
 }
 
 impl Error {
@@ -313,7 +359,7 @@ impl Error {
     }
 
     /// A bad value of `what`.
-    pub fn bad_value(what: impl Into<String>, reason: impl Into<String>) -> Self {
+    pub fn bad_value(what: impl Into<String>, reason: impl Into<Reason>) -> Self {
         Self::BadValue {
             what: what.into(),
             reason: reason.into(),

@@ -9,7 +9,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, IoContext as _, Reason, Result};
 use crate::name::ProcessName;
 use crate::sys;
 
@@ -159,7 +159,7 @@ impl Home {
         let Some(account) = account else {
             return Err(Error::UnsafeHome {
                 path: self.root.clone(),
-                reason: format!("it is owned by {owner}, and there is no such user"),
+                reason: format!("it is owned by {owner}, and there is no such user").into(),
             });
         };
         sys::account::become_user(&account).doing("become the owner of the home")?;
@@ -171,7 +171,7 @@ impl Home {
     /// # Errors
     /// [`Error::UnsafeHome`], [`Error::Io`].
     pub fn check_owner(&self) -> Result<()> {
-        let unsafe_home = |reason: String| {
+        let unsafe_home = |reason: Reason| {
             Err(Error::UnsafeHome {
                 path: self.root.clone(),
                 reason,
@@ -179,34 +179,37 @@ impl Home {
         };
         let meta = fs::metadata(&self.root).at("look at", &self.root)?;
         if !meta.is_dir() {
-            return unsafe_home("it is not a directory".to_owned());
+            return unsafe_home("it is not a directory".into());
         }
         let own = sys::account::effective_uid();
         if let Err(error) = sys::guarded::refuse_changeable(&self.root)
             && meta.uid() == own
         {
-            return unsafe_home(error.to_string());
+            return unsafe_home(error.into());
         }
         if meta.uid() != own {
             let owner = sys::account::name_of(meta.uid());
             if own != 0 {
-                return unsafe_home(format!(
-                    "it is owned by {owner}; use a home of your own (--home DIR)"
-                ));
+                return unsafe_home(
+                    format!("it is owned by {owner}; use a home of your own (--home DIR)").into(),
+                );
             }
             if !self.named {
                 return unsafe_home(format!(
                     "it is owned by {owner} and you are root; say --home {} if that is what you mean",
                     self.root.display()
-                ));
+                ).into());
             }
         }
         let mode = meta.permissions().mode() & 0o777;
         if mode & 0o022 != 0 {
-            return unsafe_home(format!(
-                "others may write to it (mode {mode:03o}); chmod 700 {}",
-                self.root.display()
-            ));
+            return unsafe_home(
+                format!(
+                    "others may write to it (mode {mode:03o}); chmod 700 {}",
+                    self.root.display()
+                )
+                .into(),
+            );
         }
         Ok(())
     }
@@ -254,7 +257,7 @@ impl Home {
             reason: format!(
                 "another machine has it in use (id {written}, this one is {own}); use a home of this machine (--home DIR), or, if that machine does not use it any more, rm {}",
                 self.lock().display()
-            ),
+            ).into(),
         })
     }
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::env::{Environment, ShellState, Snapshot};
-use crate::error::{BestEffort as _, Error, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, NewerVersion, Reason, Result, advised};
 use crate::events::rfc3339;
 use crate::fail;
 use crate::home::Home;
@@ -170,7 +170,7 @@ impl Dump {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at("read", path),
         };
-        let read = Self::parse(&bytes).map_err(|reason| damaged(path, &reason));
+        let read = Self::parse(&bytes).map_err(|reason| damaged(path, reason));
         read.map(Some)
     }
 
@@ -178,17 +178,15 @@ impl Dump {
     ///
     /// # Errors
     /// In words, what is wrong with it.
-    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
+    pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, Reason> {
         let value: serde_json::Value =
             serde_json::from_slice(bytes).map_err(|error| format!("it is torn ({error})"))?;
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(DUMP_VERSION) => {
-                return Err(format!(
-                    "version {version} is newer than this TSM; use the newer tsm"
-                ));
+                return Err(NewerVersion { version }.into());
             }
             Some(_) => {}
-            None => return Err("it is no dump of TSM".to_owned()),
+            None => return Err("it is no dump of TSM".into()),
         }
         let dump: Self = serde_json::from_value(value)
             .map_err(|error| format!("it is no dump of TSM ({error})"))?;
@@ -238,7 +236,7 @@ impl Dump {
 }
 
 /// The error of a dump that cannot be used, with the remedy.
-fn damaged(path: &Path, reason: &str) -> Error {
+fn damaged(path: &Path, reason: Reason) -> Error {
     let before = previous(path);
     let remedy = if before.exists() {
         format!(
@@ -250,7 +248,7 @@ fn damaged(path: &Path, reason: &str) -> Error {
     };
     Error::Damaged {
         path: path.to_owned(),
-        reason: format!("{reason}; {remedy}"),
+        reason: advised(reason, remedy),
     }
 }
 

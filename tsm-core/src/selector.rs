@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Reason, Result};
 use crate::name::ProcessName;
 
 /// Which processes are meant. Never a part of a name: `api` does not select `api-old`.
@@ -57,7 +57,7 @@ impl FromStr for Selector {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = |reason: String| {
+        let refuse = |reason: Reason| {
             Err(Error::BadSelector {
                 text: text.to_owned(),
                 reason,
@@ -69,24 +69,24 @@ impl FromStr for Selector {
         if let Some(namespace) = text.strip_prefix('@') {
             return match namespace.parse::<ProcessName>() {
                 Ok(_) => Ok(Self::Namespace(namespace.to_owned())),
-                Err(_) => refuse("a namespace is '@' and a name".to_owned()),
+                Err(_) => refuse("a namespace is '@' and a name".into()),
             };
         }
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             return match text.parse() {
                 Ok(id) => Ok(Self::Id(id)),
-                Err(_) => refuse("no ID is that large".to_owned()),
+                Err(_) => refuse("no ID is that large".into()),
             };
         }
         if text.contains(['*', '?', '[']) {
             return match glob::Pattern::new(text) {
                 Ok(pattern) => Ok(Self::Glob(pattern)),
-                Err(error) => refuse(error.to_string()),
+                Err(error) => refuse(error.into()),
             };
         }
         match text.parse::<ProcessName>() {
             Ok(_) => Ok(Self::Name(text.to_owned())),
-            Err(Error::BadName { reason, .. }) => refuse(reason.to_owned()),
+            Err(Error::BadName { reason, .. }) => refuse(reason.into()),
             Err(error) => Err(error),
         }
     }

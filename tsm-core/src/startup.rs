@@ -166,7 +166,8 @@ pub fn platform(name: Option<&str>) -> Result<&'static dyn Platform> {
                 reason: format!(
                     "none of {} runs on this machine; let what starts it run 'tsm resurrect -d' as you",
                     known()
-                ),
+                )
+                .into(),
             }),
     }
 }

@@ -11,7 +11,7 @@ use std::panic::resume_unwind;
 use std::path::Path;
 
 use crate::env::{self, Environment, ShellState};
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, IoContext as _, NewerVersion, Reason, Result, advised};
 use crate::events::{EventKind, History};
 use crate::home::Home;
 use crate::meta::Meta;
@@ -117,7 +117,7 @@ impl ProcessStore {
         };
         Meta::parse(bytes).map_err(|error| Error::Damaged {
             path: path(),
-            reason: error.to_string(),
+            reason: error.into(),
         })
     }
 
@@ -203,17 +203,15 @@ impl ProcessStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at("read", &path),
         };
-        let damaged = |reason: String| Error::Damaged {
+        let damaged = |reason: Reason| Error::Damaged {
             path: path.clone(),
             reason,
         };
         let saved: SavedSpec = serde_json::from_slice(&bytes)
-            .map_err(|error| damaged(format!("{error}; 'tsm doctor --fix' mends it")))?;
+            .map_err(|error| damaged(advised(error, "'tsm doctor --fix' mends it")))?;
         if saved.version > 1 {
-            return Err(damaged(format!(
-                "version {} is newer than this TSM; use the newer tsm",
-                saved.version
-            )));
+            let version = saved.version.into();
+            return Err(damaged(NewerVersion { version }.into()));
         }
         Ok(Some(saved))
     }
@@ -228,13 +226,16 @@ impl ProcessStore {
         let bytes = match read_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let reason = format!("it is missing; {remedy}");
-                return Err(Error::Damaged { path, reason });
+                return Err(Error::Damaged {
+                    path,
+                    reason: reason.into(),
+                });
             }
             read => read.at("read", &path)?,
         };
         env::file::parse(&bytes).map_err(|error| Error::Damaged {
             path,
-            reason: format!("{error}; 'tsm env edit {name}' mends it, {remedy}"),
+            reason: advised(error, format!("'tsm env edit {name}' mends it, {remedy}")),
         })
     }
 
@@ -257,7 +258,7 @@ impl ProcessStore {
         };
         let state = ShellState::parse(&bytes).map_err(|error| Error::Damaged {
             path,
-            reason: error.to_string(),
+            reason: error.into(),
         })?;
         Ok(Some(state))
     }
@@ -275,7 +276,10 @@ impl ProcessStore {
             "it is missing; 'tsm restart {} --update-env' takes this shell's state",
             saved.name
         );
-        Err(Error::Damaged { path, reason })
+        Err(Error::Damaged {
+            path,
+            reason: reason.into(),
+        })
     }
 
     /// Reads what happened to a process.

@@ -70,7 +70,7 @@ fn import(path: &Path) -> Result<Imported, Error> {
             let text = std::fs::read_to_string(path).at("read", path)?;
             let value = serde_json::from_str(&text).map_err(|error| Error::Damaged {
                 path: path.to_owned(),
-                reason: error.to_string(),
+                reason: error.into(),
             })?;
             from_pm2(&value, path)
         }
@@ -90,7 +90,7 @@ fn evaluated(path: &Path) -> Result<Value, Error> {
     std::fs::metadata(&whole).at("read", path)?;
     let damaged = |reason: String| Error::Damaged {
         path: path.to_owned(),
-        reason,
+        reason: reason.into(),
     };
     let told = Command::new("node")
         .args(["-e", EVALUATE, "--"])

@@ -45,7 +45,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
     let mut request =
         request(args, before.shell.as_ref()).map_err(|error| with_suggestion(context, error))?;
     let update = variables::update(&args.variables)?;
-    let wrong = |error: EnvError| Error::bad_value("--env", error.to_string());
+    let wrong = |error: EnvError| Error::bad_value("--env", error);
     let (snapshot, origins) = update
         .apply(&before, &Origins::default(), None)
         .map_err(wrong)?;
@@ -206,7 +206,7 @@ fn with_suggestion(context: &Context, error: Error) -> Error {
         names.iter().map(tsm_core::name::ProcessName::as_str),
     );
     let reason = match like.filter(|_| !target.contains('/')) {
-        Some(name) => format!("{reason}; did you mean the process '{name}'?"),
+        Some(name) => format!("{reason}; did you mean the process '{name}'?").into(),
         None => reason,
     };
     Error::CannotStart { target, reason }

@@ -49,7 +49,7 @@ pub(crate) fn install(global: &Global, args: &StartupArgs) -> Outcome {
     if !platform.is_here() {
         return Err(Error::Startup {
             step: format!("start at boot by {}", platform.name()),
-            reason: "it does not run on this machine; --print shows what would be done".to_owned(),
+            reason: "it does not run on this machine; --print shows what would be done".into(),
         }
         .into());
     }
@@ -131,7 +131,8 @@ fn refuse_second(
                 "it is started by {} already ({}); 'tsm unstartup' removes that",
                 found.platform,
                 found.path.display()
-            ),
+            )
+            .into(),
         }),
         None => Ok(()),
     }
@@ -150,7 +151,7 @@ fn check_manager(platform: &dyn Platform, wanted: &Wanted) -> Result<(), Error> 
             "no systemd of {user} runs (there is no /run/user/{uid}); log in as {user}, or let root do it: sudo tsm startup -u {user}",
             user = owner.account.name,
             uid = owner.account.uid
-        ),
+        ).into(),
     })
 }
 
@@ -357,7 +358,7 @@ fn refuse_other_scope(
     };
     Err(Error::Startup {
         step: format!("remove {}", other.path.display()),
-        reason: who,
+        reason: who.into(),
     })
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn update(args: &VariableArgs) -> Result<EnvUpdate, Error> {
         };
         let variables = dotenv::parse(&bytes, &lookup).map_err(|error| Error::Damaged {
             path: path.clone(),
-            reason: error.to_string(),
+            reason: error.into(),
         })?;
         for (name, value) in variables {
             refuse_own(&at_line(path, &bytes, &name), name.as_bytes())?;

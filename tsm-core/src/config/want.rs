@@ -166,16 +166,7 @@ impl Declared {
             None => variables.push((name, value, origin)),
         };
         for path in &self.env_files {
-            use crate::error::IoContext as _;
-            let bytes = std::fs::read(path).at("read", path)?;
-            let lookup = |name: &str| {
-                let value = shell.environment.get(name.as_bytes())?;
-                Some(String::from_utf8_lossy(value).into_owned())
-            };
-            let read = dotenv::parse(&bytes, &lookup).map_err(|error| Error::Damaged {
-                path: path.clone(),
-                reason: error.to_string(),
-            })?;
+            let read = dotenv::read(path, &shell.environment)?;
             for (name, value) in read {
                 put(name, value, Origin::File);
             }
@@ -184,7 +175,7 @@ impl Declared {
             put(name.clone(), value.clone(), Origin::Config);
         }
         for (name, value, _) in &variables {
-            let wrong = |error: EnvError| Error::bad_value("env", error.to_string());
+            let wrong = |error: EnvError| Error::bad_value("env", error);
             Environment::new()
                 .set(name.as_bytes(), value.as_bytes())
                 .map_err(wrong)?;

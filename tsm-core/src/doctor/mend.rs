@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::cookie::Cookies;
 use crate::env::{Environment, Snapshot, file};
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, IoContext as _, NewerVersion, Result};
 use crate::home::Home;
 use crate::keepers::Keeper;
 use crate::meta::Meta;
@@ -242,7 +242,7 @@ fn spec(
         Ok(None) if meta.run.is_none() && meta.desired.is_none() => return Ok(()),
         Ok(None) => true,
         // What a newer TSM wrote is not ours to write over.
-        Err(Error::Damaged { reason, .. }) if reason.contains("newer") => return Ok(()),
+        Err(Error::Damaged { reason, .. }) if reason.is::<NewerVersion>() => return Ok(()),
         Err(_) => false,
     };
     let (spec, from) = if let Some(spec) = saved {

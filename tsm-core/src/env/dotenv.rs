@@ -9,9 +9,13 @@
 //!
 //! What a file set above counts before the environment around it, and a variable that neither has is empty.
 
+use std::path::Path;
+
 use thiserror::Error;
 
+use super::Environment;
 use super::expand::{Dollar, expand};
+use crate::error::{self, IoContext as _};
 
 /// The error of reading a dotenv file; its text never holds a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -55,6 +59,19 @@ pub enum DotenvErrorReason {
 
 /// What is no part of a value at its ends. A no-break space is one, as any letter is.
 const BLANKS: [char; 3] = [' ', '\t', '\r'];
+
+/// Reads the dotenv file at `path`, with the variables of `environment` around it.
+pub(crate) fn read(path: &Path, environment: &Environment) -> error::Result<Vec<(String, String)>> {
+    let bytes = std::fs::read(path).at("read", path)?;
+    let lookup = |name: &str| {
+        let value = environment.get(name.as_bytes())?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    parse(&bytes, &lookup).map_err(|error| error::Error::Damaged {
+        path: path.to_owned(),
+        reason: error.into(),
+    })
+}
 
 /// Reads a dotenv file. `lookup` gives the variables around it, for `${VAR}`.
 ///

@@ -102,7 +102,10 @@ impl Secrets {
             }
             Err(error) => return Err(error).at("read", &path),
         };
-        Self::parse(&text).map_err(|reason| Error::Damaged { path, reason })
+        Self::parse(&text).map_err(|reason| Error::Damaged {
+            path,
+            reason: reason.into(),
+        })
     }
 
     /// Reads the text of a `secrets` file.

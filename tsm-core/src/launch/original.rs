@@ -15,7 +15,7 @@ use crate::text::Text;
 pub(crate) fn spec_of_original(meta: &Meta, environment: &Environment) -> Result<ProcessSpec> {
     let typed_args = meta.args.as_deref().unwrap_or_default();
     let args = quote::split_words(typed_args)
-        .map_err(|error| Error::bad_value("args of the record", error.to_string()))?
+        .map_err(|error| Error::bad_value("args of the record", error))?
         .into_iter()
         .map(OsString::from_vec)
         .collect::<Vec<_>>();

@@ -149,7 +149,7 @@ pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
 fn refuse<T>(target: &OsStr, reason: impl Into<String>) -> Result<T> {
     Err(Error::CannotStart {
         target: target.to_string_lossy().into_owned(),
-        reason: reason.into(),
+        reason: reason.into().into(),
     })
 }
 

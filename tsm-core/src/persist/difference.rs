@@ -85,7 +85,7 @@ impl Differences {
             // It says better what is wrong.
             return match Dump::parse(&bytes) {
                 Ok(_) => Ok(None),
-                Err(reason) => Err(damaged(&path, &reason)),
+                Err(reason) => Err(damaged(&path, reason)),
             };
         };
         let mut whole = Whole::NotRead(&bytes);

@@ -109,11 +109,11 @@ pub fn foreign(path: &Path) -> Result<Option<(Source, Vec<Foreign>)>> {
     let is_dump = path.file_name().is_some_and(|name| name == "dump.json");
     let damaged = |reason: String| {
         if is_dump {
-            return super::damaged(path, &reason);
+            return super::damaged(path, reason.into());
         }
         Error::Damaged {
             path: path.to_owned(),
-            reason,
+            reason: reason.into(),
         }
     };
     let absolute = std::path::absolute(path).at("find", path)?;

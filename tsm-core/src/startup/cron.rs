@@ -40,12 +40,12 @@ impl Platform for Cron {
         if command.contains('\n') {
             return Err(Error::Startup {
                 step: format!("start {} by cron", home.display()),
-                reason: "its path has more than one line".to_owned(),
+                reason: "its path has more than one line".into(),
             });
         }
         let before = table(account).map_err(|reason| Error::Startup {
             step: format!("read the {TABLE} of {}", account.name),
-            reason,
+            reason: reason.into(),
         })?;
         let entry = format!("{}@reboot {command}\n", mark(&wanted.owner.home));
         let after = format!("{}{entry}", without(&before, home));

@@ -42,7 +42,7 @@ pub(super) fn free(
         }
         None if directory.join(&usual).exists() => Err(Error::Startup {
             step: format!("write {}", directory.join(usual).display()),
-            reason: "there is one that TSM has not written; remove or rename it".to_owned(),
+            reason: "there is one that TSM has not written; remove or rename it".into(),
         }),
         None => Ok((usual, None)),
     }

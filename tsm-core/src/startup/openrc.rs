@@ -31,7 +31,8 @@ impl Platform for OpenRc {
                 reason: format!(
                     "only root may; sudo tsm startup openrc -u {}",
                     wanted.owner.account.name
-                ),
+                )
+                .into(),
             });
         }
         let (unit, other) = names::free(Path::new(SCRIPTS), "", wanted)?;

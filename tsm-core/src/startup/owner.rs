@@ -58,7 +58,7 @@ impl Candidates<'_> {
         if own != 0 && account.uid != own {
             return Err(Error::Startup {
                 step: format!("start what {} runs at boot", account.name),
-                reason: format!("only root may; sudo tsm startup -u {}", account.name),
+                reason: format!("only root may; sudo tsm startup -u {}", account.name).into(),
             });
         }
         let directory = account::directory(&account.name).doing("look the user up")?;
@@ -97,7 +97,8 @@ fn usual_home(
                 "{} has supervisors of {}; name one: --home DIR",
                 account.name,
                 list(several.iter().map(|home| home.display().to_string()))
-            ),
+            )
+            .into(),
         }),
     }
 }
@@ -152,7 +153,7 @@ impl Owner {
         };
         Err(Error::Startup {
             step: format!("start {} at boot", root.display()),
-            reason: format!("it has neither a process nor a dump.json; {remedy}"),
+            reason: format!("it has neither a process nor a dump.json; {remedy}").into(),
         })
     }
 }

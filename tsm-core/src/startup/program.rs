@@ -22,7 +22,7 @@ pub fn check(program: &Path, account: &Account) -> Result<PathBuf> {
             reason: format!(
                 "{reason}; install it first: sudo install -m 755 {} /usr/local/bin/tsm, and run that one",
                 program.display()
-            ),
+            ).into(),
         })
     };
     if let Some(place) = FLEETING.iter().find(|place| program.starts_with(place)) {

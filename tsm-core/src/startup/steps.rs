@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{self, Stdio};
 
-use crate::error::{BestEffort as _, Error, Result};
+use crate::error::{BestEffort as _, Error, Result, advised};
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ pub fn carry_out(steps: &[Step], mut tell: impl FnMut(&Step, Option<String>)) ->
                 };
                 return Err(Error::Startup {
                     step: step.to_string(),
-                    reason: format!("{error}; {after}"),
+                    reason: advised(error, after),
                 });
             }
         }

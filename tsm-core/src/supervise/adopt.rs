@@ -95,7 +95,7 @@ impl Supervisor {
                 "cannot take over what runs ({error}); it runs on, unsupervised. It may have {} open files, and {} would do for {running} processes: raise the hard limit ('ulimit -Hn') of what starts it",
                 sys::limits::open_files_in(&self.own_limits),
                 running * 3 + 64,
-            ),
+            ).into(),
         }
     }
 

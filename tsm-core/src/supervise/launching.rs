@@ -90,7 +90,7 @@ impl Supervisor {
         };
         let failed = |reason: String, name: &crate::name::ProcessName| Error::LaunchFailed {
             name: name.to_string(),
-            reason,
+            reason: reason.into(),
         };
 
         // The rules are those of the spec that is executed.

@@ -63,7 +63,7 @@ impl Supervisor {
         let fresh = match &act.update {
             Some(update) if update.from_shell || update.exact => {
                 let snapshot = Snapshot::from_bytes(blob, update.shell_bytes);
-                Some(snapshot.map_err(|error| Error::bad_value("snapshot", error.to_string()))?)
+                Some(snapshot.map_err(|error| Error::bad_value("snapshot", error))?)
             }
             _ => None,
         };

@@ -59,8 +59,7 @@ pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
                     let kept = directory.keep();
                     return Err(Error::Damaged {
                         path: kept.join(format!("{name}.env")),
-                        reason: "what you wrote is kept here; the environment is as it was"
-                            .to_owned(),
+                        reason: "what you wrote is kept here; the environment is as it was".into(),
                     }
                     .into());
                 }

@@ -38,7 +38,7 @@ impl Client {
     pub(super) fn unreachable(&self, reason: impl Into<String>) -> Error {
         Error::Unreachable {
             home: self.home.root().to_owned(),
-            reason: reason.into(),
+            reason: reason.into().into(),
         }
     }
 

@@ -31,7 +31,11 @@ pub(super) fn damaged(store: &ProcessStore, selected: &[(ProcessName, Meta)]) ->
         if let Some(reason) = complaint(state.shell(), &path) {
             found.push(CannotStart {
                 id: meta.id,
-                error: (&Error::Damaged { path, reason }).into(),
+                error: (&Error::Damaged {
+                    path,
+                    reason: reason.into(),
+                })
+                    .into(),
             });
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn found(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> V
             let reason = format!("{what}; it runs on as it was");
             let error = Error::LaunchFailed {
                 name: name.to_string(),
-                reason,
+                reason: reason.into(),
             };
             found.push(CannotStart {
                 id: meta.id,

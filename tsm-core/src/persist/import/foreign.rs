@@ -2,10 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::env::{EnvUpdate, Environment, Origin, Snapshot, dotenv};
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, Result};
 use crate::launch::{Typed, resolve};
 use crate::name::ProcessName;
 use crate::persist::Saved;
@@ -134,7 +134,7 @@ impl Foreign {
         before.environment.strip_captured();
         let mut update = EnvUpdate::default();
         for path in &self.env_files {
-            for (name, value) in variables_of(path, &before.environment)? {
+            for (name, value) in dotenv::read(path, &before.environment)? {
                 update.set(name.as_bytes(), value.as_bytes(), Origin::File);
             }
         }
@@ -157,26 +157,10 @@ impl Foreign {
                 ));
             }
         }
-        let wrong = |error: crate::env::EnvError| Error::bad_value("env", error.to_string());
+        let wrong = |error: crate::env::EnvError| Error::bad_value("env", error);
         let (snapshot, origins) = update
             .apply(&before, &crate::env::Origins::default(), None)
             .map_err(wrong)?;
         Ok((snapshot.environment, origins))
     }
-}
-
-/// What a file of variables sets.
-pub(super) fn variables_of(
-    path: &Path,
-    environment: &Environment,
-) -> Result<Vec<(String, String)>> {
-    let bytes = std::fs::read(path).at("read", path)?;
-    let lookup = |name: &str| {
-        let value = environment.get(name.as_bytes())?;
-        Some(String::from_utf8_lossy(value).into_owned())
-    };
-    dotenv::parse(&bytes, &lookup).map_err(|error| Error::Damaged {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })
 }

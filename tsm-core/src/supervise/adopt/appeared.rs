@@ -27,7 +27,8 @@ impl Supervisor {
         }
         let damaged = |reason: String| Error::Damaged {
             path: path.clone(),
-            reason: format!("{reason}; put it right, or remove the files of '{name}' beside it"),
+            reason: format!("{reason}; put it right, or remove the files of '{name}' beside it")
+                .into(),
         };
         let meta = match self.writer.store().meta(name) {
             Ok(meta) => meta,
@@ -35,7 +36,7 @@ impl Supervisor {
                 self.rebuild(name, &error, &mut HashMap::new())?;
                 self.go_on_all();
                 let reason = match error {
-                    Error::Damaged { reason, .. } => reason,
+                    Error::Damaged { reason, .. } => reason.to_string(),
                     error => error.to_string(),
                 };
                 return match self.id_of_name(name) {

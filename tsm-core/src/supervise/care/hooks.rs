@@ -127,7 +127,7 @@ impl Supervisor {
                 care.pre_start = PreStart::Due;
                 let error = Error::LaunchFailed {
                     name: service.name.to_string(),
-                    reason: format!("its preStart hook failed: {reason}"),
+                    reason: format!("its preStart hook failed: {reason}").into(),
                 };
                 self.launch_failed_with(id, error);
             }

@@ -11,7 +11,7 @@ use crate::sys::poll::Interest;
 impl Supervisor {
     pub(in crate::supervise) fn launch_failed_with(&mut self, id: u32, error: Error) {
         let reason = match error {
-            Error::LaunchFailed { reason, .. } => reason,
+            Error::LaunchFailed { reason, .. } => reason.to_string(),
             error => error.to_string(),
         };
         self.launch_failed(id, reason);

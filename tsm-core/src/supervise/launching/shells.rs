@@ -66,7 +66,7 @@ impl Supervisor {
                 match failed {
                     Some(reason) => Err(crate::error::Error::LaunchFailed {
                         name: name.to_string(),
-                        reason,
+                        reason: reason.into(),
                     }),
                     None => Ok(()),
                 }

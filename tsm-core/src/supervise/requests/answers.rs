@@ -225,7 +225,7 @@ impl Supervisor {
             .to_owned();
         (&Error::LaunchFailed {
             name: self.name_of(id),
-            reason,
+            reason: reason.into(),
         })
             .into()
     }

@@ -25,7 +25,7 @@ impl Supervisor {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
         }
         let mut shell = Snapshot::from_bytes(blob, request.shell_bytes)
-            .map_err(|error| Error::bad_value("snapshot", error.to_string()))?;
+            .map_err(|error| Error::bad_value("snapshot", error))?;
         shell.environment.strip_captured();
         let names = request.items.iter().map(|item| item.name.clone()).collect();
         self.say(number, &Reply::Accepted { names });
@@ -97,7 +97,7 @@ impl Supervisor {
         let (after, origins) = item
             .update
             .apply(&snapshot, &before.origins, fresh)
-            .map_err(|error| Error::bad_value("environment", error.to_string()))?;
+            .map_err(|error| Error::bad_value("environment", error))?;
         spec.origins = origins;
         if let Some(port) = new_port {
             spec.port = Some(port);
@@ -166,7 +166,7 @@ impl Supervisor {
             spec.port = Some(self.any_port(&item.name)?);
         }
         refuse_taken_port(&item.name, spec.port, None, how.taken)?;
-        let wrong = |error: EnvError| Error::bad_value("environment", error.to_string());
+        let wrong = |error: EnvError| Error::bad_value("environment", error);
         // A whole snapshot is not of the shell alone.
         let origins = if item.update.exact {
             spec.origins.clone()

@@ -57,7 +57,7 @@ impl Supervisor {
             return Err(Error::bad_value("--log-mode", reason));
         }
         let mut snapshot = Snapshot::from_bytes(blob, start.shell_bytes)
-            .map_err(|error| Error::bad_value("snapshot", error.to_string()))?;
+            .map_err(|error| Error::bad_value("snapshot", error))?;
         snapshot.environment.strip_captured();
         // Asked again, because the supervisor died in between: it was done, or is being done.
         if let Some(id) = self.id_of_request(asked) {

@@ -2,7 +2,7 @@
 
 use crate::control::{ActRequest, Asked, Verb};
 use crate::env::{EnvUpdate, Snapshot};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, advised};
 use crate::events::EventKind;
 use crate::launch;
 use crate::name::ProcessName;
@@ -37,7 +37,7 @@ impl Supervisor {
         let (mut spec, before) = self.read_to_update(id, update)?;
         let (after, origins) = update
             .apply(&before, &spec.origins, fresh)
-            .map_err(|error| Error::bad_value("environment", error.to_string()))?;
+            .map_err(|error| Error::bad_value("environment", error))?;
         check_port(&spec, update)?;
         let (act, asked) = (act.clone(), asked.clone());
         if after == before && origins == spec.origins {
@@ -108,18 +108,17 @@ impl Supervisor {
     /// of it is taken anew, because it was the shell's or is given again, nothing of it is needed.
     fn read_to_update(&self, id: u32, update: &EnvUpdate) -> Result<(ProcessSpec, Snapshot)> {
         let damage = match self.read_whole(id) {
-            Err(Error::Damaged { path, reason }) => (path, reason),
+            Err(damage @ Error::Damaged { .. }) => damage,
             read => return read,
         };
-        let damaged = |(path, reason)| Error::Damaged { path, reason };
         let Some(service) = self.services.get(&id) else {
-            return Err(damaged(damage));
+            return Err(damage);
         };
         let Some(saved) = self.writer.store().spec(&service.name)? else {
-            return Err(damaged(damage));
+            return Err(damage);
         };
         if !update.exact && !update.from_shell {
-            return Err(damaged(damage));
+            return Err(damage);
         }
         let is_set = |name: &Text| update.set.iter().any(|variable| variable.name == *name);
         let origins = &saved.spec.origins;
@@ -128,12 +127,17 @@ impl Supervisor {
         if update.exact || lost.is_empty() {
             return Ok((saved.spec, Snapshot::default()));
         }
-        let (path, reason) = damage;
-        let reason = format!(
-            "{reason}; but {} came by --env or a file: give it again",
+        let advice = format!(
+            "but {} came by --env or a file: give it again",
             lost.join(", ")
         );
-        Err(Error::Damaged { path, reason })
+        Err(match damage {
+            Error::Damaged { path, reason } => Error::Damaged {
+                path,
+                reason: advised(reason, advice),
+            },
+            other => other,
+        })
     }
 
     pub(super) fn read_whole(&self, id: u32) -> Result<(ProcessSpec, Snapshot)> {
@@ -154,7 +158,7 @@ pub(super) fn refuse_too_large(
     let fits = launch::check_size(spec, &snapshot.environment);
     fits.map_err(|reason| Error::LaunchFailed {
         name: name.to_string(),
-        reason,
+        reason: reason.into(),
     })
 }
 

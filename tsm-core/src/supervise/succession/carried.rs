@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{Error, IoContext as _, Reason, Result};
 use crate::probe::CpuSample;
 use crate::supervise::machine::{Desired, Phase};
 use crate::supervise::service::{Leader, Leftovers, Member};
@@ -111,9 +111,9 @@ impl Carried {
         file.rewind()
             .and_then(|()| file.read_to_end(&mut bytes))
             .doing("read the state that was handed over")?;
-        let wrong = |reason: String| Error::bad_value("the state of the supervisor", reason);
+        let wrong = |reason: Reason| Error::bad_value("the state of the supervisor", reason);
         let version = serde_json::from_slice::<serde_json::Value>(&bytes)
-            .map_err(|error| wrong(error.to_string()))?
+            .map_err(|error| wrong(error.into()))?
             .get("version")
             .and_then(serde_json::Value::as_u64)
             .unwrap_or(0);
@@ -121,9 +121,9 @@ impl Carried {
             return Err(wrong(format!(
                 "version {version} is newer than this tsm {}, which reads {STATE_VERSION}; use the newer tsm",
                 crate::version::own()
-            )));
+            ).into()));
         }
-        serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))
+        serde_json::from_slice(&bytes).map_err(|error| wrong(error.into()))
     }
 
     /// Takes the descriptors: those of the store by their names, and the way to the guardian.

@@ -58,7 +58,7 @@ fn record(name: &str) -> [u8; HANDOVER_RECORD] {
 pub(in crate::supervise) fn take_over(home: &Home) -> Result<HashMap<String, OwnedFd>> {
     let failed = |reason: &str| Error::Unreachable {
         home: home.root().to_owned(),
-        reason: reason.to_owned(),
+        reason: reason.into(),
     };
     let socket = sys::socket::connect(&home.socket(), PATIENCE).at("connect to", home.socket())?;
     let request = Request {
