@@ -52,7 +52,7 @@ fn serve(words: &[OsString]) -> Result<u8> {
     let environment = std::env::vars_os().collect();
     if words.get(2).is_some_and(|word| word == "guard") {
         let arguments = ["embed".into(), "supervisor".into(), "run".into(), home];
-        return supervise::guard(&own_program()?, &arguments, environment);
+        return supervise::guard(&own_program()?, &arguments, None, environment);
     }
     supervise::run(Options {
         home: Home::at(home),

@@ -196,7 +196,7 @@ fn supervisor(words: &[OsString]) -> Result<u8> {
     let environment = std::env::vars_os().collect();
     if words.get(2).is_some_and(|word| word == "guard") {
         let arguments = ["harness".into(), "supervisor".into(), "run".into(), home];
-        return supervise::guard(&own_program()?, &arguments, environment);
+        return supervise::guard(&own_program()?, &arguments, None, environment);
     }
     supervise::run(Options {
         home: Home::at(home),

@@ -280,6 +280,11 @@ impl Bed {
         self.supervisor()["guardian"].as_u64().map(|pid| pid as u32)
     }
 
+    /// The pid of the guardian's sentinel, if there is one.
+    pub(crate) fn sentinel_pid(&self) -> Option<u32> {
+        self.supervisor()["sentinel"].as_u64().map(|pid| pid as u32)
+    }
+
     /// Files of TSM's home by their path in it, directories with a `/` behind them.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
@@ -363,7 +368,7 @@ impl Bed {
         }
     }
 
-    /// Ends all processes, the supervisor and the guardian, and says what is left then.
+    /// Ends all processes, the supervisor, the guardian and its sentinel, and says what is left then.
     fn end(&self) -> Result<(), String> {
         if self.home().is_dir() {
             // A test may have left records that cannot be read: what matters is what is left.
@@ -376,7 +381,7 @@ impl Bed {
             };
             tsm(["kill", "--all"]);
             let status = self.supervisor();
-            let keepers: Vec<Seen> = ["pid", "guardian"]
+            let keepers: Vec<Seen> = ["pid", "guardian", "sentinel"]
                 .iter()
                 .filter_map(|key| status[*key].as_u64())
                 .filter(|&pid| processes::stat(pid as u32).is_some())
@@ -388,7 +393,9 @@ impl Bed {
             })
             .is_none()
             {
-                return Err(format!("supervisor or guardian did not end: {keepers:?}"));
+                return Err(format!(
+                    "supervisor, guardian or sentinel did not end: {keepers:?}"
+                ));
             }
         }
         let left = || processes::belonging_to(&self.home(), self.root());

@@ -154,7 +154,9 @@ fn essence(mut document: Value) -> Value {
             Value::Object(map) => {
                 for (key, value) in map.iter_mut() {
                     match key.as_str() {
-                        "pid" | "guardian" | "started_ms" | "version" if !value.is_null() => {
+                        "pid" | "guardian" | "sentinel" | "started_ms" | "version"
+                            if !value.is_null() =>
+                        {
                             *value = Value::Bool(true);
                         }
                         _ => clean(value),

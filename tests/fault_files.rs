@@ -48,7 +48,7 @@ fn torn(how: &str, with_store: bool) {
         let listed = bed.tsm(["list", "--json"]).ok();
         assert!(listed.stderr_line().contains("b.meta"), "{}", listed.stderr);
     } else {
-        bed.kill_both();
+        bed.kill_keepers();
         tear(&bed, "b", how);
     }
     bed.start_idle("d");
@@ -91,7 +91,7 @@ fn a_torn_record_of_a_stopped_one_stays_stopped() {
         bed.tsm(["start", "--name", "a", "--", &script]).ok();
         bed.wait_runs("a", 1);
         bed.tsm(["stop", "a"]).ok();
-        bed.kill_both();
+        bed.kill_keepers();
         tear(&bed, "a", how);
         bed.start_idle("b");
         assert_eq!(bed.state("a"), "stopped");
@@ -123,7 +123,7 @@ fn ids_are_unique_whatever_becomes_of_next_id() {
     .into_iter()
     .enumerate()
     {
-        bed.kill_both();
+        bed.kill_keepers();
         match text {
             Some(text) => fs::write(&next_id, text).unwrap(),
             None => fs::remove_file(&next_id).unwrap(),
@@ -229,7 +229,7 @@ fn a_record_is_whole_at_every_moment() {
 fn what_interrupted_writes_left_behind_is_removed() {
     let bed = Bed::new();
     bed.start_idle("a");
-    bed.kill_both();
+    bed.kill_keepers();
     let left = [
         "processes/a.meta.1.tmp",
         "pids/a.pid.77.tmp",

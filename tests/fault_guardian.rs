@@ -91,7 +91,7 @@ fn without_both_services_run_on_and_the_next_command_adopts_them() {
     bed.start_numbers("ticks", "0.001");
     bed.wait_runs("a", 1);
     let before = [bed.pid("a"), bed.pid("ticks")];
-    bed.kill_both();
+    bed.kill_keepers();
     for name in ["a", "ticks"] {
         assert_eq!(bed.state(name), "unsupervised");
     }
@@ -114,7 +114,7 @@ fn without_both_services_run_on_and_the_next_command_adopts_them() {
     bed.crash("a");
     bed.wait_runs("a", 2);
     // What is adopted twice in a row is still known.
-    bed.kill_both();
+    bed.kill_keepers();
     bed.tsm(["restart", "b"]).ok();
     bed.wait_runs("a", 2);
 }
@@ -131,7 +131,7 @@ fn an_end_that_nobody_watched_is_a_failure() {
     bed.start_idle("stopped");
     bed.tsm(["stop", "stopped"]).ok();
     let pids = ["a", "b", "c"].map(|name| bed.pid(name));
-    bed.kill_both();
+    bed.kill_keepers();
     for pid in pids {
         Seen::now(pid).signal(Signal::KILL);
     }

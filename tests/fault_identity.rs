@@ -122,7 +122,7 @@ fn after_a_reboot_nothing_is_signalled_or_started_and_a_notice_says_so_once() {
     }
     bed.start_idle("down");
     bed.tsm(["stop", "down"]).ok();
-    bed.kill_both();
+    bed.kill_keepers();
     for name in ["a", "b", "c", "down"] {
         bed.edit_meta(name, "boot", "00000000-0000-4000-8000-000000000000");
     }

@@ -43,6 +43,41 @@ impl Bed {
         supervisor
     }
 
+    /// The guardian's sentinel, which is there a moment after the first supervisor is at work.
+    #[track_caller]
+    pub(crate) fn sentinel_seen(&self) -> Seen {
+        Seen::now(wait_for("there is a sentinel", || self.sentinel_pid()))
+    }
+
+    /// The processes that this home's supervision consists of, sentinels apart where they do not count.
+    pub(crate) fn machinery(&self, sentinels: bool) -> Vec<Seen> {
+        let is_part = |seen: Seen| {
+            let words = fs::read(format!("/proc/{}/cmdline", seen.pid)).unwrap_or_default();
+            let words: Vec<&[u8]> = words.split(|&b| b == 0).collect();
+            let command = words.get(2).copied().unwrap_or_default();
+            let is_sentinel = command == b"watch";
+            words.get(1) == Some(&b"supervisor".as_slice())
+                && (is_sentinel && sentinels || command == b"guard" || command == b"run-guarded")
+        };
+        let all = crate::processes::belonging_to(&self.home(), &self.home());
+        let all = all.into_iter().map(|(seen, _)| seen);
+        all.filter(|seen| is_part(*seen)).collect()
+    }
+
+    /// Kills supervisor, guardian and sentinel, so that nobody is left to bring any of them back. As long as one is at work it makes
+    /// the others anew: all are stopped first.
+    #[track_caller]
+    pub(crate) fn kill_keepers(&self) {
+        self.sentinel_seen();
+        wait_until("nobody of them is left", || {
+            let all = self.machinery(true);
+            for signal in [Signal::STOP, Signal::KILL] {
+                all.iter().for_each(|process| process.signal(signal));
+            }
+            all.iter().all(|process| !process.is_alive()) && self.machinery(true).is_empty()
+        });
+    }
+
     /// Kills supervisor and guardian at once: the guardian is stopped first, so that it does not start another one.
     #[track_caller]
     pub(crate) fn kill_both(&self) {

@@ -27,14 +27,19 @@ fn idle_is_idle() {
     for number in 0..20 {
         bed.start_idle(&format!("s{number}"));
     }
-    let keepers = [bed.supervisor_pid().unwrap(), bed.guardian_pid().unwrap()];
+    let keepers = [
+        bed.supervisor_seen(),
+        bed.guardian_seen(),
+        bed.sentinel_seen(),
+    ];
+    let keepers = keepers.map(|keeper| keeper.pid);
     let read = || keepers.map(switches);
     let settled = within(DEADLINE, || {
         let before = read();
         within(Duration::from_secs(1), || None::<()>);
         (read() == before).then_some(before)
     });
-    let before = settled.expect("supervisor and guardian do not come to rest");
+    let before = settled.expect("supervisor, guardian and sentinel do not come to rest");
     within(Duration::from_secs(5), || None::<()>);
     assert_eq!(read(), before, "they were scheduled while nothing happened");
 }
@@ -89,7 +94,7 @@ fn the_end_of_a_service_is_not_the_end_of_the_supervisor_that_it_started() {
     ])
     .ok();
     let outer = bed.pid("outer");
-    bed.kill_both();
+    bed.kill_keepers();
     bed.file("go", "");
     bed.wait_file("started", |_| true);
     let pid = bed.wait_runs("inner", 1);

@@ -133,7 +133,7 @@ fn what_belongs_to_a_service_is_found_however_the_home_is_spelled() {
         cookie.to_string_lossy(),
         format!("{}:1:1", bed.home().display())
     );
-    bed.kill_both();
+    bed.kill_keepers();
     bed.tsm(["stop", "a"]).ok();
     assert!(!child.is_alive());
 }

@@ -161,8 +161,9 @@ fn supervisor_and_guardian_hold_nothing_of_the_caller() {
     bed.shell("exec 5>held.out 6<. 9>&1; cd /tmp; \"$0\" start --name a -- sleep 100000")
         .ok();
     let (supervisor, guardian) = (bed.supervisor_pid().unwrap(), bed.guardian_pid().unwrap());
+    let sentinel = bed.sentinel_seen().pid;
     let own_session = stat(std::process::id()).unwrap().session;
-    for pid in [supervisor, guardian] {
+    for pid in [supervisor, guardian, sentinel] {
         assert_eq!(link(pid, "cwd"), Path::new("/"));
         let open: Vec<PathBuf> = descriptors(pid).into_iter().map(|(_, to)| to).collect();
         assert!(
@@ -174,7 +175,19 @@ fn supervisor_and_guardian_hold_nothing_of_the_caller() {
         assert_ne!(status_field(pid, "Umask"), "");
     }
     // Nothing of the caller's but its name is taken, and the command is gone.
-    assert_eq!(processes::children(guardian), [supervisor]);
+    assert_eq!(processes::children(guardian), [supervisor, sentinel]);
+    // It keeps nothing open that would count as in use, and nothing that ends when its last copy is closed.
+    let open: Vec<PathBuf> = descriptors(sentinel)
+        .into_iter()
+        .map(|(_, to)| to)
+        .collect();
+    let log = bed.home().join("logs/tsm.log");
+    let [null, handle] = ["/dev/null", "anon_inode:[pidfd]"].map(PathBuf::from);
+    assert_eq!(open, [null.clone(), null, log, handle]);
+    assert_ne!(
+        stat(sentinel).unwrap().session,
+        stat(guardian).unwrap().session
+    );
     assert!(processes::children(supervisor).contains(&bed.pid("a")));
 }
 

@@ -50,7 +50,7 @@ fn a_delete_ends_it() {
 fn a_supervisor_that_never_saw_it_ends_it() {
     let bed = Bed::new();
     let left = leave(&bed, 3);
-    bed.kill_both();
+    bed.kill_keepers();
     // A session of a stranger, of another number, is nobody's.
     let stranger = bed.start_idle("other");
     bed.tsm(["stop", "a"]).ok();

@@ -36,6 +36,7 @@ mod fault_killed;
 mod fault_kit;
 mod fault_quiet;
 mod fault_scarce;
+mod fault_sentinel;
 mod fault_start;
 mod fault_steps;
 mod fault_stopped;

@@ -72,7 +72,7 @@ fn lives(bed: &Bed, port: u16, answers: impl Fn(u16) -> bool) {
     );
     assert_eq!(
         crate::processes::children(bed.guardian_pid().unwrap()),
-        [bed.supervisor_pid().unwrap()]
+        [bed.supervisor_pid().unwrap(), bed.sentinel_seen().pid]
     );
 }
 

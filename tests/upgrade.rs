@@ -65,6 +65,7 @@ fn an_upgrade_keeps_process_children_services_and_logs() {
     bed.start_idle("down");
     bed.tsm(["stop", "down"]).ok();
     let (supervisor, guardian) = (bed.supervisor_seen(), bed.guardian_seen());
+    let sentinel = bed.sentinel_seen();
     let newer = bed.tsm_of_version("tsm-newer", "9.1.0");
 
     let told = run(bed.command_of(&newer, &["supervisor", "upgrade"])).ok();
@@ -82,6 +83,10 @@ fn an_upgrade_keeps_process_children_services_and_logs() {
     wait_until("the guardian has followed", || {
         executes(guardian.pid, &newer)
     });
+    wait_until("there is a sentinel of the same program", || {
+        bed.sentinel_pid().is_some_and(|pid| executes(pid, &newer))
+    });
+    assert!(!sentinel.is_alive(), "the one before stayed");
     assert!(children(supervisor.pid).contains(&pid), "no child any more");
     assert_eq!(bed.wait_runs("a", 1), pid);
     assert_eq!(bed.state("down"), "stopped");
@@ -101,6 +106,11 @@ fn an_upgrade_keeps_process_children_services_and_logs() {
     let (after, _) = bed.wait_next_supervisor(supervisor);
     assert!(executes(after.pid, &newer));
     assert_eq!(bed.version(), "9.1.0");
+    bed.sentinel_seen();
+    bed.kill_both();
+    bed.wait_next_supervisor(after);
+    assert_eq!(bed.version(), "9.1.0");
+    assert_eq!(bed.state("down"), "running");
 }
 
 #[test]

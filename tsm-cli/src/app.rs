@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use tsm_core::control::{Client, Launcher, Verb};
+use tsm_core::control::{Client, Verb};
 use tsm_core::env::ShellState;
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::home::Home;
@@ -66,18 +66,8 @@ impl Context {
     }
 
     pub(crate) fn client(&self) -> Result<Client, Error> {
-        Ok(Client::new(self.home.clone(), self.launcher()?, self.by()))
-    }
-
-    fn launcher(&self) -> Result<Launcher, Error> {
-        let program = std::env::current_exe().map_err(|source| Error::System {
-            action: "find the file of this program",
-            source,
-        })?;
-        Ok(Launcher {
-            environment: supervisor_environment(),
-            ..Launcher::tsm(executable(program), &self.home)
-        })
+        let launcher = commands::supervisor::launcher(&self.home)?;
+        Ok(Client::new(self.home.clone(), launcher, self.by()))
     }
 
     /// What only the shell knows, where its hook hands it over. It is read once.

@@ -1,6 +1,6 @@
 //! The supervisor and the guardian of a home as processes: found in `/proc`, and continued where somebody stopped them.
 //!
-//! Each notices by itself when the other *ends*. That the guardian is *stopped* (SIGSTOP) the kernel tells nobody but its
+//! Each notices by itself when the other *ends*, and a sentinel notices when both do. That the guardian is *stopped* (SIGSTOP) the kernel tells nobody but its
 //! parent, and where both are stopped nobody is left to notice: so who waits in vain for an answer looks here.
 
 use std::ffi::OsStr;
@@ -19,6 +19,8 @@ pub(crate) enum Part {
     Supervisor,
     /// A supervisor that somebody started in the foreground, in a terminal perhaps.
     Foreground,
+    /// Who waits for the end of the guardian, or brings both back. It keeps nobody waiting, and the guardian, whose child it is, continues it.
+    Sentinel,
 }
 
 impl Part {
@@ -34,7 +36,10 @@ impl Part {
         }
         match command.to_str()? {
             "run-guarded" => Some(Self::Supervisor),
+            // A sentinel is forked of the guardian; it cannot always say what it is in its command line.
+            "guard" if Self::of_name(pid) == Some(Self::Sentinel) => Some(Self::Sentinel),
             "guard" => Some(Self::Guardian),
+            "watch" => Some(Self::Sentinel),
             _ => None,
         }
     }
@@ -44,6 +49,7 @@ impl Part {
         match procfs::name(pid).as_str() {
             "tsm-guardian" => Some(Self::Guardian),
             "tsm-supervisor" => Some(Self::Supervisor),
+            "tsm-sentinel" => Some(Self::Sentinel),
             _ => None,
         }
     }
@@ -62,38 +68,22 @@ impl fmt::Display for Keeper {
             Part::Guardian => "guardian",
             Part::Supervisor => "supervisor",
             Part::Foreground => "supervisor in the foreground",
+            Part::Sentinel => "sentinel",
         };
         write!(f, "{part} (PID: {})", self.process.identity.pid)
     }
 }
 
 impl Keeper {
-    /// Those of a home that are its owner's: by what they call themselves and by their command line, or, where that is
+    /// Supervisor and guardian of a home, where they are its owner's: by what they call themselves and by their command line, or, where that is
     /// another program's than `tsm`, by the lock that they have open. Where there are none, whoever has the lock.
     ///
     /// # Errors
     /// Where `/proc` cannot be read.
     pub(crate) fn find(home: &Home) -> io::Result<Vec<Self>> {
-        let owner = std::fs::metadata(home.root())?.uid();
-        let own = sys::account::effective_uid();
-        if own != 0 && own != owner {
-            return Ok(Vec::new());
-        }
-        let root = home.root().as_os_str();
-        let table = ProcessTable::read()?;
-        let of_owner = |process: &&Process| {
-            !process.ended && procfs::owner(process.identity.pid) == Some(owner)
-        };
-        let all: Vec<Process> = table.iter().filter(of_owner).copied().collect();
-        let keeper = |process: &Process| {
-            let pid = process.identity.pid;
-            let part = Part::of_name(pid)?;
-            let is_of_home = Part::of_command_line(pid, root) == Some(part)
-                || procfs::has_open(pid, &home.lock());
-            let process = *process;
-            is_of_home.then_some(Self { part, process })
-        };
-        let mut found: Vec<Self> = all.iter().filter_map(keeper).collect();
+        let all = of_owner(home)?;
+        let mut found = Self::among(&all, home);
+        found.retain(|keeper| keeper.part != Part::Sentinel);
         if found.is_empty() {
             let with_lock = all
                 .into_iter()
@@ -104,6 +94,31 @@ impl Keeper {
         // A guardian that goes on sees by itself what became of its supervisor.
         found.sort_by_key(|keeper| (keeper.part, keeper.process.identity));
         Ok(found)
+    }
+
+    /// Those among these processes that say what they are.
+    fn among(all: &[Process], home: &Home) -> Vec<Self> {
+        let root = home.root().as_os_str();
+        let keeper = |process: &Process| {
+            let pid = process.identity.pid;
+            let part = Part::of_name(pid)?;
+            let is_of_home = Part::of_command_line(pid, root) == Some(part)
+                || procfs::has_open(pid, &home.lock());
+            let process = *process;
+            is_of_home.then_some(Self { part, process })
+        };
+        all.iter().filter_map(keeper).collect()
+    }
+
+    /// Ends it; `false` where it is gone.
+    ///
+    /// # Errors
+    /// Where it may not be signalled.
+    pub(crate) fn end(&self) -> io::Result<bool> {
+        match Pidfd::open(self.process.identity)? {
+            Some(handle) => handle.signal(Signal::KILL),
+            None => Ok(false),
+        }
     }
 
     /// What it is.
@@ -153,6 +168,29 @@ impl Keeper {
             state => format!("the {self} is there (state {state})"),
         }
     }
+}
+
+/// The sentinels of a home.
+///
+/// # Errors
+/// Where `/proc` cannot be read.
+pub(crate) fn sentinels(home: &Home) -> io::Result<Vec<Keeper>> {
+    let mut found = Keeper::among(&of_owner(home)?, home);
+    found.retain(|keeper| keeper.part == Part::Sentinel);
+    Ok(found)
+}
+
+/// All processes of the owner of a home; none where this process may not act for that.
+fn of_owner(home: &Home) -> io::Result<Vec<Process>> {
+    let owner = std::fs::metadata(home.root())?.uid();
+    let own = sys::account::effective_uid();
+    if own != 0 && own != owner {
+        return Ok(Vec::new());
+    }
+    let is_of_owner =
+        |process: &&Process| !process.ended && procfs::owner(process.identity.pid) == Some(owner);
+    let table = ProcessTable::read()?;
+    Ok(table.iter().filter(is_of_owner).copied().collect())
 }
 
 /// Continues exactly this process; `false` where it is gone.

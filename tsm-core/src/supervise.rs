@@ -1,9 +1,10 @@
 //! Supervision: the guardian, the supervisor's event loop, and one pure state machine for each process.
 //!
-//! guardian → supervisor → services. The [guardian](guard) is a few hundred lines that hold what must outlive the
+//! guardian → supervisor → services, and guardian → sentinel. The [guardian](guard) is a few hundred lines that hold what must outlive the
 //! supervisor: the log pipes, the handles on processes, the control socket and the lock. The [supervisor](run) holds
 //! them too and does all the work. It may die at any moment: the guardian starts the next one, which finds every
-//! service by its record and goes on.
+//! service by its record and goes on. The guardian may die too: its supervisor takes its place, and where both are killed, the
+//! [sentinel](heal), which does nothing but wait for that, has them started again.
 //!
 //! The supervisor never blocks, and with nothing to do it makes no system call: it waits for pidfds, log pipes, the
 //! control socket, signals and the next deadline in one `epoll_wait`.
@@ -20,6 +21,7 @@ pub mod machine;
 pub mod ordering;
 mod records;
 mod requests;
+mod sentinel;
 mod service;
 mod succession;
 mod supervisor;
@@ -30,6 +32,7 @@ mod worklog;
 
 pub use ending::groups::make_room;
 pub use guardian::guard;
+pub use sentinel::heal;
 pub(crate) use service::describe;
 pub use succession::upgrading::{Trial, UpgradeWords, try_out};
 pub use supervisor::{Options, run};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tsm_core::control::SupervisorStatus;
+use tsm_core::control::{Launcher, SupervisorStatus};
 use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::home::Home;
 use tsm_core::supervise::{self, Options, UpgradeWords};
@@ -14,7 +14,7 @@ use tsm_core::sys::clock;
 use tsm_core::version;
 use tsm_core::view::Overview;
 
-use crate::app::{Context, Outcome};
+use crate::app::{Context, Outcome, executable, supervisor_environment};
 use crate::{output, words};
 
 #[derive(Serialize)]
@@ -22,6 +22,7 @@ struct StatusView<'a> {
     running: bool,
     pid: Option<u32>,
     guardian: Option<u32>,
+    sentinel: Option<u32>,
     version: Option<&'a str>,
     uptime_ms: Option<u64>,
     processes: Option<u32>,
@@ -44,6 +45,7 @@ pub(crate) fn status(context: &Context, json: bool) -> Outcome {
             running: status.is_some(),
             pid: status.map(|status| status.pid),
             guardian: status.and_then(|status| status.guardian),
+            sentinel: status.and_then(|status| status.sentinel),
             version: status.map(|status| status.version.as_str()),
             uptime_ms,
             processes: status.map(|status| status.processes),
@@ -70,6 +72,9 @@ pub(crate) fn status(context: &Context, json: bool) -> Outcome {
         Some(pid) => output.fact(format_args!("Guardian: running (PID: {pid})"))?,
         None if status.foreground => output.fact("Guardian: none (in the foreground)")?,
         None => output.fact("Guardian: gone; another one is made within seconds")?,
+    }
+    if let Some(pid) = status.sentinel {
+        output.fact(format_args!("Sentinel: running (PID: {pid})"))?;
     }
     output.fact(format_args!(
         "Uptime: {}",
@@ -140,6 +145,7 @@ pub(crate) fn machinery(words: &[OsString]) -> Option<ExitCode> {
     let home = Home::at(home);
     let ended = match command {
         "guard" => guard(&home),
+        "watch" => heal(home),
         "run-guarded" => run_machinery(home, false),
         "run-foreground" => run_machinery(home, true),
         "try" => try_out(&home),
@@ -159,7 +165,28 @@ fn guard(home: &Home) -> Result<u8, Error> {
     // The kernel's own link still leads to this very program when its file was replaced.
     let program = Path::new("/proc/self/exe");
     let arguments = machinery_words("run-guarded", home);
-    supervise::guard(program, &arguments, std::env::vars_os().collect())
+    // As long as the guardian's own word, whose place it takes in its command line.
+    let sentinel = machinery_words("watch", home);
+    let environment = std::env::vars_os().collect();
+    supervise::guard(program, &arguments, Some(&sentinel), environment)
+}
+
+/// A sentinel, when its guardian was killed.
+fn heal(home: Home) -> Result<u8, Error> {
+    let environment: Vec<_> = std::env::vars_os().collect();
+    supervise::heal(home.clone(), launcher(&home)?, &environment).map(|()| 0)
+}
+
+/// How guardian and supervisor of a home are started.
+pub(crate) fn launcher(home: &Home) -> Result<Launcher, Error> {
+    let program = std::env::current_exe().map_err(|source| Error::System {
+        action: "find the file of this program",
+        source,
+    })?;
+    Ok(Launcher {
+        environment: supervisor_environment(),
+        ..Launcher::tsm(executable(program), home)
+    })
 }
 
 /// After the end of a unit's supervisor: see [`supervise::make_room`].
@@ -247,7 +274,7 @@ pub(crate) fn upgrade(context: &Context) -> Outcome {
         ));
         return Ok(());
     }
-    let after = client.upgrade(crate::app::executable(program.clone()))?;
+    let after = client.upgrade(executable(program.clone()))?;
     match after {
         Some(after) if is_executed_by(&program, after.pid) => {
             context.output.fact(format_args!(

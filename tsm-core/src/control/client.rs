@@ -1,6 +1,7 @@
 //! The client's side: what a program can ask of the supervisor of a home, and what it is told.
 
 mod conversation;
+mod healing;
 mod lookups;
 mod reaching;
 mod shells;
@@ -9,6 +10,7 @@ mod unit;
 mod vanished;
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -465,12 +467,16 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`].
     pub fn shut_down(&self) -> Result<bool> {
-        let Some(socket) = self.connect_if_there(ANSWER_TIMEOUT)? else {
-            return Ok(false);
-        };
-        // Both the reply and the end of the connection mean that it ends.
+        match self.connect_if_there(ANSWER_TIMEOUT)? {
+            Some(socket) => self.end_over(socket).map(|()| true),
+            None => self.keep_from_coming_back(),
+        }
+    }
+
+    /// Both the reply and the end of the connection mean that the supervisor ends.
+    fn end_over(&self, socket: OwnedFd) -> Result<()> {
         self.converse(socket, &self.request(Body::Shutdown), &[], |_| {})?;
-        Ok(true)
+        Ok(())
     }
 
     /// Lets the supervisor go on as the program of this file, and returns how it is then; `None` where none runs.

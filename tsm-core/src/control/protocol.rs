@@ -385,6 +385,9 @@ pub struct SupervisorStatus {
     pub pid: u32,
     /// The guardian's pid, where there is one.
     pub guardian: Option<u32>,
+    /// The pid of the guardian's sentinel, which notices when both are killed; none where systemd does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinel: Option<u32>,
     /// Its version.
     pub version: String,
     /// Since when, Unix milliseconds.

@@ -24,7 +24,7 @@ pub(super) fn stopped(home: &Home, findings: &mut Vec<Finding>) -> Result<bool> 
                 Kind::GuardianStopped,
                 "a supervisor that ends has no successor",
             ),
-            Part::Supervisor | Part::Foreground => {
+            Part::Supervisor | Part::Foreground | Part::Sentinel => {
                 (Kind::SupervisorStopped, "nobody looks after the services")
             }
         };
@@ -56,7 +56,7 @@ pub(super) fn look(
         match Part::of_command_line(pid, root.as_os_str()) {
             Some(Part::Supervisor | Part::Foreground) => supervisors.push(pid),
             Some(Part::Guardian) => guardians.push(pid),
-            None => {}
+            Some(Part::Sentinel) | None => {}
         }
         let cookie = procfs::environment_variable(pid, "TSM_COOKIE").doing("read /proc")?;
         let Some(cookie) = cookie else {

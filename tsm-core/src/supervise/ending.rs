@@ -45,7 +45,7 @@ pub(super) struct Sweeping {
 impl Supervisor {
     /// Says of each service that waits for it that nothing is left, where that can be told without looking at all
     /// processes: what a dead leader leaves behind becomes a child of the guardian under which it was begun, and that has
-    /// none but us.
+    /// none but us and its sentinel.
     pub(super) fn sweep_without_reading(&mut self) -> bool {
         let Some(guardian) = self
             .guardian
@@ -65,8 +65,11 @@ impl Supervisor {
                     .is_none_or(|leader| leader.ended.is_some());
                 service.begun_here && leader_ended
             });
-        if !all_told || procfs::children_of_main_thread(guardian) != Some(vec![std::process::id()])
-        {
+        let is_alone = || {
+            let children = procfs::children_of_main_thread(guardian);
+            children.is_some_and(|children| self.are_of_guardian(&children))
+        };
+        if !all_told || !is_alone() {
             return false;
         }
         for id in std::mem::take(&mut self.sweeping.wanted) {

@@ -9,9 +9,12 @@
 //! A supervisor that was stopped (SIGSTOP) is continued, and one that is stopped again and again is replaced. After an
 //! upgrade the supervisor sends the new program (`TSM_UPGRADE=1`), and the guardian executes it in its own place.
 //!
-//! It may be the main process of a unit of the user's own systemd ([`unit`]), which is told when a supervisor is at work.
+//! It may be the main process of a unit of the user's own systemd ([`unit`]), which is told when a supervisor is at work, and
+//! starts another guardian where this one is killed. Elsewhere a sentinel does that ([`watched`]), the guardian's own child; where
+//! the guardian is to end, it ends its sentinel first.
 
 mod held;
+mod watched;
 
 use std::collections::VecDeque;
 use std::ffi::{CString, OsString};
@@ -21,6 +24,8 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) use self::held::Held;
+use self::watched::Watched;
+pub(super) use self::watched::{KILLED, KILLS};
 use super::succession::fdstore::STOP_SERVICES;
 use super::worklog::WorkLog;
 use super::{EXIT_OTHER_SUPERVISOR, make_room, unit};
@@ -97,17 +102,22 @@ struct Guardian {
     environment: Vec<(OsString, OsString)>,
     /// Where the unit is in which this is the main process.
     systemd: Option<OwnedFd>,
+    watched: Watched,
 }
 
 /// Runs the guardian: this process must have been made for it, in a session of its own, with the reading end of a
 /// starting command on standard output and the log on standard error. It executes `program` with `arguments` (its own
 /// name first) as the supervisor. Returns when the supervisor ended for good.
 ///
+/// Where guardian and supervisor are both killed, `program` is executed with the words of `sentinel`, which is to call
+/// [`heal`](super::heal); without them nobody brings both back but the next command.
+///
 /// # Errors
 /// [`Error::System`] where the machine does not give what it needs at its start.
 pub fn guard(
     program: &Path,
     arguments: &[OsString],
+    sentinel: Option<&[OsString]>,
     environment: Vec<(OsString, OsString)>,
 ) -> Result<u8> {
     if unit::is_after_the_end(&environment) {
@@ -140,9 +150,16 @@ pub fn guard(
         .collect::<Result<Vec<_>>>()?;
     let mut variables = Vec::new();
     for (name, value) in environment.clone() {
-        let kept = !["LISTEN_", "TSM_STORE_FD", "TSM_STATE_FD", "NOTIFY_SOCKET"]
-            .iter()
-            .any(|own| name.to_string_lossy().starts_with(own));
+        let kept = ![
+            "LISTEN_",
+            "TSM_STORE_FD",
+            "TSM_STATE_FD",
+            "NOTIFY_SOCKET",
+            KILLED,
+            KILLS,
+        ]
+        .iter()
+        .any(|own| name.to_string_lossy().starts_with(own));
         if kept {
             variables.push(c_string(
                 [name.into_vec(), b"=".to_vec(), value.into_vec()].concat(),
@@ -154,12 +171,21 @@ pub fn guard(
     let poll = Poll::new(16).doing("make an epoll")?;
     poll.add(&signals, SIGNALS, Interest::Read)
         .doing("watch signals")?;
+    let program = c_string(program.as_os_str().to_owned().into_vec())?;
+    // systemd starts another main process, unless it could not, and a supervisor became the guardian of itself.
+    let is_main = unit::of_environment(&environment).is_some();
+    let is_watched = match &held {
+        Some(held) => held.is_to_be_watched(is_main),
+        None => !is_main,
+    };
+    let watched = Watched::new(
+        program.clone(),
+        sentinel.filter(|_| is_watched),
+        &environment,
+        &variables,
+    )?;
     let mut guardian = Guardian {
-        image: SupervisorImage::new(
-            c_string(program.as_os_str().to_owned().into_vec())?,
-            words,
-            variables,
-        ),
+        image: SupervisorImage::new(program, words, variables),
         log,
         poll,
         signals,
@@ -176,9 +202,13 @@ pub fn guard(
         stops: (0, Duration::ZERO),
         systemd: unit::way_to_systemd(&environment),
         environment,
+        watched,
     };
     if let Some(held) = held {
         guardian.go_on_with(held)?;
+        // Who starts nothing anew for a command has one before there is a supervisor: the one of the guardian before goes when
+        // it finds both at work.
+        guardian.have_sentinel();
     }
     if guardian.supervisor.is_none() {
         guardian.start_supervisor();
@@ -190,7 +220,9 @@ pub fn guard(
     }
     sys::release_code();
     let ended = guardian.reap(&mut vec![0; 4096]);
-    ended.map_or_else(|| guardian.serve(), Ok)
+    let status = ended.map_or_else(|| guardian.serve(), Ok)?;
+    guardian.watched.end();
+    Ok(status)
 }
 
 impl Guardian {
@@ -199,7 +231,8 @@ impl Guardian {
         let mut buffer = vec![0; 4096];
         let mut tidy_at = None;
         loop {
-            let pause = [self.restart_at, tidy_at].into_iter().flatten().min();
+            let deadlines = [self.restart_at, tidy_at, self.watched.deadline()];
+            let pause = deadlines.into_iter().flatten().min();
             let pause = pause.map(|at| at.saturating_sub(clock::monotonic()));
             self.poll.wait(pause, &mut ready).doing("wait for events")?;
             if !ready.is_empty() {
@@ -226,6 +259,7 @@ impl Guardian {
                 self.restart_at = None;
                 self.start_supervisor();
             }
+            self.make_sentinel_if_due();
         }
     }
 
@@ -234,6 +268,7 @@ impl Guardian {
         if signal != Signal::CHLD {
             // Everybody is told to end: the supervisor hears it too, and there will be no next one.
             self.ending = true;
+            self.watched.end();
             let Some(supervisor) = self.supervisor else {
                 return Some(0);
             };
@@ -252,6 +287,7 @@ impl Guardian {
             return None;
         }
         self.continue_supervisor();
+        self.continue_sentinel();
         self.reap(buffer)
     }
 
@@ -302,11 +338,15 @@ impl Guardian {
     /// Takes note of all children that have ended. Returns the guardian's own exit status when it is to end.
     fn reap(&mut self, buffer: &mut [u8]) -> Option<u8> {
         while let Some(pid) = sys::pidfd::any_ended_child() {
+            // Before the number is free for another process.
+            let was_sentinel = self.was_sentinel(pid);
             let Some(status) = sys::pidfd::reap_child(pid) else {
                 break;
             };
             if self.supervisor != Some(pid) {
-                self.report_exit(pid, status);
+                if !was_sentinel {
+                    self.report_exit(pid, status);
+                }
                 continue;
             }
             self.supervisor = None;
@@ -426,6 +466,9 @@ impl Guardian {
             if let Some(program) = received.pop() {
                 self.upgrade(&program);
             }
+        } else if field(b"STOPPING=").is_some() {
+            // It ends for good. Where it is killed meanwhile after all, the next one says that it is at work.
+            self.watched.end();
         } else if field(b"READY=").is_some() {
             self.was_ready = true;
             if let Some(systemd) = &self.systemd {
@@ -433,6 +476,9 @@ impl Guardian {
                     .best_effort("one that does not hear it waits on, and says so itself");
             }
             self.flush_exits();
+            self.have_sentinel();
+            self.watched.untold();
+            self.tell_of_sentinel();
         }
     }
 

@@ -138,6 +138,8 @@ pub(super) struct Supervisor {
     pub(super) place: Place,
     pub(super) store: FdStore,
     pub(super) guardian: Option<u32>,
+    /// Who notices where both are killed.
+    pub(super) sentinel: Option<sys::Identity>,
     keeper_interest: Interest,
     pub(super) worker: Worker,
 

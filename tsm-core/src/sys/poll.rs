@@ -138,6 +138,16 @@ impl Poll {
     }
 }
 
+/// Lets time pass: for pauses between attempts of a process that has nothing else to do.
+pub fn wait_for_nothing(time: Duration) {
+    let time = Timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
+    };
+    // A signal only shortens the pause.
+    let _ = rustix::event::poll(&mut [], Some(&time));
+}
+
 /// Waits until `fd` can be read or `timeout` has passed; tells which.
 ///
 /// # Errors

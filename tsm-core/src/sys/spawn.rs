@@ -6,6 +6,7 @@
 
 mod in_place;
 mod raw;
+mod sentinel;
 mod supervisor;
 
 use std::ffi::CString;
@@ -16,6 +17,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
 
 pub use in_place::{execute_in_place, memory_file, take_state};
+pub use sentinel::{SentinelImage, c_strings};
 pub use supervisor::{SupervisorImage, detached, take_listen_fds};
 
 use super::limits::Limit;

@@ -113,6 +113,10 @@ impl Client {
             return Ok(socket);
         }
         self.home.prepare()?;
+        self.start_in_turn()
+    }
+
+    pub(super) fn start_in_turn(&self) -> Result<OwnedFd> {
         // Of many commands that find no supervisor one starts it; the others wait here for the kernel's word.
         let _turn = match sys::lock::wait_for_turn(self.home.root(), ANSWER_TIMEOUT) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {

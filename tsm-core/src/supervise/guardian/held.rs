@@ -31,6 +31,8 @@ pub(in crate::supervise) struct Held {
     started: Duration,
     quick: u32,
     pause: Option<Duration>,
+    /// The sentinel, a child of this process.
+    sentinel: Option<u32>,
 }
 
 impl Held {
@@ -41,6 +43,12 @@ impl Held {
             fds,
             ..Self::default()
         }
+    }
+
+    /// Whether the guardian has to have a sentinel, where it was or is (`is_main`) the main process of a unit: systemd brings that
+    /// one back. A supervisor that became its guardian waited for systemd in vain.
+    pub(super) fn is_to_be_watched(&self, is_main: bool) -> bool {
+        !is_main || self.supervisor.is_none() || self.sentinel.is_some()
     }
 
     /// What the program handed over that this process executed before.
@@ -89,6 +97,9 @@ impl Guardian {
             self.pause = held.pause.unwrap_or(super::FIRST_PAUSE);
             self.log.say("the guardian goes on as the new program");
         }
+        if let Some(before) = held.sentinel {
+            self.replace_sentinel(before);
+        }
         Ok(())
     }
 
@@ -120,6 +131,7 @@ impl Guardian {
             started: self.started,
             quick: self.quick,
             pause: Some(self.pause),
+            sentinel: self.watched.pid(),
         };
         // Numbers and strings: serializing them does not fail.
         let held = serde_json::to_vec(&held).unwrap_or_default();

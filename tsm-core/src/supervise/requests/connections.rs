@@ -382,6 +382,7 @@ impl Supervisor {
             guardian: self
                 .guardian
                 .filter(|_| self.store.keeper() == Keeper::Guardian),
+            sentinel: self.sentinel.map(|sentinel| sentinel.pid),
             version: crate::version::own(),
             started_ms: self.started_ms,
             processes: self.services.len() as u32,

@@ -40,6 +40,8 @@ pub(in crate::supervise) struct FdStore {
 pub(in crate::supervise) enum Heard {
     /// It reaped this process.
     Exited(u32, WaitStatus),
+    /// Its sentinel is this child of its; `None` where it has none now.
+    Sentinel(Option<u32>),
     /// The unit that this is in is being stopped.
     Stopping,
     /// It is gone.
@@ -180,15 +182,11 @@ impl FdStore {
                 }
                 Ok(length) if bytes[..length] == *STOP_SERVICES => return Some(Heard::Stopping),
                 Ok(length) => {
-                    let exited = std::str::from_utf8(&bytes[..length])
+                    let heard = std::str::from_utf8(&bytes[..length])
                         .ok()
-                        .and_then(|text| text.strip_prefix("TSM_EXITED="))
-                        .and_then(|text| text.split_once(' '))
-                        .and_then(|(pid, status)| {
-                            Some(Heard::Exited(pid.parse().ok()?, WaitStatus::parse(status)?))
-                        });
-                    if exited.is_some() {
-                        return exited;
+                        .and_then(understand);
+                    if heard.is_some() {
+                        return heard;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -206,4 +204,15 @@ impl FdStore {
         self.queue.clear();
         self.socket.take()
     }
+}
+
+/// What a guardian says besides; `None` for what only a newer one says.
+fn understand(text: &str) -> Option<Heard> {
+    if let Some(pid) = text.strip_prefix("TSM_SENTINEL=") {
+        return Some(Heard::Sentinel(
+            Some(pid.parse().ok()?).filter(|&pid| pid != 0),
+        ));
+    }
+    let (pid, status) = text.strip_prefix("TSM_EXITED=")?.split_once(' ')?;
+    Some(Heard::Exited(pid.parse().ok()?, WaitStatus::parse(status)?))
 }

@@ -158,6 +158,7 @@ impl Supervisor {
             place,
             store,
             guardian,
+            sentinel: None,
             keeper_interest: Interest::Read,
             worker,
             services: BTreeMap::new(),

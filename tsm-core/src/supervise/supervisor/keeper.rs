@@ -47,6 +47,7 @@ impl Supervisor {
         while let Some(heard) = self.store.hear() {
             match heard {
                 Heard::Exited(pid, status) => self.on_reaped_by_guardian(pid, status),
+                Heard::Sentinel(pid) => self.meet_sentinel(pid),
                 Heard::Stopping => self.stop_all("the end of its unit of systemd"),
                 Heard::Gone => {
                     if let Some(socket) = self.store.disconnect() {
@@ -54,6 +55,7 @@ impl Supervisor {
                         self.poll.unwatch(&socket);
                     }
                     self.guardian = None;
+                    self.sentinel = None;
                     // From here on orphans would go to init; as their reaper they are still found.
                     sys::become_subreaper().best_effort("where it is refused, they go to init");
                     self.log.say("the guardian is gone; services and logs are safe as long as this supervisor lives");
@@ -61,6 +63,24 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// The guardian's other child. It may have ended since, and its number may be another's, so its parent counts too.
+    fn meet_sentinel(&mut self, pid: Option<u32>) {
+        let process = pid.and_then(sys::procfs::process);
+        let process = process.filter(|process| Some(process.parent) == self.guardian);
+        self.sentinel = process.map(|process| process.identity);
+    }
+
+    /// Whether these are all children of the guardian that there are without something that a service left behind.
+    pub(in crate::supervise) fn are_of_guardian(&self, children: &[u32]) -> bool {
+        let is_sentinel = |pid: u32| {
+            self.sentinel.is_some_and(|sentinel| {
+                sentinel.pid == pid && sys::procfs::start_time(pid) == Some(sentinel.start)
+            })
+        };
+        let own = std::process::id();
+        children.contains(&own) && children.iter().all(|&pid| pid == own || is_sentinel(pid))
     }
 
     /// Watches the keeper for room while something waits to be sent to it.

@@ -98,6 +98,55 @@ pub(super) fn unblock_signals() {
     };
 }
 
+/// A child with a copy of this process's memory, which goes on here too, with 0. Nothing of the C library is told of it.
+///
+/// # Safety
+/// The child may do nothing but call what stands in this module, on memory that is there, and must not return to who
+/// counts on running once. This process must have no other thread.
+pub(super) unsafe fn fork() -> isize {
+    // SAFETY: no pointers: without a stack of its own the child runs on its copy of this one.
+    unsafe { call(libc::SYS_clone, libc::SIGCHLD as usize, 0, 0, 0) }
+}
+
+pub(super) fn name(name: &CStr) {
+    // SAFETY: the name ends with a zero byte; the kernel reads at most 16.
+    unsafe {
+        call(
+            libc::SYS_prctl,
+            libc::PR_SET_NAME as usize,
+            name.as_ptr().addr(),
+            0,
+            0,
+        )
+    };
+}
+
+/// Writes bytes to an address.
+///
+/// # Safety
+/// There must be so many bytes that may be written, and nothing that reads or writes them otherwise.
+pub(super) unsafe fn overwrite(address: usize, bytes: &[u8]) {
+    let start: *mut u8 = std::ptr::with_exposed_provenance_mut(address);
+    // SAFETY: the caller's.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()) }
+}
+
+/// Waits until the process of this handle has ended (`pidfd_open(2)`: readable then).
+pub(super) fn wait_for_end(handle: RawFd) {
+    let mut waited = libc::pollfd {
+        fd: handle,
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    while waited.revents == 0 {
+        // SAFETY: one pollfd; no time-out, and no set of signals, whose size is not looked at then.
+        let done = unsafe { call(libc::SYS_ppoll, (&raw mut waited).addr(), 1, 0, 0) };
+        if done < 0 && done != -(libc::EINTR as isize) {
+            return;
+        }
+    }
+}
+
 pub(super) fn setsid() -> isize {
     // SAFETY: no pointers.
     unsafe { call(libc::SYS_setsid, 0, 0, 0, 0) }

@@ -1,0 +1,214 @@
+//! The sentinel of a guardian: a child that notices when the guardian is killed, whatever becomes of the supervisor, and has
+//! both [brought back](crate::supervise::heal).
+
+use std::ffi::{CString, OsString};
+use std::time::Duration;
+
+use super::{Guardian, QUICK_RESTARTS, STEADY};
+use crate::error::{Error, Result};
+use crate::sys::spawn::{SentinelImage, c_strings};
+use crate::sys::{self, Signal, clock};
+
+/// The variable by which a sentinel tells what it executes of the guardian that it watched: its pid, since when it was at work
+/// in monotonic milliseconds, and how many had been killed in a row before.
+pub(in crate::supervise) const KILLED: &str = "TSM_KILLED_GUARDIAN";
+/// The variable by which a guardian is told how many before it were killed within moments.
+pub(in crate::supervise) const KILLS: &str = "TSM_KILLED_BEFORE";
+
+/// The pause before another sentinel is made in the place of one that was killed.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// The sentinel, and what is needed to have one.
+pub(super) struct Watched {
+    /// `None` where systemd, or nobody, brings guardian and supervisor back.
+    image: Option<SentinelImage>,
+    pid: Option<u32>,
+    /// Whether the supervisor knows which it is.
+    told: bool,
+    made: Duration,
+    quick: u32,
+    pause: Duration,
+    /// When another one is made.
+    again_at: Option<Duration>,
+}
+
+impl Watched {
+    /// Prepares what executes `program` with `words` when this guardian was killed; `None`: nobody is to.
+    ///
+    /// # Errors
+    /// A word that no program can be given.
+    pub(super) fn new(
+        program: CString,
+        words: Option<&[OsString]>,
+        environment: &[(OsString, OsString)],
+        variables: &[CString],
+    ) -> Result<Self> {
+        let mut watched = Self {
+            image: None,
+            pid: None,
+            told: true,
+            made: Duration::ZERO,
+            quick: 0,
+            pause: FIRST_PAUSE,
+            again_at: None,
+        };
+        let Some(words) = words else {
+            return Ok(watched);
+        };
+        let killed = environment.iter().find(|(name, _)| name == KILLS);
+        let killed = killed.and_then(|(_, value)| value.to_str()?.parse::<u32>().ok());
+        let own = format!(
+            "{KILLED}={}:{}:{}",
+            std::process::id(),
+            clock::monotonic().as_millis(),
+            killed.unwrap_or(0)
+        );
+        let make = || {
+            let words = c_strings(words.iter().cloned())?;
+            let own = c_strings([own.into()])?;
+            SentinelImage::new(program, words, [variables, &own].concat())
+        };
+        watched.image = Some(make().map_err(|source| Error::System {
+            action: "prepare a sentinel",
+            source,
+        })?);
+        Ok(watched)
+    }
+
+    /// When something is to be done.
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        self.again_at
+    }
+
+    /// A new supervisor knows nothing.
+    pub(super) fn untold(&mut self) {
+        self.told = false;
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// Ends the sentinel: from here on nobody brings this guardian back.
+    pub(super) fn end(&mut self) {
+        self.again_at = None;
+        if let Some(pid) = self.pid.take() {
+            self.told = false;
+            kill(pid);
+        }
+    }
+}
+
+/// Ends a child of this process that nobody has reaped.
+fn kill(pid: u32) {
+    let handle = sys::Pidfd::open_child(pid);
+    if let Ok(handle) = &handle {
+        let _ = handle.signal(Signal::KILL);
+    }
+}
+
+impl Guardian {
+    /// A supervisor is at work, or there was one: from here on both are to come back.
+    pub(super) fn have_sentinel(&mut self) {
+        if self.watched.pid.is_none() && !self.ending {
+            self.make_sentinel();
+        }
+    }
+
+    /// Goes on with the sentinel of the program that was executed here before; one of this program takes its place.
+    pub(super) fn replace_sentinel(&mut self, before: u32) {
+        self.watched.pid = None;
+        self.make_sentinel();
+        if self.watched.pid.is_some() || self.watched.image.is_none() {
+            kill(before);
+        } else {
+            self.watched.pid = Some(before);
+            self.watched.again_at = None;
+        }
+    }
+
+    fn make_sentinel(&mut self) {
+        let Some(image) = &self.watched.image else {
+            return;
+        };
+        self.watched.again_at = None;
+        match image.fork() {
+            Ok(pid) => {
+                self.watched.pid = Some(pid);
+                self.watched.told = false;
+                self.watched.made = clock::monotonic();
+            }
+            Err(error) => {
+                self.log.say_seldom(
+                    "sentinel",
+                    format_args!("cannot make a sentinel: {error}; trying again"),
+                );
+                self.plan_sentinel();
+            }
+        }
+        self.tell_of_sentinel();
+    }
+
+    pub(super) fn make_sentinel_if_due(&mut self) {
+        let due = |at: Duration| at <= clock::monotonic();
+        if self.watched.again_at.is_some_and(due) && !self.ending {
+            self.make_sentinel();
+        }
+    }
+
+    /// Takes note that a child has ended; `false` where it was another one.
+    pub(super) fn was_sentinel(&mut self, pid: u32) -> bool {
+        if self.watched.pid != Some(pid) {
+            return false;
+        }
+        self.watched.pid = None;
+        self.watched.told = false;
+        self.tell_of_sentinel();
+        if self.ending {
+            return true;
+        }
+        self.log.say_seldom(
+            "sentinel ended",
+            format_args!("the sentinel {pid} ended; another one is made"),
+        );
+        self.plan_sentinel();
+        true
+    }
+
+    fn plan_sentinel(&mut self) {
+        let now = clock::monotonic();
+        let watched = &mut self.watched;
+        if now.saturating_sub(watched.made) >= STEADY {
+            watched.quick = 0;
+            watched.pause = FIRST_PAUSE;
+        }
+        watched.quick += 1;
+        if watched.quick > QUICK_RESTARTS {
+            watched.pause = (watched.pause * 2).min(LONGEST_PAUSE);
+        }
+        watched.again_at = Some(now + watched.pause);
+    }
+
+    /// The supervisor tells this child of the guardian from what a service left behind.
+    pub(super) fn tell_of_sentinel(&mut self) {
+        if self.watched.told || !self.was_ready {
+            return;
+        }
+        let Some(channel) = &self.channel else { return };
+        let pid = self.watched.pid.unwrap_or(0);
+        let said = format!("TSM_SENTINEL={pid}");
+        self.watched.told = sys::socket::send(channel, said.as_bytes(), &[]).is_ok();
+    }
+
+    /// A sentinel that was stopped goes on: the kernel tells its parent.
+    pub(super) fn continue_sentinel(&self) {
+        let stopped = |pid: &u32| sys::pidfd::was_stopped(*pid);
+        if let Some(pid) = self.watched.pid.filter(stopped)
+            && let Ok(handle) = sys::Pidfd::open_child(pid)
+        {
+            let _ = handle.signal(Signal::CONT);
+        }
+    }
+}
