@@ -169,7 +169,7 @@ fn mischief(bed: &Bed, dice: &mut Dice, kills: &AtomicU32) {
     within(pause, || None::<()>);
     let victim = match dice.roll(8) {
         0..=3 => bed.supervisor_pid(),
-        4 => bed.guardian_pid(),
+        4 => [bed.guardian_pid(), bed.sentinel_pid()][dice.roll(2) as usize],
         _ => {
             let views = bed.list();
             let pids: Vec<u64> = views.iter().filter_map(|v| v["pid"].as_u64()).collect();
@@ -277,7 +277,7 @@ fn check<'a>(bed: &Bed, owned: &[Own], names: impl Iterator<Item = &'a String>) 
     // moment ago, so that this is waited for.
     let bearers = |bed: &Bed| -> BTreeSet<u32> {
         let all = processes::belonging_to(&bed.home(), bed.root());
-        let keepers = [bed.supervisor_pid(), bed.guardian_pid()];
+        let keepers = [bed.supervisor_pid(), bed.guardian_pid(), bed.sentinel_pid()];
         all.iter()
             .map(|(process, _)| process.pid)
             .filter(|pid| !keepers.contains(&Some(*pid)))

@@ -84,7 +84,7 @@ fn orphans_of_a_service_are_ended_without_it() {
 }
 
 #[test]
-fn without_both_services_run_on_and_the_next_command_adopts_them() {
+fn without_all_services_run_on_and_the_next_command_adopts_them() {
     let bed = Bed::new();
     let script = bed.lonely("a");
     bed.tsm(["start", "--name", "a", "--", &script]).ok();

@@ -136,7 +136,7 @@ fn a_supervisor_that_dies_in_the_middle_of_an_ordered_end_is_followed_by_one_tha
     wait_until("all have begun", || order(&bed).len() == 4);
     let mut stop = bed.tsm_command(["stop", "all"]).spawn().unwrap();
     wait_until("the end has begun", || bed.state("web") == "stopping");
-    assert_eq!(bed.state("db"), "stopping");
+    bed.wait_state("db", "stopping");
     let before = bed.kill_supervisor();
     bed.wait_next_supervisor(before);
     bed.file("go", "");

@@ -145,7 +145,7 @@ pub(crate) fn machinery(words: &[OsString]) -> Option<ExitCode> {
     let home = Home::at(home);
     let ended = match command {
         "guard" => guard(&home),
-        "watch" => heal(home),
+        "watch" => heal(&home),
         "run-guarded" => run_machinery(home, false),
         "run-foreground" => run_machinery(home, true),
         "try" => try_out(&home),
@@ -172,9 +172,9 @@ fn guard(home: &Home) -> Result<u8, Error> {
 }
 
 /// A sentinel, when its guardian was killed.
-fn heal(home: Home) -> Result<u8, Error> {
+fn heal(home: &Home) -> Result<u8, Error> {
     let environment: Vec<_> = std::env::vars_os().collect();
-    supervise::heal(home.clone(), launcher(&home)?, &environment).map(|()| 0)
+    supervise::heal(home.clone(), launcher(home)?, &environment).map(|()| 0)
 }
 
 /// How guardian and supervisor of a home are started.
