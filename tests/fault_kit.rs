@@ -72,7 +72,9 @@ impl Bed {
         wait_until("nobody of them is left", || {
             let all = self.machinery(true);
             for signal in [Signal::STOP, Signal::KILL] {
-                all.iter().for_each(|process| process.signal(signal));
+                for process in &all {
+                    process.signal(signal);
+                }
             }
             all.iter().all(|process| !process.is_alive()) && self.machinery(true).is_empty()
         });

@@ -131,7 +131,9 @@ pub fn heal(
                 Then::Leave => return Ok(()),
                 Then::Watch(supervisor) => {
                     watched += 1;
-                    wait_for_end(supervisor, soon(watched));
+                    if wait_for_end(supervisor, soon(watched)) {
+                        watched = 0;
+                    }
                     continue;
                 }
                 // A supervisor that ends as it was told to removes its socket.
@@ -184,16 +186,18 @@ fn soon(number: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-/// Waits until this process has ended, no longer than `patience`. Where it becomes the guardian it stays the same one.
-fn wait_for_end(pid: u32, patience: Duration) {
+/// Waits until this process has ended, no longer than `patience`, and tells whether it has. Where it becomes the guardian it stays the same one.
+fn wait_for_end(pid: u32, patience: Duration) -> bool {
     let handle = procfs::process(pid).map(|process| Pidfd::open(process.identity));
     match handle {
-        // An error only tells of it sooner.
         Some(Ok(Some(handle))) => {
-            let _ = sys::poll::wait_readable(&handle, Some(patience));
+            sys::poll::wait_readable(&handle, Some(patience)).unwrap_or(false)
         }
-        Some(Err(_)) => sys::poll::wait_for_nothing(patience),
-        None | Some(Ok(None)) => {}
+        Some(Err(_)) => {
+            sys::poll::wait_for_nothing(patience);
+            false
+        }
+        None | Some(Ok(None)) => true,
     }
 }
 
