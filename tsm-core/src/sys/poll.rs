@@ -144,8 +144,8 @@ pub fn wait_for_nothing(time: Duration) {
         tv_sec: time.as_secs() as i64,
         tv_nsec: i64::from(time.subsec_nanos()),
     };
-    // A signal only shortens the pause.
-    let _ = rustix::event::poll(&mut [], Some(&time));
+    let waited = rustix::event::poll(&mut [], Some(&time));
+    waited.best_effort("a signal only shortens the pause");
 }
 
 /// Waits until `fd` can be read or `timeout` has passed; tells which.

@@ -5,7 +5,7 @@ use std::ffi::{CString, OsString};
 use std::time::Duration;
 
 use super::{Guardian, QUICK_RESTARTS, STEADY};
-use crate::error::{Error, Result};
+use crate::error::{BestEffort as _, Error, Result};
 use crate::sys::spawn::{SentinelImage, c_strings};
 use crate::sys::{self, Signal, clock};
 
@@ -104,9 +104,8 @@ impl Watched {
 /// Ends a child of this process that nobody has reaped.
 fn kill(pid: u32) {
     let handle = sys::Pidfd::open_child(pid);
-    if let Ok(handle) = &handle {
-        let _ = handle.signal(Signal::KILL);
-    }
+    let sent = handle.and_then(|handle| handle.signal(Signal::KILL));
+    sent.best_effort("a sentinel that is left finds that all is in order, and ends");
 }
 
 impl Guardian {
@@ -205,10 +204,10 @@ impl Guardian {
     /// A sentinel that was stopped goes on: the kernel tells its parent.
     pub(super) fn continue_sentinel(&self) {
         let stopped = |pid: &u32| sys::pidfd::was_stopped(*pid);
-        if let Some(pid) = self.watched.pid.filter(stopped)
-            && let Ok(handle) = sys::Pidfd::open_child(pid)
-        {
-            let _ = handle.signal(Signal::CONT);
+        if let Some(pid) = self.watched.pid.filter(stopped) {
+            let handle = sys::Pidfd::open_child(pid);
+            let sent = handle.and_then(|handle| handle.signal(Signal::CONT));
+            sent.best_effort("its end would be told, and one that stays stopped is no worse");
         }
     }
 }
