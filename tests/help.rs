@@ -123,7 +123,7 @@ fn wrong_usage_says_what_is_wrong_once_and_where_help_is() {
         ),
         (
             &["config"],
-            "'tsm config' what? check, schema, import",
+            "'tsm config' needs one of check, schema, import",
             "tsm config",
         ),
         (&["save", "now"], "'tsm save' takes no 'now'", "tsm save"),

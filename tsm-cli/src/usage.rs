@@ -101,7 +101,7 @@ fn said(error: &clap::Error, called: &clap::Command, name: &str) -> Option<Strin
                 .get_subcommands()
                 .filter(|below| !below.is_hide_set());
             let below: Vec<&str> = below.map(clap::Command::get_name).collect();
-            Some(format!("'{name}' what? {}", below.join(", ")))
+            Some(format!("'{name}' needs one of {}", below.join(", ")))
         }
         Clap::MissingRequiredArgument => {
             let missing = texts(error, ContextKind::InvalidArg);

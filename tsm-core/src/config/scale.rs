@@ -56,7 +56,7 @@ impl Count {
             return Ok(number);
         }
         let reason = format!(
-            "{number} instances are none from 1 to {MOST_INSTANCES}; 'tsm stop' ends all of them"
+            "{number} is no number of instances; write 1 to {MOST_INSTANCES} ('tsm stop' ends all of them)"
         );
         Err(Error::bad_value("instances", reason))
     }
