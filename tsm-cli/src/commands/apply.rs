@@ -104,18 +104,7 @@ fn take(
                 || !planned.update.is_empty()
                 || wait_ms.is_some()
         })
-        .map(|planned| ApplyItem {
-            name: planned.name.clone(),
-            spec: planned.spec.clone().map(Box::new),
-            update: planned.update.clone(),
-            then: match planned.step {
-                Step::Create | Step::Start => ApplyThen::Start,
-                Step::Restart => ApplyThen::Restart,
-                Step::Leave => ApplyThen::Leave,
-                Step::Stop => ApplyThen::Stop,
-            },
-            any_port: planned.any_port,
-        });
+        .map(ApplyItem::from);
     let (rolling, at_once): (Vec<ApplyItem>, Vec<ApplyItem>) =
         items.partition(|item| is_rolling(steps, item));
     if at_once.is_empty() && rolling.is_empty() && !steps.is_empty() {

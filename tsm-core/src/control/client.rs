@@ -280,6 +280,35 @@ impl Client {
     /// # Errors
     /// [`Error::Reported`] where nothing was done at all, [`Error::Unreachable`]. What went wrong with single processes
     /// stands in their outcomes.
+    ///
+    /// ```no_run
+    /// use tsm_core::config::{Config, Known, Options, plan};
+    /// use tsm_core::control::ApplyItem;
+    /// use tsm_core::env::{Environment, Snapshot};
+    /// use tsm_core::store::ProcessStore;
+    ///
+    /// # use tsm_core::control::{Client, Launcher};
+    /// # use tsm_core::home::Home;
+    /// # let home = Home::at("/tmp/nobodys-home");
+    /// # let client = Client::new(home.clone(), Launcher::tsm("/usr/bin/tsm", &home), "an example");
+    /// // What `tsm start -c tspm.yaml` does: the file, what there is, the steps from one to the other.
+    /// let snapshot = Snapshot::from(Environment::from_os(std::env::vars_os()));
+    /// let config = Config::load("tspm.yaml".as_ref(), &|name| std::env::var(name).ok(), None)?;
+    /// let wanted = config.wanted(&snapshot)?;
+    /// let (known, _) = Known::read(&ProcessStore::new(home), &wanted, None)?;
+    /// let file = config.file()?;
+    /// let options = Options { file: &file, prune: false, update_env: false, shell: &snapshot.environment };
+    /// let steps = plan(&wanted, |_| true, &known, &options);
+    /// let items = steps.iter().map(ApplyItem::from).collect();
+    /// let (outcomes, _) = client.apply(items, &snapshot, Some(20_000), |_| {})?;
+    /// for outcome in outcomes {
+    ///     match outcome.error {
+    ///         Some(error) => eprintln!("{}: {}", outcome.name, error.message),
+    ///         None => println!("{} runs as {:?}", outcome.name, outcome.pid),
+    ///     }
+    /// }
+    /// # Ok::<(), tsm_core::error::Error>(())
+    /// ```
     pub fn apply(
         &self,
         items: Vec<ApplyItem>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Planned, Step};
 use crate::env::EnvUpdate;
 use crate::error::{Error, ErrorKind};
 use crate::name::ProcessName;
@@ -171,6 +172,24 @@ pub struct ApplyItem {
     /// Give it a port that nobody has, where it has none that is free.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub any_port: bool,
+}
+
+/// The item that takes a step of a plan.
+impl From<&Planned> for ApplyItem {
+    fn from(planned: &Planned) -> Self {
+        Self {
+            name: planned.name.clone(),
+            spec: planned.spec.clone().map(Box::new),
+            update: planned.update.clone(),
+            then: match planned.step {
+                Step::Create | Step::Start => ApplyThen::Start,
+                Step::Restart => ApplyThen::Restart,
+                Step::Leave => ApplyThen::Leave,
+                Step::Stop => ApplyThen::Stop,
+            },
+            any_port: planned.any_port,
+        }
+    }
 }
 
 /// What is done with a process when its spec and environment are as declared.
