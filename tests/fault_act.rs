@@ -113,6 +113,25 @@ fn killed_during_a_kill_and_during_a_delete_of_what_is_stopped() {
 }
 
 #[test]
+fn what_was_deleted_is_told_by_the_next_supervisor() {
+    let bed = Bed::new();
+    bed.start_rigged_supervisor();
+    for point in ["delete-1-noted", "delete-2-removed"] {
+        for name in ["a", "b"] {
+            bed.start_idle(name);
+        }
+        let ids = ["a", "b"].map(|name| bed.view(name)["id"].clone());
+        bed.arm_after(point, 2);
+        let told = bed.tsm(["delete", "a", "b"]).ok();
+        bed.fired(point);
+        let [a, b] = ids;
+        let said = format!("Process deleted: a (ID: {a})\nProcess deleted: b (ID: {b})\n");
+        assert_eq!(told.stdout, said, "{point}");
+        assert_eq!(bed.names(), ["first"]);
+    }
+}
+
+#[test]
 fn what_was_asked_is_done_although_nobody_asks_again() {
     for verb in ["stop", "restart", "delete"] {
         let bed = Bed::new();

@@ -234,10 +234,10 @@ impl Client {
         selectors: &[String],
         options: ActOptions,
         update: Option<(EnvUpdate, Option<Snapshot>)>,
-        on_reply: impl FnMut(&Reply),
+        mut on_reply: impl FnMut(&Reply),
     ) -> Result<(Vec<Outcome>, Vec<String>)> {
         let selected = match verb {
-            Verb::Start | Verb::Restart => self.selected(selectors)?,
+            Verb::Start | Verb::Restart | Verb::Delete => self.selected(selectors)?,
             _ => Vec::new(),
         };
         let ports = match verb {
@@ -271,7 +271,18 @@ impl Client {
             taken_ports: self.taken_ports(&ports)?,
             cannot_start,
         });
-        self.ask_for_outcomes(options.wait_ms, &body, &blob, on_reply)
+        let mut accepted = Vec::new();
+        let asked = self.ask_for_outcomes(options.wait_ms, &body, &blob, |reply| {
+            if let Reply::Accepted { names } = reply {
+                accepted.extend_from_slice(names);
+            }
+            on_reply(reply);
+        });
+        let (mut outcomes, notices) = asked?;
+        if verb == Verb::Delete {
+            lookups::add_deleted(&mut outcomes, &accepted, &selected);
+        }
+        Ok((outcomes, notices))
     }
 
     /// Makes processes what a plan says, and waits until each is settled, or with `wait_ms` until each is ready, for no

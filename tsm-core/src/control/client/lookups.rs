@@ -1,7 +1,7 @@
 //! What the command looks up itself before it asks, since it may take long: the supervisor is told, and decides.
 
 use super::Client;
-use crate::control::protocol::TakenPort;
+use crate::control::protocol::{Outcome, TakenPort};
 use crate::error::Result;
 use crate::meta::Meta;
 use crate::name::ProcessName;
@@ -14,6 +14,26 @@ use crate::store::ProcessStore;
 pub(super) fn ports_to_start(selected: &[(ProcessName, Meta)]) -> Vec<u16> {
     let down = selected.iter().filter(|(_, meta)| meta.pid.is_none());
     down.filter_map(|(_, meta)| meta.port).collect()
+}
+
+/// Those that a supervisor had begun to delete when it died, and that were gone when the next one was asked: they are deleted.
+pub(super) fn add_deleted(
+    outcomes: &mut Vec<Outcome>,
+    accepted: &[ProcessName],
+    selected: &[(ProcessName, Meta)],
+) {
+    for (name, meta) in selected.iter().filter(|(name, _)| accepted.contains(name)) {
+        if !outcomes.iter().any(|outcome| outcome.name == *name) {
+            outcomes.push(Outcome {
+                id: meta.id,
+                name: name.clone(),
+                pid: None,
+                note: None,
+                error: None,
+            });
+        }
+    }
+    outcomes.sort_by_key(|outcome| outcome.id);
 }
 
 impl Client {
