@@ -164,3 +164,39 @@ fn a_home_that_another_machine_has_in_use_is_refused() {
     wait_until("the lock is given free", || fs::remove_file(&lock).is_ok());
     bed.tsm(["start", "a"]).ok();
 }
+
+/// Of a user who lingers a supervisor is started by `systemd-run`; here, one that says that it has done so.
+#[test]
+fn a_systemd_run_that_does_nothing_is_done_without() {
+    let bed = Bed::new();
+    if !crate::bed::is_root() {
+        return;
+    }
+    bed.script(
+        "bin/systemd-run",
+        "#!/bin/sh\necho asked >> \"$RUNS\"\n"
+            .replace("$RUNS", bed.path("asked").to_str().unwrap())
+            .as_str(),
+    );
+    for name in ["systemd/private", "bus"] {
+        bed.file(&format!("runtime/{name}"), "");
+    }
+    // Who lingers stands in a directory of the machine: these commands have one of their own.
+    let line = "mount -t tmpfs none /var/lib && mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/root || exit 77
+        PATH=\"$PWD/bin:$PATH\" XDG_RUNTIME_DIR=\"$PWD/runtime\" \"$0\" start --name a -- sleep 100000";
+    let mut command = bed.command("unshare");
+    let told = run({
+        command.args(["-m", "sh", "-c", line, crate::bed::TSM]);
+        command
+    });
+    if told.status == 77 || told.stderr.contains("unshare") {
+        return;
+    }
+    told.ok();
+    bed.wait_file("asked", |text| text == "asked\n");
+    assert_eq!(bed.state("a"), "running");
+    bed.wait_log(
+        "tsm.log",
+        "systemd-run says that it is started, and no supervisor is there",
+    );
+}

@@ -155,7 +155,11 @@ impl Client {
         if let Some(runtime) = unit::manager(&self.launcher) {
             let mut silence = Silence::new(&self.home, START_TIMEOUT);
             match unit::start(&runtime, &self.home, &self.launcher, &mut silence)? {
-                Ok(()) => return Ok(()),
+                Ok(()) if self.connect(ANSWER_TIMEOUT)?.is_some() => return Ok(()),
+                Ok(()) => self.note_why_not(
+                    &stderr,
+                    "systemd-run says that it is started, and no supervisor is there",
+                ),
                 // What keeps it from starting anywhere is told by the one that is started here.
                 Err(reason) => self.note_why_not(&stderr, &reason),
             }
