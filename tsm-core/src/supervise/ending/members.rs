@@ -163,9 +163,17 @@ impl Supervisor {
             .flat_map(|l| &l.left)
             .filter(|m| !m.ended)
             .map(|m| m.identity.pid);
-        let words: Vec<String> = leader
+        let mut pids: Vec<u32> = leader.into_iter().chain(members).collect();
+        if pids.is_empty() {
+            // Those in a group of their own are not remembered one by one.
+            let group = self.members_in_group(id).unwrap_or_default();
+            pids.extend(group.iter().map(|process| process.identity.pid));
+        }
+        if pids.is_empty() {
+            return "processes that are just ending".to_owned();
+        }
+        let words: Vec<String> = pids
             .into_iter()
-            .chain(members)
             .map(|pid| match procfs::why_it_resists(pid) {
                 Some(why) => format!("{pid} ({}: {why})", procfs::name(pid)),
                 None => format!("{pid} ({})", procfs::name(pid)),
