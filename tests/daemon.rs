@@ -4,7 +4,7 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Begun, Output};
 use crate::fault_kit::kill;
 use crate::processes::{Seen, stat};
 use crate::wait::wait_until;
@@ -110,9 +110,9 @@ fn a_daemon_without_pid_file_is_what_is_left() {
     goes_its_way(&bed, pid);
 }
 
-#[test]
-fn a_daemon_whose_pid_file_names_nobody_has_failed_and_nothing_of_it_is_left() {
-    let bed = Bed::new();
+/// Begins a daemon that writes no pid file.
+#[track_caller]
+fn begin_without_pid(bed: &Bed) -> Begun {
     let file = bed.path("none.pid");
     let daemon = "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\ntime.sleep(100000)\n";
     let script = bed.file("d.py", daemon);
@@ -126,17 +126,45 @@ fn a_daemon_whose_pid_file_names_nobody_has_failed_and_nothing_of_it_is_left() {
         "no",
         "--pid-file",
     ];
-    let told = bed.tsm(words.iter().copied().chain([
+    bed.begin(words.iter().copied().chain([
         file.to_str().unwrap(),
         "--",
         "python3",
         script.to_str().unwrap(),
-    ]));
+    ]))
+}
+
+/// Its start fails, and nothing of it is left.
+#[track_caller]
+fn fails_without_pid(bed: &Bed, told: &Output) {
     let reason = "none.pid names none of its processes after ";
     assert_eq!(told.status, 1, "{}", told.stderr);
     assert!(told.stderr.contains(reason), "{}", told.stderr);
     bed.wait_state("d", "failed");
     assert!(bed.why("d").contains(reason), "{}", bed.why("d"));
+}
+
+#[test]
+fn a_daemon_whose_pid_file_names_nobody_has_failed_and_nothing_of_it_is_left() {
+    let bed = Bed::new();
+    let told = begin_without_pid(&bed).end();
+    fails_without_pid(&bed, &told);
+}
+
+#[test]
+fn a_pid_file_that_would_keep_who_opens_it_waiting_keeps_nobody_waiting() {
+    let bed = Bed::new();
+    // Who opens it to read waits for somebody who writes, and nobody does.
+    bed.shell("mkfifo none.pid").ok();
+    let begun = begin_without_pid(&bed);
+    wait_until("it is looked for", || {
+        fs::read_to_string(bed.home().join("processes/d.meta"))
+            .is_ok_and(|meta| meta.contains("pid="))
+    });
+    let other = bed.start_idle("other");
+    bed.tsm(["stop", "other"]).ok();
+    assert!(stat(other).is_none_or(|stat| stat.ended));
+    fails_without_pid(&bed, &begun.end());
 }
 
 #[test]
