@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::bed::Bed;
-use crate::fault_kit::{Frozen, kill, meanwhile};
+use crate::fault_kit::{kill, meanwhile};
 use crate::wait::{wait_until, within};
 
 /// How a record is torn.
@@ -42,7 +42,7 @@ fn torn(how: &str, with_store: bool) {
     let before = names.map(|name| bed.pid(name));
     let supervisor = bed.supervisor_seen();
     if with_store {
-        let _guardian = Frozen::new(bed.guardian_seen());
+        let _guardian = bed.freeze_guardian();
         kill(supervisor);
         tear(&bed, "b", how);
         let listed = bed.tsm(["list", "--json"]).ok();

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 use crate::bed::Bed;
 use crate::fault_kit::{is_gone, kill, meanwhile};
 use crate::processes::{Seen, children};
-use crate::wait::wait_until;
+use crate::wait::{DEADLINE, wait_until, within};
 
 /// Kills the guardian, and waits until there is another one, which is the supervisor of before.
 #[track_caller]
@@ -81,6 +81,30 @@ fn orphans_of_a_service_are_ended_without_it() {
     kill_guardian(&bed);
     bed.tsm(["stop", "a"]).ok();
     assert!(!child.is_alive());
+}
+
+#[test]
+fn one_that_cannot_be_made_is_made_later() {
+    let bed = Bed::new();
+    let script = bed.lonely("a");
+    bed.start_rigged_supervisor();
+    bed.tsm(["start", "--name", "a", "--", &script]).ok();
+    let pid = bed.wait_runs("a", 1);
+    let (supervisor, sentinel) = (bed.supervisor_seen(), bed.sentinel_seen());
+    bed.arm("upgrade-execute");
+    kill(bed.guardian_seen());
+    bed.wait_log("tsm.log", "no new guardian: it cannot be executed");
+    bed.fired("upgrade-execute");
+    // All goes on, and what was the sentinel of the one before notices where the supervisor ends meanwhile.
+    bed.crash("a");
+    let next = bed.wait_new_pid("a", pid);
+    assert_eq!(bed.supervisor_seen(), supervisor);
+    assert!(sentinel.is_alive());
+    // It is tried again after half a minute.
+    let made = within(3 * DEADLINE, || bed.guardian_pid());
+    assert_eq!(made, Some(supervisor.pid));
+    bed.sentinel_seen();
+    assert_eq!(bed.wait_runs("a", 2), next);
 }
 
 #[test]

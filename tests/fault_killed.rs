@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::bed::Bed;
-use crate::fault_kit::{Frozen, is_gone, kill, meanwhile, moment};
+use crate::fault_kit::{is_gone, kill, meanwhile, moment};
 use crate::processes::Seen;
 use crate::wait::{wait_until, within};
 
@@ -118,7 +118,7 @@ fn an_exit_while_no_supervisor_is_there_is_known_to_the_next() {
     let pids = start_mortals(&bed);
     let supervisor = bed.supervisor_seen();
     {
-        let _guardian = Frozen::new(bed.guardian_seen());
+        let _guardian = bed.freeze_guardian();
         kill(supervisor);
         for (name, ..) in ENDS {
             bed.file(&format!("{name}.die"), "");

@@ -347,6 +347,26 @@ pub(crate) fn is_gone(pid: u32) -> bool {
     crate::processes::stat(pid).is_none_or(|stat| stat.ended)
 }
 
+impl Bed {
+    /// Stops the guardian until the value is dropped, although its supervisor may be killed meanwhile.
+    #[track_caller]
+    pub(crate) fn freeze_guardian(&self) -> [Frozen; 2] {
+        // As long as the guardian is at work it continues its sentinel, which would continue the guardian.
+        let (guardian, sentinel) = (self.guardian_seen(), self.sentinel_seen());
+        [guardian, sentinel].map(Frozen::new)
+    }
+
+    /// The sentinel, without asking the supervisor, which may be stopped.
+    #[track_caller]
+    pub(crate) fn sentinel_in_proc(&self) -> Seen {
+        let others = self.machinery(false);
+        let mut all = self.machinery(true);
+        all.retain(|seen| !others.contains(seen));
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0]
+    }
+}
+
 /// A process that is stopped and goes on with the end of the value, whatever becomes of the test.
 pub(crate) struct Frozen(Seen);
 

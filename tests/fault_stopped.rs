@@ -17,6 +17,7 @@ fn is_stopped(process: Seen) -> bool {
 fn both_stopped() -> (Bed, u32, Seen, Seen) {
     let bed = Bed::new();
     let pid = bed.start_idle("a");
+    bed.sentinel_seen();
     let (guardian, supervisor) = bed.stop_keepers();
     (bed, pid, guardian, supervisor)
 }
@@ -58,12 +59,33 @@ fn a_supervisor_at_work_continues_its_guardian() {
 #[test]
 fn a_command_continues_a_guardian_whose_supervisor_is_dead() {
     let (bed, pid, guardian, supervisor) = both_stopped();
+    // Who would continue the guardian as well.
+    kill(bed.sentinel_in_proc());
     kill(supervisor);
     let told = bed
         .tsm(["start", "--name", "b", "--", "sleep", "100000"])
         .ok();
     let said = continued("guardian", guardian);
     assert!(told.stderr.contains(&said), "{}", told.stderr);
+    all_is_well(&bed, pid, guardian);
+}
+
+#[test]
+fn a_guardian_whose_supervisor_is_dead_goes_on_although_nobody_asks() {
+    let (bed, pid, guardian, supervisor) = both_stopped();
+    let sentinel = bed.sentinel_in_proc();
+    kill(supervisor);
+    // Asking how it is would continue it as well.
+    wait_until(
+        "it starts another supervisor, which has another sentinel",
+        || !sentinel.is_alive() && bed.machinery(true).len() == 3,
+    );
+    assert!(!is_stopped(guardian));
+    let log = std::fs::read_to_string(bed.home().join("logs/tsm.log")).unwrap();
+    assert!(
+        log.contains("sentinel: the supervisor ended, and the guardian was stopped"),
+        "{log}"
+    );
     all_is_well(&bed, pid, guardian);
 }
 
@@ -127,6 +149,7 @@ fn doctor_tells_who_is_stopped_and_continues_it() {
         is_stopped(guardian) && is_stopped(supervisor),
         "looking changes nothing"
     );
+    kill(bed.sentinel_in_proc());
     kill(supervisor);
     look(&["guardian-stopped"]);
     assert!(is_stopped(guardian), "looking changes nothing");

@@ -183,7 +183,8 @@ fn supervisor_and_guardian_hold_nothing_of_the_caller() {
         .collect();
     let log = bed.home().join("logs/tsm.log");
     let [null, handle] = ["/dev/null", "anon_inode:[pidfd]"].map(PathBuf::from);
-    assert_eq!(open, [null.clone(), null, log, handle]);
+    // Of the guardian, and of the supervisor.
+    assert_eq!(open, [null.clone(), null, log, handle.clone(), handle]);
     assert_ne!(
         stat(sentinel).unwrap().session,
         stat(guardian).unwrap().session

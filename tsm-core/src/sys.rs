@@ -270,6 +270,19 @@ pub fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
 /// Lets go of the pages of program files that were needed until now, code and constants; those that are needed again come
 /// back from the page cache. What only a start needs is most of what a supervisor ever executes.
 pub fn release_code() {
+    for (from, length) in code_to_release() {
+        // SAFETY: a private mapping of a file that may not be written, and never could (elf(5): the ELF header and code
+        // are in segments without PF_W, and text relocations are refused by the linker), holds nothing but the file's own bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.
+        unsafe {
+            let address = std::ptr::without_provenance_mut(from);
+            libc::madvise(address, length, libc::MADV_DONTNEED);
+        }
+    }
+}
+
+/// Where the pages of program files are that hold nothing but what stands in these files: addresses and lengths.
+fn code_to_release() -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for line in maps.lines() {
         let mut fields = line.split_ascii_whitespace();
@@ -293,11 +306,7 @@ pub fn release_code() {
         let (Some((from, to)), true) = (bounds, line.contains(" /")) else {
             continue;
         };
-        // SAFETY: a private mapping of a file that may not be written, and never could (elf(5): the ELF header and code
-        // are in segments without PF_W, and text relocations are refused by the linker), holds nothing but the file's own bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.
-        unsafe {
-            let address = std::ptr::without_provenance_mut(from);
-            libc::madvise(address, to - from, libc::MADV_DONTNEED);
-        }
+        found.push((from, to - from));
     }
+    found
 }

@@ -504,5 +504,6 @@ impl Guardian {
             }
             self.exits.pop_front();
         }
+        self.tell_of_sentinel();
     }
 }

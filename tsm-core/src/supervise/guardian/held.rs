@@ -97,9 +97,7 @@ impl Guardian {
             self.pause = held.pause.unwrap_or(super::FIRST_PAUSE);
             self.log.say("the guardian goes on as the new program");
         }
-        if let Some(before) = held.sentinel {
-            self.replace_sentinel(before);
-        }
+        self.had_sentinel(held.sentinel);
         Ok(())
     }
 

@@ -109,17 +109,15 @@ fn kill(pid: u32) {
 }
 
 impl Guardian {
-    /// A supervisor is at work, or there was one: from here on both are to come back.
+    /// A supervisor is at work, or there was one: from here on both are to come back. A sentinel of this one takes the place of that
+    /// of the one before.
     pub(super) fn have_sentinel(&mut self) {
-        if self.watched.pid.is_none() && !self.ending {
-            self.make_sentinel();
+        if self.ending {
+            return;
         }
-    }
-
-    /// Goes on with the sentinel of the program that was executed here before; one of this program takes its place.
-    pub(super) fn replace_sentinel(&mut self, before: u32) {
-        self.watched.pid = None;
+        let before = self.watched.pid.take();
         self.make_sentinel();
+        let Some(before) = before else { return };
         if self.watched.pid.is_some() || self.watched.image.is_none() {
             kill(before);
         } else {
@@ -128,12 +126,20 @@ impl Guardian {
         }
     }
 
+    /// The sentinel of the program that was executed here before; one of this program takes its place.
+    pub(super) fn had_sentinel(&mut self, before: Option<u32>) {
+        self.watched.pid = before;
+    }
+
     fn make_sentinel(&mut self) {
         let Some(image) = &self.watched.image else {
             return;
         };
         self.watched.again_at = None;
-        match image.fork() {
+        // Without a handle it waits for the guardian alone.
+        let supervisor = self.supervisor.map(sys::Pidfd::open_child);
+        let supervisor = supervisor.and_then(std::result::Result::ok);
+        match image.fork(supervisor.as_ref()) {
             Ok(pid) => {
                 self.watched.pid = Some(pid);
                 self.watched.told = false;

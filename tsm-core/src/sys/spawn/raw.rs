@@ -131,20 +131,73 @@ pub(super) unsafe fn overwrite(address: usize, bytes: &[u8]) {
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start, bytes.len()) }
 }
 
-/// Waits until the process of this handle has ended (`pidfd_open(2)`: readable then).
-pub(super) fn wait_for_end(handle: RawFd) {
-    let mut waited = libc::pollfd {
-        fd: handle,
+/// Gives the kernel back pages that it reads again from their files when they are used.
+///
+/// # Safety
+/// There must be such pages, and nothing else: see [`code_to_release`](crate::sys::code_to_release).
+pub(super) unsafe fn release(address: usize, length: usize) {
+    // SAFETY: the caller's.
+    unsafe {
+        call(
+            libc::SYS_madvise,
+            address,
+            length,
+            libc::MADV_DONTNEED as usize,
+            0,
+        )
+    };
+}
+
+/// Waits until one of these processes has ended (`pidfd_open(2)`: its handle is readable then), for no longer than `seconds`, 0 for as
+/// long as it takes. Which have; none where the time is over. A negative handle is nobody's.
+pub(super) fn wait_for_end(handles: [RawFd; 2], seconds: i64) -> [bool; 2] {
+    let mut waited = handles.map(|fd| libc::pollfd {
+        fd,
         events: libc::POLLIN,
         revents: 0,
+    });
+    let time = libc::timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
     };
-    while waited.revents == 0 {
-        // SAFETY: one pollfd; no time-out, and no set of signals, whose size is not looked at then.
-        let done = unsafe { call(libc::SYS_ppoll, (&raw mut waited).addr(), 1, 0, 0) };
-        if done < 0 && done != -(libc::EINTR as isize) {
-            return;
-        }
+    let time = if seconds == 0 {
+        0
+    } else {
+        (&raw const time).addr()
+    };
+    // A signal that this process has a handler for would shorten the wait; it has none.
+    // SAFETY: two pollfds, a timespec or none, and no set of signals, whose size is not looked at then.
+    unsafe { call(libc::SYS_ppoll, waited.as_mut_ptr().addr(), 2, time, 0) };
+    [waited[0].revents != 0, waited[1].revents != 0]
+}
+
+/// Whether a process is stopped by a signal, to go by its `/proc/PID/stat`.
+pub(super) fn is_stopped(stat: &CStr) -> bool {
+    let file = open_to_read(stat);
+    if file < 0 {
+        return false;
     }
+    let mut bytes = [0; 128];
+    let length = read(file as RawFd, &mut bytes);
+    close_range(file as RawFd, file as RawFd);
+    // proc_pid_stat(5): the name, of at most 15 bytes, may hold anything, the state comes behind it.
+    let text = bytes.get(..length.max(0) as usize).unwrap_or_default();
+    let name_ends = text.iter().rposition(|&byte| byte == b')');
+    name_ends.is_some_and(|at| text.get(at + 2) == Some(&b'T'))
+}
+
+/// Sends SIGCONT to the process of this handle.
+pub(super) fn go_on(handle: RawFd) {
+    // SAFETY: no siginfo.
+    unsafe {
+        call(
+            libc::SYS_pidfd_send_signal,
+            handle as usize,
+            libc::SIGCONT as usize,
+            0,
+            0,
+        )
+    };
 }
 
 pub(super) fn setsid() -> isize {

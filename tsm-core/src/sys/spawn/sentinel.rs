@@ -1,4 +1,5 @@
-//! A child of the guardian that waits for the guardian's end and then executes a program.
+//! A child of the guardian that waits for the guardian's end and then executes a program. It also continues a guardian that somebody
+//! stopped and whose supervisor ended: that one would start no other.
 //!
 //! It is forked and not executed, so that it costs the few pages that it writes: the others it shares with the guardian. It makes its
 //! system calls itself, holds no descriptor but the handle that it waits for and the log, and uses no memory but what was
@@ -6,12 +7,13 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 
 use super::{pointers, raw};
+use crate::sys::Pidfd;
 
 /// What the guardian needs to have a sentinel. Nothing is allocated when it is used.
 #[derive(Debug)]
@@ -21,9 +23,16 @@ pub struct SentinelImage {
     environment: Vec<CString>,
     /// A handle on this very process.
     guardian: OwnedFd,
+    /// `/proc/PID/stat` of this process.
+    stat: CString,
     /// What its command line is to say, and where.
     title: Option<(usize, Vec<u8>)>,
+    /// What need not be in memory while it waits.
+    code: Vec<(usize, usize)>,
 }
+
+/// How often it is looked whether a guardian without a supervisor is stopped: after a second, two, four …
+const LOOKS: u32 = 8;
 
 impl SentinelImage {
     /// Prepares it: `program` is executed with `arguments` (its own name first) when this process has ended otherwise than
@@ -42,14 +51,16 @@ impl SentinelImage {
             arguments,
             environment,
             guardian: pidfd_open(getpid(), PidfdFlags::empty())?,
+            stat: CString::new(format!("/proc/{}/stat", std::process::id()))?,
+            code: crate::sys::code_to_release(),
         })
     }
 
-    /// Forks one. This process must have no thread besides.
+    /// Forks one, for the time of this supervisor, where there is one. This process must have no thread besides.
     ///
     /// # Errors
     /// Those of `fork(2)`: no memory is left, or the user has too many processes.
-    pub fn fork(&self) -> io::Result<u32> {
+    pub fn fork(&self, supervisor: Option<&Pidfd>) -> io::Result<u32> {
         let (arguments, environment) = (pointers(&self.arguments), pointers(&self.environment));
         // SAFETY: the child works on memory prepared above, by system calls alone, and executes or ends.
         let pid = unsafe { raw::fork() };
@@ -67,20 +78,59 @@ impl SentinelImage {
             unsafe { raw::overwrite(*address, title) };
         }
         let guardian = self.guardian.as_fd().as_raw_fd();
+        let supervisor = supervisor.map_or(-1, |handle| handle.as_fd().as_raw_fd());
         raw::dup2(0, 1);
-        if guardian > 3 {
-            raw::close_range(3, guardian - 1);
-        }
-        raw::close_range(guardian + 1, i32::MAX);
+        close_all_but([guardian.min(supervisor), guardian.max(supervisor)]);
         raw::unblock_signals();
-        raw::wait_for_end(guardian);
+        for &(address, length) in &self.code {
+            // SAFETY: nothing but code and constants, as they stand in their files.
+            unsafe { raw::release(address, length) };
+        }
+        self.wait(guardian, supervisor);
         raw::execute(&self.program, &arguments, &environment);
         raw::write(
             2,
-            b"tsm-sentinel: cannot execute the program that brings guardian and supervisor back\n",
+            b"sentinel: cannot execute the program that brings guardian and supervisor back\n",
         );
         raw::exit(127)
     }
+
+    /// Returns when the guardian has ended.
+    fn wait(&self, guardian: RawFd, mut supervisor: RawFd) {
+        let (mut looks, mut seconds) = (0, 0);
+        loop {
+            let [ended, alone] = raw::wait_for_end([guardian, supervisor], seconds);
+            if ended {
+                return;
+            }
+            if alone {
+                // A guardian at work starts the next one within moments, and with it another sentinel.
+                (supervisor, seconds) = (-1, 1);
+                continue;
+            }
+            if seconds == 0 {
+                continue;
+            }
+            if raw::is_stopped(&self.stat) {
+                raw::write(2, b"sentinel: the supervisor ended, and the guardian was stopped by a signal; it is continued\n");
+                raw::go_on(guardian);
+            }
+            looks += 1;
+            seconds = if looks < LOOKS { seconds * 2 } else { 0 };
+        }
+    }
+}
+
+/// Closes all descriptors from 3 on but these two, of which the first is not the larger one and may be nobody's.
+fn close_all_but([first, second]: [RawFd; 2]) {
+    let mut from = 3;
+    for kept in [first, second] {
+        if kept > from {
+            raw::close_range(from, kept - 1);
+        }
+        from = from.max(kept + 1);
+    }
+    raw::close_range(from, RawFd::MAX);
 }
 
 /// The command line that says what the child is, and where it belongs, where it has just the length of this process's own.
