@@ -2,12 +2,11 @@
 
 mod replacing;
 mod staged;
+mod sweep;
 mod writer;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd as _;
-use std::panic::resume_unwind;
 use std::path::Path;
 
 use crate::env::{self, Environment, ShellState};
@@ -33,15 +32,10 @@ pub struct Damage {
     pub error: Error,
 }
 
-/// So many records keep another core busy for longer than it takes to wake it.
-const WORTH_A_THREAD: usize = 64;
-const MOST_THREADS: usize = 8;
-
 /// All records of a home: those that can be read, and what is wrong with the others.
 pub type Records = (Vec<(ProcessName, Meta)>, Vec<Damage>);
 
 /// Reading access to a home.
-#[derive(Clone, Debug)]
 ///
 /// ```
 /// use tsm_core::home::Home;
@@ -54,6 +48,7 @@ pub type Records = (Vec<(ProcessName, Meta)>, Vec<Damage>);
 /// assert!(records.is_empty() && damaged.is_empty() && !store.is_supervised());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Clone, Debug)]
 pub struct ProcessStore {
     home: Home,
 }
@@ -67,30 +62,6 @@ impl ProcessStore {
     /// Its home.
     pub fn home(&self) -> &Home {
         &self.home
-    }
-
-    /// The names of all records, in no order. A home that does not exist has none.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the directory cannot be read.
-    pub fn names(&self) -> Result<Vec<ProcessName>> {
-        Ok(self.names_in_directory()?.1)
-    }
-
-    fn names_in_directory(&self) -> Result<(Option<File>, Vec<ProcessName>)> {
-        let path = self.home.processes();
-        let directory = match File::open(&path) {
-            Ok(directory) => directory,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
-            Err(error) => return Err(error).at("read", &path),
-        };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&path).at("read", &path)? {
-            let file = entry.at("read", &path)?.file_name();
-            let stem = file.to_str().and_then(|file| file.strip_suffix(".meta"));
-            names.extend(stem.and_then(|stem| stem.parse().ok()));
-        }
-        Ok((Some(directory), names))
     }
 
     /// Reads one record.
@@ -119,77 +90,6 @@ impl ProcessStore {
             path: path(),
             reason: error.into(),
         })
-    }
-
-    /// Reads all records, and names those that are damaged. A record that vanishes meanwhile is left out.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the directory cannot be read.
-    pub fn records(&self) -> Result<Records> {
-        let (directory, names) = self.names_in_directory()?;
-        Ok(self.see(directory.as_ref(), names, &|name, meta| (name, meta)))
-    }
-
-    /// What `see` makes of each record, on several cores where there are enough of them to be worth it, and what is
-    /// damaged. For commands: a supervisor has one thread.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the directory cannot be read.
-    pub fn records_in_parallel<T: Send>(
-        &self,
-        see: impl Fn(ProcessName, Meta) -> T + Sync,
-    ) -> Result<(Vec<T>, Vec<Damage>)> {
-        let (directory, mut names) = self.names_in_directory()?;
-        let directory = directory.as_ref();
-        let worth = (names.len() / WORTH_A_THREAD).min(MOST_THREADS);
-        let threads = if worth < 2 {
-            1
-        } else {
-            worth.min(sys::cores())
-        };
-        if threads < 2 {
-            return Ok(self.see(directory, names, &see));
-        }
-        let share = names.len().div_ceil(threads);
-        Ok(std::thread::scope(|scope| {
-            let mut others = Vec::new();
-            while names.len() > share {
-                let part = names.split_off(names.len() - share);
-                others.push(scope.spawn(|| self.see(directory, part, &see)));
-            }
-            let (mut seen, mut damaged) = self.see(directory, names, &see);
-            for other in others {
-                let (more, worse) = other.join().unwrap_or_else(|panic| resume_unwind(panic));
-                seen.extend(more);
-                damaged.extend(worse);
-            }
-            (seen, damaged)
-        }))
-    }
-
-    fn see<T>(
-        &self,
-        directory: Option<&File>,
-        names: Vec<ProcessName>,
-        see: &impl Fn(ProcessName, Meta) -> T,
-    ) -> (Vec<T>, Vec<Damage>) {
-        let mut seen = Vec::with_capacity(names.len());
-        let mut damaged = Vec::new();
-        let mut first = [0; FIRST_PIECE];
-        for name in names {
-            let file = match directory {
-                Some(directory) => {
-                    sys::open_without_waiting_in(directory.as_fd(), &format!("{name}.meta"))
-                }
-                None => sys::open_without_waiting(&self.home.meta(&name)),
-            };
-            match self.parsed(&name, file, &mut first) {
-                Ok(meta) => seen.push(see(name, meta)),
-                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => damaged.push(Damage { name, error }),
-            }
-        }
-        (seen, damaged)
     }
 
     /// Reads a launch spec; `None` where there is none (a record of the original TSM).
@@ -368,31 +268,5 @@ mod tests {
         fs::write(home.status(), "other").unwrap();
         writer.keep_foreign_status().unwrap();
         assert_eq!(fs::read(&kept).unwrap(), b"{\"processes\": []}");
-    }
-
-    #[test]
-    fn many_records_are_read_as_completely_as_few() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = ProcessStore::new(Home::at(directory.path()));
-        fs::create_dir(store.home().processes()).unwrap();
-        for count in [0, 3, 1000] {
-            for id in 1..=count {
-                let path = store.home().processes().join(format!("p{id}.meta"));
-                fs::write(path, format!("script='x' pid= tsm_id={id} cwd='/'\n")).unwrap();
-            }
-            if count > 0 {
-                fs::write(store.home().processes().join("p2.meta"), "script='x").unwrap();
-            }
-            let ids = |(mut records, damaged): Records| {
-                records.sort_by_key(|(_, meta)| meta.id);
-                let ids: Vec<u32> = records.iter().map(|(_, meta)| meta.id).collect();
-                let damaged: Vec<String> = damaged.iter().map(|d| d.name.to_string()).collect();
-                (ids, damaged)
-            };
-            let one_by_one = ids(store.records().unwrap());
-            assert_eq!(one_by_one.0.len() + one_by_one.1.len(), count);
-            let in_parallel = store.records_in_parallel(|name, meta| (name, meta));
-            assert_eq!(ids(in_parallel.unwrap()), one_by_one);
-        }
     }
 }

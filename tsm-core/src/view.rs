@@ -1,5 +1,6 @@
 //! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
 
+mod document;
 mod moments;
 mod variables;
 

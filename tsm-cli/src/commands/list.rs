@@ -1,5 +1,7 @@
 //! `tsm list`.
 
+use std::io::{self, Write as _};
+
 use tsm_core::error::Error;
 use tsm_core::name::ProcessName;
 use tsm_core::persist::Differences;
@@ -8,7 +10,7 @@ use tsm_core::view::{Overview, ProcessView, full_log_directories};
 
 use crate::app::{Context, Outcome};
 use crate::args::ListArgs;
-use crate::output::{Output, complain, json};
+use crate::output::{Output, complain};
 use crate::table;
 
 pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
@@ -25,8 +27,9 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
         overview.processes = select(overview.processes, &args.selectors)?;
     }
     if args.json {
-        json(&overview.processes)?;
-        return Ok(());
+        let mut stdout = io::stdout().lock();
+        ProcessView::write_document(&overview.processes, &mut stdout)?;
+        return Ok(stdout.flush()?);
     }
     if overview.processes.is_empty() {
         // With sudo it is the home of root, which nobody may have meant.

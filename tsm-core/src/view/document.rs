@@ -1,0 +1,83 @@
+//! The document of `tsm list --json`.
+
+use std::io::{self, Write};
+use std::panic::resume_unwind;
+
+use super::ProcessView;
+use crate::sys;
+
+/// So many views keep a core busy for longer than it takes to wake it.
+const WORTH_A_THREAD: usize = 200;
+const MOST_THREADS: usize = 8;
+
+impl ProcessView {
+    /// Writes several of them as one document of JSON, an array with an object for each, as `tsm list --json` prints it.
+    /// Made on several cores where it is long.
+    ///
+    /// ```
+    /// use tsm_core::view::ProcessView;
+    ///
+    /// let mut document = Vec::new();
+    /// ProcessView::write_document(&[], &mut document)?;
+    /// assert_eq!(document, b"[]\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_document(views: &[Self], to: &mut dyn Write) -> io::Result<()> {
+        let threads = (views.len() / WORTH_A_THREAD).min(MOST_THREADS);
+        let threads = if threads < 2 {
+            1
+        } else {
+            threads.min(sys::cores())
+        };
+        let mut shares = views.chunks(views.len().div_ceil(threads).max(1));
+        let own = shares.next().unwrap_or_default();
+        std::thread::scope(|scope| {
+            let others: Vec<_> = shares
+                .map(|share| scope.spawn(|| serde_json::to_vec_pretty(share)))
+                .collect();
+            let mut document = serde_json::to_vec_pretty(own)?;
+            for other in others {
+                let more = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                // Two arrays that have something in them are one without the end of the first and the beginning of the second.
+                document.truncate(document.len() - ARRAY_ENDS.len());
+                to.write_all(&document)?;
+                document = more;
+                document[..ARRAY_BEGINS.len()].copy_from_slice(b",");
+            }
+            document.push(b'\n');
+            to.write_all(&document)
+        })
+    }
+}
+
+const ARRAY_BEGINS: &[u8] = b"[";
+const ARRAY_ENDS: &[u8] = b"\n]";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::Meta;
+
+    #[test]
+    fn shares_make_the_document_that_one_would_make() {
+        for count in [0, 1, 2, 399, 400, 1001] {
+            let views: Vec<ProcessView> = (0..count)
+                .map(|id| {
+                    let meta = Meta {
+                        id,
+                        ..Meta::default()
+                    };
+                    ProcessView::from_meta(&"a".parse().unwrap(), &meta, 0)
+                })
+                .collect();
+            let mut whole = serde_json::to_vec_pretty(&views).unwrap();
+            whole.push(b'\n');
+            let mut document = Vec::new();
+            ProcessView::write_document(&views, &mut document).unwrap();
+            assert!(document == whole, "{count}");
+        }
+    }
+}
