@@ -35,14 +35,16 @@ impl Supervisor {
         if request.items.is_empty() {
             self.done(number);
         }
+        let how = How {
+            number,
+            asked,
+            shell: &shell,
+            taken: &request.taken_ports,
+            wait_ms: request.wait_ms,
+        };
         for item in request.items {
             let name = item.name.clone();
-            let how = How {
-                taken: &request.taken_ports,
-                wait_ms: request.wait_ms,
-            };
-            let applied = self.apply_one(number, item, &shell, how, asked);
-            if let Err(error) = applied {
+            if let Err(error) = self.apply_one(item, how) {
                 let outcome = Outcome {
                     id: self.id_of_name(&name).unwrap_or(0),
                     name,
@@ -56,21 +58,15 @@ impl Supervisor {
         Ok(())
     }
 
-    fn apply_one(
-        &mut self,
-        number: u32,
-        item: ApplyItem,
-        shell: &Snapshot,
-        how: How<'_>,
-        asked: &Asked,
-    ) -> Result<()> {
+    fn apply_one(&mut self, item: ApplyItem, how: How<'_>) -> Result<()> {
+        let (number, asked) = (how.number, how.asked);
         let Some(id) = self.id_of_name(&item.name) else {
-            return self.apply_new(number, item, shell, how, asked);
+            return self.apply_new(item, how);
         };
         let service = &self.services[&id];
         if service.meta.request.as_deref() == Some(asked.token.as_str()) {
             // Asked again after a supervisor died: it was done, or is being done.
-            self.wait_for_start(number, id, how);
+            self.wait_for_start(number, id, how.wait_ms.is_some());
             return Ok(());
         }
         if let Some(spec) = &item.spec
@@ -93,7 +89,7 @@ impl Supervisor {
         }
         let (before, snapshot) = self.read_whole(id)?;
         let mut spec = item.spec.map_or_else(|| before.clone(), |spec| *spec);
-        let fresh = item.update.from_shell.then(|| shell.clone());
+        let fresh = item.update.from_shell.then(|| how.shell.clone());
         let (after, origins) = item
             .update
             .apply(&snapshot, &before.origins, fresh)
@@ -141,14 +137,8 @@ impl Supervisor {
         Ok(())
     }
 
-    fn apply_new(
-        &mut self,
-        number: u32,
-        item: ApplyItem,
-        shell: &Snapshot,
-        how: How<'_>,
-        asked: &Asked,
-    ) -> Result<()> {
+    fn apply_new(&mut self, item: ApplyItem, how: How<'_>) -> Result<()> {
+        let number = how.number;
         let starts = matches!(item.then, ApplyThen::Start | ApplyThen::Restart);
         let Some(mut spec) = item.spec.filter(|_| starts) else {
             // It was deleted in between, or by a supervisor that died since.
@@ -173,14 +163,17 @@ impl Supervisor {
         } else {
             Origins::default()
         };
-        let (snapshot, origins) = item.update.apply(shell, &origins, None).map_err(wrong)?;
+        let (snapshot, origins) = item
+            .update
+            .apply(how.shell, &origins, None)
+            .map_err(wrong)?;
         spec.origins = origins;
         let id = self.create(item.name, &spec, &snapshot)?;
         self.add_waiter(number, id, Verb::Start, None);
         if how.wait_ms.is_some() {
             self.wait_until_ready(number, id);
         }
-        self.begin(id, *spec, snapshot, asked.clone());
+        self.begin(id, *spec, snapshot, how.asked.clone());
         Ok(())
     }
 
@@ -196,11 +189,10 @@ impl Supervisor {
     }
 
     /// Lets a command wait for a start that was begun before, or settles it where that is over.
-    fn wait_for_start(&mut self, number: u32, id: u32, how: How<'_>) {
+    fn wait_for_start(&mut self, number: u32, id: u32, until_ready: bool) {
         let Some(service) = self.services.get(&id) else {
             return;
         };
-        let until_ready = how.wait_ms.is_some();
         let is_settled = match service.machine.phase {
             Phase::Running { .. } => !until_ready || self.is_ready(id),
             Phase::Resting(_) => true,
@@ -233,21 +225,20 @@ impl Supervisor {
                     .is_some_and(|service| matches!(service.machine.phase, Phase::Resting(_)));
                 self.act_on(number, id, act, asked, !rests);
             }
-            None if wait_ms.is_some() => {
-                let how = How {
-                    taken: &[],
-                    wait_ms,
-                };
-                self.wait_for_start(number, id, how);
-            }
+            None if wait_ms.is_some() => self.wait_for_start(number, id, true),
             None => self.settle(number, id, None, None),
         }
     }
 }
 
-/// How steps are taken.
+/// For whom steps are taken, and how.
 #[derive(Clone, Copy)]
 struct How<'a> {
+    /// The connection that is told.
+    number: u32,
+    asked: &'a Asked,
+    /// The environment of who asks.
+    shell: &'a Snapshot,
     /// Who listens on the ports of those that are to be started.
     taken: &'a [TakenPort],
     /// Wait until they are ready.

@@ -7,15 +7,10 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use super::answers::Waiter;
-use super::resurrecting::Given;
-use crate::control::{
-    Body, FrameBuffer, PROTOCOL, Reply, ReportedError, Request, SupervisorStatus, encode,
-};
+use crate::control::{FrameBuffer, Reply, ReportedError, Request, encode};
 use crate::error::Error;
 use crate::name::ProcessName;
-use crate::probe::CpuSample;
-use crate::supervise::succession::fdstore::Keeper;
-use crate::supervise::supervisor::{Ending, Kind, Supervisor, token};
+use crate::supervise::supervisor::{Kind, Supervisor, token};
 use crate::sys::poll::{Interest, Ready};
 use crate::sys::{self, clock};
 
@@ -280,119 +275,6 @@ impl Supervisor {
                     return;
                 }
             }
-        }
-    }
-
-    pub(in crate::supervise) fn obey(&mut self, number: u32, request: Request, blob: &[u8]) {
-        if request.version > PROTOCOL {
-            let reason = format!(
-                "the supervisor is tsm {} and older than this command; 'tsm supervisor upgrade' upgrades it",
-                crate::version::own()
-            );
-            return self.fail(number, &Error::bad_value("supervisor", reason));
-        }
-        if !matches!(
-            request.body,
-            Body::Status | Body::Samples(_) | Body::Handover | Body::Upgrade { .. }
-        ) {
-            self.meet(request.asked.version.as_deref());
-        }
-        if self.must_wait(&request.body) {
-            self.replacing
-                .deferred
-                .push((number, request, blob.to_vec()));
-            return;
-        }
-        let done = match request.body {
-            Body::Start(start) => self.start_new(number, *start, blob, &request.asked),
-            Body::Apply(apply) => self.apply(number, apply, blob, &request.asked),
-            Body::Act(act) => self.act(number, &act, blob, &request.asked),
-            Body::Save { empty } => {
-                self.save_dump(number, empty);
-                Ok(())
-            }
-            Body::Resurrect(_) if self.ending != Ending::No => {
-                Err(Error::bad_value("supervisor", "it is ending; try again"))
-            }
-            Body::Resurrect(resurrect) => {
-                let given = Given::Bytes(blob.to_vec());
-                self.resurrect(number, resurrect, given, request.asked);
-                Ok(())
-            }
-            Body::Status => {
-                let status = self.status();
-                self.say(number, &Reply::Status(status));
-                self.finish_connection(number);
-                Ok(())
-            }
-            Body::Mend => self.mend().map(|done| {
-                self.say(number, &Reply::Mended(done));
-                self.done(number);
-            }),
-            Body::Samples(samples) => {
-                let before = self.keep_samples(samples);
-                self.say(number, &Reply::Samples(before));
-                self.finish_connection(number);
-                Ok(())
-            }
-            Body::Shutdown => {
-                self.log.say(format_args!(
-                    "told to end by {}; the services stay up",
-                    request.asked.by
-                ));
-                self.ending = Ending::LeaveServices;
-                // The end of the connection is the answer: it comes when this supervisor has ended.
-                self.say(number, &Reply::Accepted { names: Vec::new() });
-                Ok(())
-            }
-            Body::Handover => {
-                self.hand_over(number);
-                Ok(())
-            }
-            Body::Upgrade { program } => self.upgrade_to(number, &program),
-        };
-        if let Err(error) = done {
-            self.fail(number, &error);
-        }
-    }
-
-    /// Keeps what a reader measured, and returns what was kept before. What was kept a moment ago stays: an average over
-    /// less than a second says little.
-    fn keep_samples(&mut self, samples: Vec<CpuSample>) -> Vec<CpuSample> {
-        let mut before = Vec::new();
-        for sample in samples {
-            let Some(service) = self.services.get_mut(&sample.id) else {
-                continue;
-            };
-            before.extend(service.sample);
-            let stays = service.sample.is_some_and(|kept| {
-                kept.start == sample.start
-                    && sample.at.saturating_sub(kept.at) < clock::ticks_per_second()
-            });
-            if !stays {
-                service.sample = Some(sample);
-            }
-        }
-        before
-    }
-
-    pub(super) fn status(&self) -> SupervisorStatus {
-        SupervisorStatus {
-            pid: std::process::id(),
-            guardian: self
-                .guardian
-                .filter(|_| self.store.keeper() == Keeper::Guardian),
-            sentinel: self.sentinel.map(|sentinel| sentinel.pid),
-            version: crate::version::own(),
-            started_ms: self.started_ms,
-            processes: self.services.len() as u32,
-            running: self
-                .services
-                .values()
-                .filter(|service| service.live_pid().is_some())
-                .count() as u32,
-            foreground: self.options.foreground,
-            unit: crate::supervise::unit::of_own_cgroup(),
         }
     }
 

@@ -1,20 +1,19 @@
-//! `save` and `resurrect` on the supervisor's side. Files are read and written by the worker; what comes of that is done
+//! `resurrect` on the supervisor's side. The dump is read by the worker; what comes of that is done
 //! here, some of it at a time.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::control::{Asked, Reply, ReportedError, ResurrectRequest, SavedCounts, Verb};
+use crate::control::{Asked, Reply, ReportedError, ResurrectRequest, Verb};
 use crate::env::{Environment, Snapshot};
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
-use crate::home::Home;
 use crate::meta::Meta;
 use crate::name::ProcessName;
-use crate::persist::{self, Deleted, Dump, Saved, Step};
+use crate::persist::{self, Dump, Saved, Step};
 use crate::spec::SavedSpec;
-use crate::store::{ProcessStore, Staged};
+use crate::store::Staged;
 use crate::supervise::machine::{Desired, Event, Machine, Phase, Rest};
 use crate::supervise::service::{self, Service};
 use crate::supervise::supervisor::Supervisor;
@@ -47,43 +46,6 @@ pub(in crate::supervise) struct Resurrecting {
 }
 
 impl Supervisor {
-    /// Writes the dump and answers when it is safe.
-    pub(super) fn save_dump(&mut self, number: u32, empty: bool) {
-        // What is not on disk yet would be missing.
-        let ids: Vec<u32> = self.services.keys().copied().collect();
-        for id in ids {
-            self.save(id);
-        }
-        let home = self.writer.home().clone();
-        let outcome = Arc::new(Mutex::new(Written::default()));
-        let told = Arc::clone(&outcome);
-        self.resurrecting.saves += 1;
-        self.worker.submit(
-            Urgency::Now,
-            move |_| {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = write_dump(&home, empty)?;
-                Ok(())
-            },
-            move |supervisor, done| {
-                supervisor.resurrecting.saves -= 1;
-                let mut written = outcome.lock().unwrap_or_else(PoisonError::into_inner);
-                match done {
-                    Ok(()) => {
-                        let written = std::mem::take(&mut *written);
-                        let home = supervisor.writer.home();
-                        if let Err(error) = persist::cut_deleted(home, &written.ids) {
-                            supervisor.log.say(error);
-                        }
-                        supervisor.notices.extend(written.missing);
-                        supervisor.say(number, &Reply::Saved(written.counts));
-                        supervisor.done(number);
-                    }
-                    Err(error) => supervisor.fail(number, &error),
-                }
-            },
-        );
-    }
-
     /// Reads the dump, and goes on with [`Self::carry_out`].
     pub(in crate::supervise) fn resurrect(
         &mut self,
@@ -417,63 +379,6 @@ impl Supervisor {
             self.announce_ready();
         }
     }
-
-    /// Notes that a process was deleted, for the next resurrection at boot: a dump may list it.
-    pub(super) fn note_deleted(&mut self, id: u32, name: &ProcessName) {
-        let dump = self.writer.home().dump();
-        if self.resurrecting.saves == 0 && matches!(dump.try_exists(), Ok(false)) {
-            return;
-        }
-        let line = Deleted {
-            at: crate::events::rfc3339(sys::clock::unix_ms()),
-            name: name.clone(),
-            id,
-        };
-        let path = self.writer.home().deleted();
-        let mut json = serde_json::to_vec(&line).unwrap_or_default();
-        json.push(b'\n');
-        let noted = sys::open_for_appending(&path)
-            .and_then(|mut file| std::io::Write::write_all(&mut file, &json))
-            .at("append to", &path);
-        if let Err(error) = noted {
-            self.log.say(error);
-        }
-    }
-}
-
-/// A dump that was written.
-#[derive(Default)]
-struct Written {
-    counts: SavedCounts,
-    ids: HashSet<u32>,
-    /// What could not be saved, in words.
-    missing: Vec<String>,
-}
-
-/// Collects and writes the dump.
-fn write_dump(home: &Home, empty: bool) -> Result<Written> {
-    let (dump, damaged) = Dump::collect(&ProcessStore::new(home.clone()))?;
-    let before = Dump::read(&home.dump()).ok().flatten();
-    let is_loss = before.is_some_and(|before| !before.processes.is_empty());
-    if dump.processes.is_empty() && is_loss && !empty {
-        return Err(Error::bad_value(
-            "save",
-            "there is no process, and dump.json lists some; it is left as it is. 'tsm save --empty' replaces it",
-        ));
-    }
-    dump.replace(home)?;
-    let counts = SavedCounts {
-        processes: dump.processes.len(),
-        up: dump.processes.iter().filter(|saved| saved.up).count(),
-    };
-    let missing = damaged
-        .iter()
-        .map(|damage| format!("'{}' is not in it: {}", damage.name, damage.error));
-    Ok(Written {
-        counts,
-        ids: dump.processes.iter().map(|saved| saved.id).collect(),
-        missing: missing.collect(),
-    })
 }
 
 /// A dump that came with a request, if one did.
