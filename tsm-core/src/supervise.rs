@@ -18,7 +18,7 @@ mod launching;
 pub(crate) mod logout;
 mod logs;
 pub mod machine;
-pub mod ordering;
+mod ordering;
 mod records;
 mod requests;
 mod sentinel;
@@ -26,7 +26,7 @@ mod service;
 mod succession;
 mod supervisor;
 mod unit;
-pub mod vitals;
+mod vitals;
 mod worker;
 mod worklog;
 

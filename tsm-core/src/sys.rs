@@ -6,24 +6,24 @@
 #![allow(unsafe_code, reason = "this is where it lives")]
 
 pub mod account;
-pub mod cgroup;
+pub(crate) mod cgroup;
 pub mod clock;
 pub mod fd;
-pub mod guarded;
-pub mod holes;
-pub mod inotify;
+pub(crate) mod guarded;
+pub(crate) mod holes;
+pub(crate) mod inotify;
 pub mod limits;
-pub mod listening;
-pub mod lock;
-pub mod oom;
+pub(crate) mod listening;
+pub(crate) mod lock;
+pub(crate) mod oom;
 pub mod pidfd;
 pub mod poll;
 pub mod procfs;
 pub mod signal;
-pub mod socket;
-pub mod spawn;
-pub mod standing;
-pub mod wall;
+pub(crate) mod socket;
+pub(crate) mod spawn;
+pub(crate) mod standing;
+pub(crate) mod wall;
 
 pub use pidfd::{Identity, Pidfd, WaitStatus};
 pub use signal::Signal;
@@ -42,13 +42,13 @@ pub fn umask() -> u32 {
 }
 
 /// What this machine calls itself (`uname(2)`).
-pub fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let names = rustix::system::uname();
     names.nodename().to_string_lossy().into_owned()
 }
 
 /// Whether an error only says that the system, or this process, has no descriptor or no memory left now.
-pub fn is_out_of_resources(error: &std::io::Error) -> bool {
+pub(crate) fn is_out_of_resources(error: &std::io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)
@@ -59,17 +59,17 @@ pub fn is_out_of_resources(error: &std::io::Error) -> bool {
 ///
 /// # Errors
 /// Why it may not, or that there is no such file.
-pub fn may_execute(path: &std::path::Path) -> std::io::Result<()> {
+pub(crate) fn may_execute(path: &std::path::Path) -> std::io::Result<()> {
     Ok(rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?)
 }
 
 /// Sets the file-mode creation mask of this process (`umask(2)`).
-pub fn set_umask(mask: u32) {
+pub(crate) fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }
 
 /// The id of this machine (`machine-id(5)`); `None` where it has none, as in many containers.
-pub fn machine_id() -> Option<String> {
+pub(crate) fn machine_id() -> Option<String> {
     let files = ["/etc/machine-id", "/var/lib/dbus/machine-id"];
     let texts = files
         .iter()
@@ -80,7 +80,7 @@ pub fn machine_id() -> Option<String> {
 }
 
 /// Names this process for `ps` and `top` (`PR_SET_NAME`, at most 15 bytes).
-pub fn set_process_name(name: &std::ffi::CStr) {
+pub(crate) fn set_process_name(name: &std::ffi::CStr) {
     rustix::thread::set_name(name).best_effort("a process that cannot be named works all the same");
 }
 
@@ -88,7 +88,7 @@ pub fn set_process_name(name: &std::ffi::CStr) {
 ///
 /// # Errors
 /// Those of `prctl(2)`.
-pub fn become_subreaper() -> std::io::Result<()> {
+pub(crate) fn become_subreaper() -> std::io::Result<()> {
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))?;
     Ok(())
 }
@@ -103,7 +103,7 @@ pub fn parent() -> u32 {
 ///
 /// # Errors
 /// Those of `syncfs(2)`: the disk did not take everything.
-pub fn sync_file_system(file: impl std::os::fd::AsFd) -> std::io::Result<()> {
+pub(crate) fn sync_file_system(file: impl std::os::fd::AsFd) -> std::io::Result<()> {
     rustix::fs::syncfs(file)?;
     Ok(())
 }
@@ -139,7 +139,7 @@ pub fn room(path: &std::path::Path) -> std::io::Result<Room> {
 ///
 /// # Errors
 /// Those of `open(2)`, `ELOOP` where it is a link.
-pub fn open_as_it_is(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+pub(crate) fn open_as_it_is(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new()
         .read(true)
@@ -151,7 +151,7 @@ pub fn open_as_it_is(path: &std::path::Path) -> std::io::Result<std::fs::File> {
 ///
 /// # Errors
 /// Those of `statvfs(3)`.
-pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
+pub(crate) fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(path)?;
     Ok(stat.f_bavail * stat.f_frsize)
 }
@@ -161,7 +161,7 @@ pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
 ///
 /// # Errors
 /// Those of `rename(2)`; then both are as they were.
-pub fn exchange(source: &std::path::Path, target: &std::path::Path) -> std::io::Result<()> {
+pub(crate) fn exchange(source: &std::path::Path, target: &std::path::Path) -> std::io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     match renameat_with(CWD, source, CWD, target, RenameFlags::EXCHANGE) {
         Ok(()) => Ok(()),
@@ -176,7 +176,7 @@ pub fn exchange(source: &std::path::Path, target: &std::path::Path) -> std::io::
 ///
 /// It takes a write lease (`fcntl(2)`, "Leases"), which the kernel grants only then, and which holds until the file is
 /// closed: who opens the file meanwhile waits for that. The kernel says so by SIGIO, which the caller has to ignore.
-pub fn is_alone_with(file: impl std::os::fd::AsFd) -> bool {
+pub(crate) fn is_alone_with(file: impl std::os::fd::AsFd) -> bool {
     use std::os::fd::AsRawFd as _;
     // SAFETY: fcntl with F_SETLEASE takes a descriptor and a number.
     unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
@@ -188,7 +188,7 @@ pub fn cores() -> usize {
 }
 
 /// Gives memory that was freed back to the system, as far as the allocator can (`malloc_trim(3)`).
-pub fn trim_memory() {
+pub(crate) fn trim_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim takes a number and touches nothing but free memory.
     unsafe {
@@ -201,7 +201,7 @@ pub fn trim_memory() {
 ///
 /// # Errors
 /// Those of `open(2)`.
-pub fn open_without_waiting(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+pub(crate) fn open_without_waiting(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new()
         .read(true)
@@ -213,7 +213,7 @@ pub fn open_without_waiting(path: &std::path::Path) -> std::io::Result<std::fs::
 ///
 /// # Errors
 /// Those of `openat(2)`.
-pub fn open_without_waiting_in(
+pub(crate) fn open_without_waiting_in(
     directory: std::os::fd::BorrowedFd<'_>,
     name: &str,
 ) -> std::io::Result<std::fs::File> {
@@ -228,7 +228,7 @@ pub fn open_without_waiting_in(
 ///
 /// # Errors
 /// Those of `open(2)`, `ELOOP` where it is a link; [`std::io::ErrorKind::InvalidInput`] where it is no regular file.
-pub fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+pub(crate) fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
@@ -238,13 +238,13 @@ pub fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::fs::File
 }
 
 /// Flags for [`std::os::unix::fs::OpenOptionsExt::custom_flags`]: a FIFO keeps nobody waiting, and a link is not followed.
-pub const OPEN_SAFELY: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+pub(crate) const OPEN_SAFELY: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
 
 /// As [`open_for_writing`], for writes at the end.
 ///
 /// # Errors
 /// As for [`open_for_writing`].
-pub fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::File> {
+pub(crate) fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true).mode(0o600);
@@ -257,7 +257,7 @@ pub fn open_for_appending(path: &std::path::Path) -> std::io::Result<std::fs::Fi
 ///
 /// # Errors
 /// [`std::io::ErrorKind::InvalidInput`] for that, and those of `fstat(2)`.
-pub fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
+pub(crate) fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
     if file.metadata()?.is_file() {
         return Ok(());
     }
@@ -269,7 +269,7 @@ pub fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
 
 /// Lets go of the pages of program files that were needed until now, code and constants; those that are needed again come
 /// back from the page cache. What only a start needs is most of what a supervisor ever executes.
-pub fn release_code() {
+pub(crate) fn release_code() {
     for (from, length) in code_to_release() {
         // SAFETY: a private mapping of a file that may not be written, and never could (elf(5): the ELF header and code
         // are in segments without PF_W, and text relocations are refused by the linker), holds nothing but the file's own bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.

@@ -15,7 +15,7 @@ use crate::spec::{Condition, Dependency};
 
 /// What others may know of a process that they need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub(super) struct Standing {
     /// Where it is in its life.
     pub phase: Phase,
     /// It is a task.
@@ -30,7 +30,7 @@ pub struct Standing {
 
 /// How a need is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub(super) enum Need {
     /// It is.
     Met,
     /// It will be, if all goes well.
@@ -40,7 +40,7 @@ pub enum Need {
 }
 
 /// Whether what is needed of a process is true of it.
-pub fn need(condition: Condition, standing: &Standing) -> Need {
+pub(super) fn need(condition: Condition, standing: &Standing) -> Need {
     let running = matches!(standing.phase, Phase::Running { .. });
     let done = standing.phase == Phase::Resting(Rest::Exited);
     let met = match condition {
@@ -62,7 +62,7 @@ pub fn need(condition: Condition, standing: &Standing) -> Need {
 }
 
 /// Whether a process that is in this phase has to end before what it needs may.
-pub fn is_ending(phase: Phase) -> bool {
+pub(super) fn is_ending(phase: Phase) -> bool {
     match phase {
         // What not even SIGKILL ends is waited for by nobody.
         Phase::Ending { stage, .. } => stage != Stage::Resisting,

@@ -8,7 +8,7 @@ use crate::spec::{HealthAction, HealthCheck, HealthSpec, ReadySpec};
 
 /// The parts of a spec that are decided by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct VitalsPolicy {
+pub(super) struct VitalsPolicy {
     /// How long a run may take until it is ready; it is ready when it runs where nothing is asked for.
     pub ready_within: Option<Duration>,
     /// What is asked for of its health.
@@ -17,7 +17,7 @@ pub struct VitalsPolicy {
 
 /// The times of health checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HealthPolicy {
+pub(super) struct HealthPolicy {
     /// From the end of a check to the next one.
     pub interval: Duration,
     /// Before the first one.
@@ -34,7 +34,7 @@ pub struct HealthPolicy {
 
 impl VitalsPolicy {
     /// What a spec asks for.
-    pub fn new(ready: Option<&ReadySpec>, health: Option<&HealthSpec>) -> Self {
+    pub(super) fn new(ready: Option<&ReadySpec>, health: Option<&HealthSpec>) -> Self {
         let ms = Duration::from_millis;
         Self {
             ready_within: ready.map(|ready| ms(ready.timeout_ms)),
@@ -52,7 +52,7 @@ impl VitalsPolicy {
 
 /// How ready a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Readiness {
+pub(super) enum Readiness {
     /// There is none, or it is being ended.
     #[default]
     Down,
@@ -69,7 +69,7 @@ pub enum Readiness {
 
 /// How healthy a run is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Health {
+pub(super) enum Health {
     /// Nothing is known yet, or nothing is asked for.
     #[default]
     Unknown,
@@ -81,7 +81,7 @@ pub enum Health {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VitalEvent {
+pub(super) enum VitalEvent {
     /// The program was executed.
     Launched,
     /// The run has ended, or is being ended.
@@ -109,7 +109,7 @@ pub enum VitalEvent {
 
 /// What the supervisor has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum VitalAction {
+pub(super) enum VitalAction {
     /// Look for what readiness is told by, and say so by [`VitalEvent::Ready`].
     Await,
     /// Look no longer.
@@ -124,7 +124,7 @@ pub enum VitalAction {
 
 /// Readiness and health of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Vitals {
+pub(super) struct Vitals {
     /// The rules.
     pub policy: VitalsPolicy,
     /// How ready it is.
@@ -140,7 +140,7 @@ pub struct Vitals {
 
 impl Vitals {
     /// Nothing runs yet.
-    pub fn new(policy: VitalsPolicy) -> Self {
+    pub(super) fn new(policy: VitalsPolicy) -> Self {
         Self {
             policy,
             ..Self::default()
@@ -148,7 +148,7 @@ impl Vitals {
     }
 
     /// When [`VitalEvent::Deadline`] is due, if ever.
-    pub fn deadline(&self) -> Option<Duration> {
+    pub(super) fn deadline(&self) -> Option<Duration> {
         match self.readiness {
             Readiness::Pending { until } => Some(until),
             Readiness::Ready => self.due,
@@ -158,7 +158,7 @@ impl Vitals {
 
     /// A run that another supervisor began; how it was then. What was not ready yet has its time from `since` on.
     #[must_use]
-    pub fn adopted(
+    pub(super) fn adopted(
         mut self,
         ready: bool,
         health: Health,
@@ -177,7 +177,7 @@ impl Vitals {
 
     /// What it becomes by `event` at `now`, and what has to be done.
     #[must_use]
-    pub fn step(mut self, event: VitalEvent, now: Duration) -> (Self, Vec<VitalAction>) {
+    pub(super) fn step(mut self, event: VitalEvent, now: Duration) -> (Self, Vec<VitalAction>) {
         let pending = matches!(self.readiness, Readiness::Pending { .. });
         let ready = self.readiness == Readiness::Ready;
         let actions = match event {

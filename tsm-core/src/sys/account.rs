@@ -80,7 +80,7 @@ pub fn directory(name: &str) -> io::Result<Option<std::path::PathBuf>> {
 
 /// The users of a group, as far as the files of this machine name them (`group(5)`, `passwd(5)`): those whom it lists,
 /// and those whose first group it is.
-pub fn members_of(gid: u32) -> Vec<String> {
+pub(crate) fn members_of(gid: u32) -> Vec<String> {
     let fields = |file: &str, gid_at: usize, names_at: usize| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let names = |line: &str| {
@@ -102,7 +102,7 @@ pub fn members_of(gid: u32) -> Vec<String> {
 ///
 /// # Errors
 /// Those of `setegid(2)` and `seteuid(2)`; then nothing was done.
-pub fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::Result<T> {
+pub(crate) fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::Result<T> {
     use nix::unistd::{Gid, Uid, setegid, seteuid};
     if effective_uid() != 0 || account.uid == 0 {
         return Ok(what());
@@ -122,7 +122,7 @@ pub fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::Result<T
 ///
 /// # Errors
 /// Those of `setgroups(2)`, `setgid(2)` and `setuid(2)`; this process may have some ids of the user then, and had better end.
-pub fn become_user(account: &Account) -> io::Result<()> {
+pub(crate) fn become_user(account: &Account) -> io::Result<()> {
     use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
     let groups: Vec<Gid> = account.groups.iter().copied().map(Gid::from_raw).collect();
     setgroups(&groups)?;

@@ -9,15 +9,15 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// The group of a supervisor itself, below the one that was given to it.
-pub const SUPERVISOR: &str = "supervisor";
+pub(crate) const SUPERVISOR: &str = "supervisor";
 
 /// The group of a service, below the same one.
-pub fn of_service(name: &crate::name::ProcessName) -> String {
+pub(crate) fn of_service(name: &crate::name::ProcessName) -> String {
     format!("tsm-{name}")
 }
 
 /// The group that this process is in, as a directory; `None` where there is no cgroup v2.
-pub fn own() -> Option<PathBuf> {
+pub(crate) fn own() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
     let relative = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
@@ -43,7 +43,7 @@ fn mounted_at(line: &str, group: &str) -> Option<PathBuf> {
 
 /// The group below which this process may make others, where one was given to it. `ask` is asked about a unit of the
 /// user's own systemd whether that delegates its group: older ones leave no mark.
-pub fn delegated(ask: impl Fn(&str) -> bool) -> Option<PathBuf> {
+pub(crate) fn delegated(ask: impl Fn(&str) -> bool) -> Option<PathBuf> {
     let own = own()?;
     let is_delegated = |group: &Path| is_delegated(group, &ask);
     // A supervisor that follows another is in the group that the first one made.
@@ -89,7 +89,7 @@ fn is_given_to_user(group: &Path, ask: &impl Fn(&str) -> bool) -> bool {
 ///
 /// # Errors
 /// The system's.
-pub fn put(group: &Path, pid: u32) -> io::Result<()> {
+pub(crate) fn put(group: &Path, pid: u32) -> io::Result<()> {
     write(&group.join("cgroup.procs"), &pid.to_string())
 }
 
@@ -97,7 +97,7 @@ pub fn put(group: &Path, pid: u32) -> io::Result<()> {
 ///
 /// # Errors
 /// `ENOENT` where there is none, `EBUSY` where processes are in this very group.
-pub fn enable(group: &Path, controller: &str) -> io::Result<()> {
+pub(crate) fn enable(group: &Path, controller: &str) -> io::Result<()> {
     write(
         &group.join("cgroup.subtree_control"),
         &format!("+{controller}"),
@@ -108,7 +108,7 @@ pub fn enable(group: &Path, controller: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// `ENOENT` where there is none.
-pub fn disable(group: &Path, controller: &str) -> io::Result<()> {
+pub(crate) fn disable(group: &Path, controller: &str) -> io::Result<()> {
     write(
         &group.join("cgroup.subtree_control"),
         &format!("-{controller}"),
@@ -119,7 +119,7 @@ pub fn disable(group: &Path, controller: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's.
-pub fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {
+pub(crate) fn set(group: &Path, file: &str, value: &str) -> io::Result<()> {
     write(&group.join(file), value)
 }
 
@@ -133,7 +133,7 @@ fn write(path: &Path, value: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// The system's.
-pub fn make(group: &Path) -> io::Result<File> {
+pub(crate) fn make(group: &Path) -> io::Result<File> {
     match fs::create_dir(group) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -144,7 +144,7 @@ pub fn make(group: &Path) -> io::Result<File> {
 }
 
 /// Removes a group and those below it; `false` where somebody is left in it.
-pub fn remove(group: &Path) -> bool {
+pub(crate) fn remove(group: &Path) -> bool {
     for below in below(group) {
         remove(&below);
     }
@@ -166,7 +166,7 @@ fn below(group: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// The system's; `NotFound` where there is no such group.
-pub fn members(group: &Path) -> io::Result<Vec<u32>> {
+pub(crate) fn members(group: &Path) -> io::Result<Vec<u32>> {
     let text = fs::read_to_string(group.join("cgroup.procs"))?;
     let mut found: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
     for below in below(group) {
@@ -177,21 +177,16 @@ pub fn members(group: &Path) -> io::Result<Vec<u32>> {
     Ok(found)
 }
 
-/// Whether anybody is alive in a group or below it; a group that is not there has nobody.
-pub fn is_populated(group: &Path) -> bool {
-    counter(group, "cgroup.events", "populated") == Some(1)
-}
-
 /// Ends everybody in a group and below it at once, whatever they do (`cgroup.kill`, Linux 5.14).
 ///
 /// # Errors
 /// The system's; `NotFound` where the kernel has it not.
-pub fn kill(group: &Path) -> io::Result<()> {
+pub(crate) fn kill(group: &Path) -> io::Result<()> {
     write(&group.join("cgroup.kill"), "1")
 }
 
 /// The number behind a word in one of the files of a group.
-pub fn counter(group: &Path, file: &str, name: &str) -> Option<u64> {
+pub(crate) fn counter(group: &Path, file: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(group.join(file)).ok()?;
     text.lines().find_map(|line| {
         let (key, value) = line.split_once(' ')?;
@@ -200,7 +195,7 @@ pub fn counter(group: &Path, file: &str, name: &str) -> Option<u64> {
 }
 
 /// The number that one of the files of a group holds.
-pub fn number(group: &Path, file: &str) -> Option<u64> {
+pub(crate) fn number(group: &Path, file: &str) -> Option<u64> {
     fs::read_to_string(group.join(file))
         .ok()?
         .trim()
@@ -234,15 +229,8 @@ mod tests {
     fn what_is_no_group_has_nobody_in_it() {
         let directory = tempfile::tempdir().unwrap();
         let group = directory.path().join("none");
-        assert!(!is_populated(&group));
         assert!(members(&group).is_err());
         assert!(remove(&group));
-        fs::write(
-            directory.path().join("cgroup.events"),
-            "populated 1\nfrozen 0\n",
-        )
-        .unwrap();
-        assert!(is_populated(directory.path()));
         fs::write(
             directory.path().join("memory.events"),
             "oom 1\noom_kill 3\n",

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Time since boot by `CLOCK_MONOTONIC`: what every time-out is measured with, so that a clock set by hand changes none.
-pub fn monotonic() -> Duration {
+pub(crate) fn monotonic() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
@@ -18,7 +18,7 @@ pub fn unix_ms() -> u64 {
 }
 
 /// How long ago a file got its last byte, by the clock that the kernel writes such times with; `None` where that is still to come.
-pub fn age_of(file: &Metadata) -> Option<Duration> {
+pub(crate) fn age_of(file: &Metadata) -> Option<Duration> {
     kernels_now().duration_since(file.modified().ok()?).ok()
 }
 
@@ -31,17 +31,17 @@ fn kernels_now() -> SystemTime {
 }
 
 /// Clock ticks a second (`_SC_CLK_TCK`): the unit of times in `/proc/PID/stat`.
-pub fn ticks_per_second() -> u64 {
+pub(crate) fn ticks_per_second() -> u64 {
     rustix::param::clock_ticks_per_second()
 }
 
 /// Bytes of a memory page.
-pub fn page_size() -> u64 {
+pub(crate) fn page_size() -> u64 {
     rustix::param::page_size() as u64
 }
 
 /// Clock ticks since boot (`CLOCK_BOOTTIME`): the scale on which `/proc/PID/stat` says when a process started.
-pub fn boot_ticks() -> u64 {
+pub(crate) fn boot_ticks() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let ticks = ticks_per_second();
     now.tv_sec as u64 * ticks + now.tv_nsec as u64 * ticks / 1_000_000_000

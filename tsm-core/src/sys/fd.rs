@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
 /// For opening a file that may turn out to be a FIFO: nobody at its other end is waited for (`O_NONBLOCK`).
-pub const NONBLOCK: i32 = libc::O_NONBLOCK;
+pub(crate) const NONBLOCK: i32 = libc::O_NONBLOCK;
 
 /// Both ends of a log pipe.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct LogPipe {
 ///
 /// # Errors
 /// Those of `pipe(2)`: no descriptor is left.
-pub fn log_pipe() -> io::Result<LogPipe> {
+pub(crate) fn log_pipe() -> io::Result<LogPipe> {
     let (reader, write_only) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let writer = rustix::fs::open(
         format!("/proc/self/fd/{}", write_only.as_raw_fd()),
@@ -46,7 +46,7 @@ pub fn log_pipe() -> io::Result<LogPipe> {
 ///
 /// # Errors
 /// Those of `open(2)`: no descriptor is left, or `/proc` is not there.
-pub fn log_pipe_again(reader: &OwnedFd) -> io::Result<LogPipe> {
+pub(crate) fn log_pipe_again(reader: &OwnedFd) -> io::Result<LogPipe> {
     let again = |flags: OFlags| {
         rustix::fs::open(
             format!("/proc/self/fd/{}", reader.as_raw_fd()),
@@ -77,7 +77,7 @@ pub fn pipe(nonblocking_reader: bool) -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// Those of `fstat(2)`.
-pub fn inode(fd: impl AsFd) -> io::Result<u64> {
+pub(crate) fn inode(fd: impl AsFd) -> io::Result<u64> {
     Ok(rustix::fs::fstat(fd)?.st_ino)
 }
 
@@ -85,7 +85,7 @@ pub fn inode(fd: impl AsFd) -> io::Result<u64> {
 ///
 /// # Errors
 /// Those of `fchown(2)`: only root may.
-pub fn give_to(fd: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
+pub(crate) fn give_to(fd: impl AsFd, uid: u32, gid: u32) -> io::Result<()> {
     rustix::fs::fchown(
         fd,
         Some(rustix::fs::Uid::from_raw(uid)),
@@ -108,7 +108,7 @@ pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of `fcntl(2)`.
-pub fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
+pub(crate) fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
     let flags = if on {
         rustix::io::FdFlags::CLOEXEC
     } else {
@@ -119,12 +119,12 @@ pub fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
 }
 
 /// Widens a pipe to at most `bytes` (`F_SETPIPE_SZ`); a refusal (the user's share is used up) is no error.
-pub fn widen_pipe(pipe: impl AsFd, bytes: usize) -> bool {
+pub(crate) fn widen_pipe(pipe: impl AsFd, bytes: usize) -> bool {
     rustix::pipe::fcntl_setpipe_size(pipe, bytes).is_ok()
 }
 
 /// How many bytes wait in a pipe (`FIONREAD`).
-pub fn bytes_waiting(pipe: impl AsFd) -> u64 {
+pub(crate) fn bytes_waiting(pipe: impl AsFd) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
@@ -152,7 +152,7 @@ pub fn above(fd: OwnedFd, least: RawFd) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of `splice(2)`: besides an empty pipe, what the file system says, such as [`io::ErrorKind::StorageFull`].
-pub fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Result<usize> {
+pub(crate) fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Result<usize> {
     let mut offset = offset;
     Ok(rustix::pipe::splice(
         pipe,
@@ -168,7 +168,7 @@ pub fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> io::Resu
 ///
 /// # Errors
 /// Those of `pipe(2)` and `tee(2)`.
-pub fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
+pub(crate) fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     const MOST: usize = 64 << 10;
     let (reader, writer) = self::pipe(true)?;
@@ -220,13 +220,13 @@ pub fn take(pipe: impl AsFd, max: usize) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// Those of `memfd_create(2)`: no descriptor or no memory is left.
-pub fn memory_file(name: &std::ffi::CStr) -> io::Result<File> {
+pub(crate) fn memory_file(name: &std::ffi::CStr) -> io::Result<File> {
     let file = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)?;
     Ok(file.into())
 }
 
 /// Opens what descriptor `fd` of process `pid` refers to, for reading and non-blocking, if it is the pipe `inode`.
-pub fn reopen_pipe(pid: u32, fd: &str, inode: u64) -> Option<OwnedFd> {
+pub(crate) fn reopen_pipe(pid: u32, fd: &str, inode: u64) -> Option<OwnedFd> {
     let path = format!("/proc/{pid}/fd/{fd}");
     if std::fs::read_link(&path).ok()?.to_str()? != format!("pipe:[{inode}]") {
         return None;
@@ -236,20 +236,7 @@ pub fn reopen_pipe(pid: u32, fd: &str, inode: u64) -> Option<OwnedFd> {
     (rustix::fs::fstat(&opened).ok()?.st_ino == inode).then_some(opened)
 }
 
-/// Closes every descriptor from `first` on (`close_range(2)`), but for those in `keep`, which must be sorted.
-///
-/// Meant for the first moment of a program that must hold nothing of its caller's.
-pub fn close_from(first: RawFd, keep: &[RawFd]) {
-    let mut from = first;
-    for &fd in keep.iter().filter(|&&fd| fd >= first) {
-        if fd > from {
-            close_range(from, fd - 1);
-        }
-        from = fd + 1;
-    }
-    close_range(from, RawFd::MAX);
-}
-
+/// Closes the descriptors of a range, ends included (`close_range(2)`).
 pub(super) fn close_range(from: RawFd, to: RawFd) {
     // SAFETY: close_range only closes descriptors; the callers of this module call it where no owner of one is left.
     unsafe {
@@ -265,7 +252,7 @@ pub(super) fn close_range(from: RawFd, to: RawFd) {
 /// Takes ownership of a descriptor that this process was started with, and makes it close-on-exec.
 ///
 /// Returns `None` where no such descriptor is open. Call it once for each number.
-pub fn adopt(fd: RawFd) -> Option<OwnedFd> {
+pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {
     // SAFETY: fcntl(F_GETFD) on any number is harmless and tells whether it is open.
     if fd < 0 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
         return None;
@@ -280,7 +267,7 @@ pub fn adopt(fd: RawFd) -> Option<OwnedFd> {
 ///
 /// # Errors
 /// Those of `dup2(2)`.
-pub fn replace_stdio(number: RawFd, target: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn replace_stdio(number: RawFd, target: BorrowedFd<'_>) -> io::Result<()> {
     match number {
         0 => rustix::stdio::dup2_stdin(target)?,
         1 => rustix::stdio::dup2_stdout(target)?,

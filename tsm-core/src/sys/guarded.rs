@@ -22,7 +22,7 @@ const STICKY: u32 = 0o1000;
 ///
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] where several users can: a directory that a group or everybody may write to.
-pub fn changer(path: &Path, own: u32) -> io::Result<Option<u32>> {
+pub(crate) fn changer(path: &Path, own: u32) -> io::Result<Option<u32>> {
     let open = |directory: &rustix::fd::OwnedFd, name: &OsString| {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         rustix::fs::openat(directory, name, flags, Mode::empty())
@@ -102,7 +102,7 @@ fn parts(path: &Path) -> Vec<OsString> {
 ///
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] with who can change it; those of [`changer`].
-pub fn refuse_changeable(path: &Path) -> io::Result<()> {
+pub(crate) fn refuse_changeable(path: &Path) -> io::Result<()> {
     if super::account::effective_uid() != 0 {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 ///
 /// # Errors
 /// Those of `fstatvfs(3)`.
-pub fn block_size(file: &File) -> io::Result<u64> {
+pub(crate) fn block_size(file: &File) -> io::Result<u64> {
     Ok(rustix::fs::fstatvfs(file)?.f_bsize.max(512))
 }
 
@@ -18,7 +18,7 @@ pub fn block_size(file: &File) -> io::Result<u64> {
 ///
 /// # Errors
 /// Those of `lseek(2)`.
-pub fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
+pub(crate) fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
     match rustix::fs::seek(file, SeekFrom::Data(from)) {
         Ok(at) => Ok(Some(at)),
         Err(Errno::NXIO) => Ok(None),
@@ -30,7 +30,7 @@ pub fn next_data(file: &File, from: u64) -> io::Result<Option<u64>> {
 ///
 /// # Errors
 /// Those of `fallocate(2)`: a file system that cannot do that says [`io::ErrorKind::Unsupported`].
-pub fn punch(file: &File, offset: u64, length: u64) -> io::Result<()> {
+pub(crate) fn punch(file: &File, offset: u64, length: u64) -> io::Result<()> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     Ok(rustix::fs::fallocate(file, flags, offset, length)?)
 }
@@ -40,7 +40,7 @@ pub fn punch(file: &File, offset: u64, length: u64) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of `fallocate(2)`.
-pub fn collapse(file: &File, offset: u64, length: u64) -> io::Result<bool> {
+pub(crate) fn collapse(file: &File, offset: u64, length: u64) -> io::Result<bool> {
     match rustix::fs::fallocate(file, FallocateFlags::COLLAPSE_RANGE, offset, length) {
         Ok(()) => Ok(true),
         Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(false),

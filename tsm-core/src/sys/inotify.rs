@@ -22,41 +22,41 @@ use rustix::io::Errno;
 ///
 /// Watching the same file (the same inode) twice gives the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WatchId(i32);
+pub(crate) struct WatchId(i32);
 
 /// A set of kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Mask(u32);
+pub(crate) struct Mask(u32);
 
 impl Mask {
     /// Bytes were written, or the file was truncated.
-    pub const MODIFY: Self = Self(0x2);
+    pub(crate) const MODIFY: Self = Self(0x2);
     /// Metadata changed: mode, times, number of links.
-    pub const ATTRIB: Self = Self(0x4);
+    pub(crate) const ATTRIB: Self = Self(0x4);
     /// A file that was open for writing was closed.
-    pub const CLOSE_WRITE: Self = Self(0x8);
+    pub(crate) const CLOSE_WRITE: Self = Self(0x8);
     /// A name in the watched directory was renamed away.
-    pub const MOVED_FROM: Self = Self(0x40);
+    pub(crate) const MOVED_FROM: Self = Self(0x40);
     /// A name came into the watched directory by rename.
-    pub const MOVED_TO: Self = Self(0x80);
+    pub(crate) const MOVED_TO: Self = Self(0x80);
     /// A name was created in the watched directory.
-    pub const CREATE: Self = Self(0x100);
+    pub(crate) const CREATE: Self = Self(0x100);
     /// A name was removed from the watched directory.
-    pub const DELETE: Self = Self(0x200);
+    pub(crate) const DELETE: Self = Self(0x200);
     /// The watched file or directory itself was removed.
-    pub const DELETE_SELF: Self = Self(0x400);
+    pub(crate) const DELETE_SELF: Self = Self(0x400);
     /// The watched file or directory itself was renamed.
-    pub const MOVE_SELF: Self = Self(0x800);
+    pub(crate) const MOVE_SELF: Self = Self(0x800);
     /// Events were lost, because nobody read them: look at everything again.
-    pub const OVERFLOW: Self = Self(0x4000);
+    pub(crate) const OVERFLOW: Self = Self(0x4000);
     /// The watch is gone: what it watched was removed or unmounted, or it was ended.
-    pub const IGNORED: Self = Self(0x8000);
+    pub(crate) const IGNORED: Self = Self(0x8000);
 
     /// The watch ends with its first event (`IN_ONESHOT`).
-    pub const ONCE: Self = Self(0x8000_0000);
+    pub(crate) const ONCE: Self = Self(0x8000_0000);
 
     /// Names that come and go in a directory, and the end of the directory itself.
-    pub const NAMES: Self = Self::MOVED_FROM
+    pub(crate) const NAMES: Self = Self::MOVED_FROM
         .union(Self::MOVED_TO)
         .union(Self::CREATE)
         .union(Self::DELETE)
@@ -65,19 +65,19 @@ impl Mask {
 
     /// Both sets together.
     #[must_use]
-    pub const fn union(self, other: Self) -> Self {
+    pub(crate) const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
     /// Whether the two sets share a kind of event.
-    pub const fn intersects(self, other: Self) -> bool {
+    pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
 }
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub(crate) struct Event {
     /// What it happened to; it means nothing for [`Mask::OVERFLOW`].
     pub watch: WatchId,
     /// What happened.
@@ -101,7 +101,7 @@ pub struct Event {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Inotify {
+pub(crate) struct Inotify {
     fd: OwnedFd,
 }
 
@@ -111,7 +111,7 @@ impl Inotify {
     /// # Errors
     /// Where the user has too many of them (`fs.inotify.max_user_instances`), or the process too
     /// many descriptors.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
         Ok(Self { fd })
     }
@@ -122,7 +122,7 @@ impl Inotify {
     /// # Errors
     /// Where `path` cannot be read, or the user watches too much already
     /// (`fs.inotify.max_user_watches`, told as `ENOSPC`).
-    pub fn watch(&self, path: &Path, mask: Mask) -> io::Result<WatchId> {
+    pub(crate) fn watch(&self, path: &Path, mask: Mask) -> io::Result<WatchId> {
         let flags = WatchFlags::from_bits_retain(mask.0);
         Ok(WatchId(inotify::add_watch(&self.fd, path, flags)?))
     }
@@ -131,7 +131,7 @@ impl Inotify {
     ///
     /// # Errors
     /// None that a caller could cause.
-    pub fn unwatch(&self, watch: WatchId) -> io::Result<()> {
+    pub(crate) fn unwatch(&self, watch: WatchId) -> io::Result<()> {
         match inotify::remove_watch(&self.fd, watch.0) {
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => Err(errno.into()),
@@ -143,7 +143,7 @@ impl Inotify {
     ///
     /// # Errors
     /// Where the kernel refuses the read.
-    pub fn read_events(&self) -> io::Result<Vec<Event>> {
+    pub(crate) fn read_events(&self) -> io::Result<Vec<Event>> {
         let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
         let mut reader = inotify::Reader::new(&self.fd, &mut buffer);
         let mut events = Vec::new();
@@ -171,7 +171,7 @@ impl Inotify {
     ///
     /// # Errors
     /// Where the kernel refuses to wait.
-    pub fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> io::Result<bool> {
         // A time-out beyond what the clock can count is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {

@@ -122,7 +122,7 @@ pub fn name(resource: u32) -> &'static str {
 }
 
 /// A limit of open files, soft and hard.
-pub fn open_files(number: u64) -> Limit {
+pub(crate) fn open_files(number: u64) -> Limit {
     Limit {
         resource: NOFILE,
         soft: number,
@@ -131,24 +131,24 @@ pub fn open_files(number: u64) -> Limit {
 }
 
 /// Whether it is the one of open files.
-pub fn is_open_files(limit: &Limit) -> bool {
+pub(crate) fn is_open_files(limit: &Limit) -> bool {
     limit.resource == NOFILE
 }
 
 /// The soft limit of open files among these limits; without one, there is none.
-pub fn open_files_in(limits: &[Limit]) -> u64 {
+pub(crate) fn open_files_in(limits: &[Limit]) -> u64 {
     let files = limits.iter().find(|limit| is_open_files(limit));
     files.map_or(u64::MAX, |limit| limit.soft)
 }
 
 /// Whether this process may raise hard limits (`CAP_SYS_RESOURCE`, `capabilities(7)`).
-pub fn may_raise_hard() -> bool {
+pub(crate) fn may_raise_hard() -> bool {
     has_capability(24)
 }
 
 /// Whether a child of this process may have this nice value: one that is not below its own, or not below what
 /// `RLIMIT_NICE` allows, or any with `CAP_SYS_NICE` (`setpriority(2)`, `getrlimit(2)`).
-pub fn may_have_nice(wanted: i32, own: &[Limit]) -> bool {
+pub(crate) fn may_have_nice(wanted: i32, own: &[Limit]) -> bool {
     let ceiling = own.iter().find(|limit| limit.resource == NICE);
     let lowest = ceiling.map_or(20, |limit| {
         20 - i64::try_from(limit.soft).unwrap_or(40).min(40)
@@ -185,7 +185,7 @@ pub fn fit(limits: &mut [Limit], own: &[Limit]) -> Vec<Limit> {
 ///
 /// # Errors
 /// Those of `getrlimit(2)` and `setrlimit(2)`.
-pub fn raise_open_files() -> io::Result<u64> {
+pub(crate) fn raise_open_files() -> io::Result<u64> {
     let limit = get(NOFILE).ok_or_else(io::Error::last_os_error)?;
     let value = libc::rlimit {
         rlim_cur: limit.hard,

@@ -5,7 +5,7 @@ use std::{fs, io};
 
 /// A socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listening {
+pub(crate) struct Listening {
     /// The port.
     pub port: u16,
     /// The user that made it.
@@ -18,7 +18,7 @@ pub struct Listening {
 ///
 /// # Errors
 /// An [`io::Error`] where `/proc/net` cannot be read.
-pub fn tcp() -> io::Result<Vec<Listening>> {
+pub(crate) fn tcp() -> io::Result<Vec<Listening>> {
     let mut all = parse(&fs::read_to_string("/proc/net/tcp")?);
     match fs::read_to_string("/proc/net/tcp6") {
         Ok(text) => all.extend(parse(&text)),
@@ -31,7 +31,7 @@ pub fn tcp() -> io::Result<Vec<Listening>> {
 
 /// A socket that waits for somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
+pub(crate) struct Open {
     /// `tcp`, `tcp6`, `udp`, `udp6` or `unix`.
     pub protocol: &'static str,
     /// Its address.
@@ -49,7 +49,7 @@ pub struct Open {
 ///
 /// # Errors
 /// An [`io::Error`] where `/proc/net` cannot be read.
-pub fn all() -> io::Result<Vec<Open>> {
+pub(crate) fn all() -> io::Result<Vec<Open>> {
     const LISTEN: &str = "0A";
     const UNCONNECTED: &str = "07";
     let mut found = Vec::new();
@@ -124,7 +124,7 @@ fn unix_line(line: &str) -> Option<Open> {
 }
 
 /// Which processes hold sockets of `wanted` numbers, as far as this user may look; each with each of its sockets.
-pub fn all_holders(wanted: impl Fn(u64) -> bool) -> Vec<(u64, u32)> {
+pub(crate) fn all_holders(wanted: impl Fn(u64) -> bool) -> Vec<(u64, u32)> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir("/proc") else {
         return found;
@@ -151,7 +151,7 @@ pub fn all_holders(wanted: impl Fn(u64) -> bool) -> Vec<(u64, u32)> {
 }
 
 /// Whether nobody listens on a port, of IPv4 or IPv6: a moment ago, that is.
-pub fn is_free(port: u16) -> bool {
+pub(crate) fn is_free(port: u16) -> bool {
     use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
     let free = |bound: io::Result<TcpListener>| match bound {
         Ok(_) => true,
@@ -170,7 +170,7 @@ pub fn is_free(port: u16) -> bool {
 ///
 /// # Errors
 /// An [`io::Error`] where `/proc/net` cannot be read.
-pub fn tcp_on(port: u16) -> io::Result<Vec<u64>> {
+pub(crate) fn tcp_on(port: u16) -> io::Result<Vec<u64>> {
     use std::io::BufRead as _;
     let mut inodes = Vec::new();
     for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
@@ -209,7 +209,7 @@ fn parse(text: &str) -> Vec<Listening> {
 }
 
 /// The lowest pid that holds each of these sockets, as far as this user may look.
-pub fn holders(inodes: &[u64]) -> HashMap<u64, u32> {
+pub(crate) fn holders(inodes: &[u64]) -> HashMap<u64, u32> {
     let mut found: HashMap<u64, u32> = HashMap::new();
     for (inode, pid) in all_holders(|inode| inodes.contains(&inode)) {
         let lowest = found.entry(inode).or_insert(pid);

@@ -25,7 +25,7 @@ fn whole_file(kind: i32) -> libc::flock {
 ///
 /// # Errors
 /// Those of `open(2)` and `fcntl(2)`.
-pub fn acquire(path: &Path) -> io::Result<Option<File>> {
+pub(crate) fn acquire(path: &Path) -> io::Result<Option<File>> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -40,7 +40,7 @@ pub fn acquire(path: &Path) -> io::Result<Option<File>> {
 ///
 /// # Errors
 /// Those of `fcntl(2)`, such as that the file system has no locks.
-pub fn take(file: &File) -> io::Result<bool> {
+pub(crate) fn take(file: &File) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
         Ok(_) => Ok(true),
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
@@ -52,13 +52,13 @@ pub fn take(file: &File) -> io::Result<bool> {
 ///
 /// # Errors
 /// Those of `fcntl(2)`.
-pub fn release(lock: &File) -> io::Result<()> {
+pub(crate) fn release(lock: &File) -> io::Result<()> {
     fcntl(lock, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)))?;
     Ok(())
 }
 
 /// Whether somebody holds the lock on `path`.
-pub fn is_held(path: &Path) -> bool {
+pub(crate) fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;
     };
@@ -77,7 +77,7 @@ pub fn is_held(path: &Path) -> bool {
 ///
 /// # Errors
 /// [`io::ErrorKind::TimedOut`] where somebody else holds it all the time.
-pub fn wait_for_turn(directory: &Path, patience: Duration) -> io::Result<File> {
+pub(crate) fn wait_for_turn(directory: &Path, patience: Duration) -> io::Result<File> {
     use rustix::fs::FlockOperation;
     let take = |file: File, operation: FlockOperation| loop {
         match rustix::fs::flock(&file, operation) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// What is known of the OOM killer at one moment: counters that only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OomCounts {
+pub(crate) struct OomCounts {
     /// Kills in this process's own cgroup and below; 0 where there is no cgroup v2.
     pub group: u64,
     /// Kills on the whole machine.
@@ -13,7 +13,7 @@ pub struct OomCounts {
 
 impl OomCounts {
     /// Reads them; what cannot be read counts as nothing.
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let group =
             own_group().and_then(|group| std::fs::read_to_string(group.join("memory.events")).ok());
         let machine = std::fs::read_to_string("/proc/vmstat").ok();
@@ -26,7 +26,7 @@ impl OomCounts {
 }
 
 /// The limit of memory of this process's own cgroup, or of the nearest above that has one, in bytes.
-pub fn limit_of_own_group() -> Option<u64> {
+pub(crate) fn limit_of_own_group() -> Option<u64> {
     let group = own_group()?;
     group
         .ancestors()

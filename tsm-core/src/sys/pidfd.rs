@@ -209,7 +209,7 @@ pub fn signal_group(group: u32, signal: Signal) -> io::Result<bool> {
 }
 
 /// A child of this process that has ended and is not reaped yet, whichever it is; `None` where there is none.
-pub fn any_ended_child() -> Option<u32> {
+pub(crate) fn any_ended_child() -> Option<u32> {
     // SAFETY: waitid fills the siginfo that it is given; all zeroes is a valid one.
     let (done, info) = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
@@ -231,7 +231,7 @@ pub fn any_ended_child() -> Option<u32> {
 }
 
 /// Whether a child of this process was stopped by a signal since this was last asked.
-pub fn was_stopped(pid: u32) -> bool {
+pub(crate) fn was_stopped(pid: u32) -> bool {
     let Some(pid) = Pid::from_raw(pid as i32) else {
         return false;
     };
@@ -240,7 +240,7 @@ pub fn was_stopped(pid: u32) -> bool {
 }
 
 /// Reaps one ended child by its pid; `None` where it is not ours or has not ended.
-pub fn reap_child(pid: u32) -> Option<WaitStatus> {
+pub(crate) fn reap_child(pid: u32) -> Option<WaitStatus> {
     let mut raw = 0;
     // SAFETY: waitpid writes one status.
     let done = unsafe { libc::waitpid(pid as i32, &raw mut raw, libc::WNOHANG) };

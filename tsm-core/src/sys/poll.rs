@@ -153,23 +153,7 @@ pub fn wait_for_nothing(time: Duration) {
 /// # Errors
 /// Those of `poll(2)`.
 pub fn wait_readable(fd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
-    wait_for(fd, rustix::event::PollFlags::IN, timeout)
-}
-
-/// Waits until `fd` takes more or `timeout` has passed; tells which.
-///
-/// # Errors
-/// Those of `poll(2)`.
-pub fn wait_writable(fd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
-    wait_for(fd, rustix::event::PollFlags::OUT, timeout)
-}
-
-fn wait_for(
-    fd: impl AsFd,
-    flags: rustix::event::PollFlags,
-    timeout: Option<Duration>,
-) -> io::Result<bool> {
-    use rustix::event::{PollFd, poll};
+    use rustix::event::{PollFd, PollFlags, poll};
     let deadline = timeout.map(|t| super::clock::monotonic() + t);
     loop {
         let left = deadline.map(|d| d.saturating_sub(super::clock::monotonic()));
@@ -177,7 +161,7 @@ fn wait_for(
             tv_sec: t.as_secs() as i64,
             tv_nsec: i64::from(t.subsec_nanos()),
         });
-        match poll(&mut [PollFd::new(&fd, flags)], left.as_ref()) {
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], left.as_ref()) {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),

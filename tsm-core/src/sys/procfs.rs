@@ -43,7 +43,7 @@ impl Process {
 ///
 /// # Errors
 /// Where `/proc` is not there.
-pub fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
         .trim()
         .to_owned())
@@ -76,7 +76,7 @@ pub fn look(pid: u32) -> io::Result<Option<Process>> {
 }
 
 /// Whether a process has a controlling terminal; where that cannot be told, it has.
-pub fn has_terminal(pid: u32) -> bool {
+pub(crate) fn has_terminal(pid: u32) -> bool {
     let text = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = text.iter().rposition(|&b| b == b')').map(|at| at + 2);
     let fields = after_name.and_then(|at| text.get(at..));
@@ -204,7 +204,7 @@ impl ProcessTable {
 
 /// The direct children of a process whose main thread made or inherited them; `None` where the kernel does not tell
 /// (`CONFIG_PROC_CHILDREN`).
-pub fn children_of_main_thread(pid: u32) -> Option<Vec<u32>> {
+pub(crate) fn children_of_main_thread(pid: u32) -> Option<Vec<u32>> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     Some(
         text.split_ascii_whitespace()
@@ -218,7 +218,7 @@ pub fn children_of_main_thread(pid: u32) -> Option<Vec<u32>> {
 ///
 /// # Errors
 /// Where that cannot be told: too many open files, no memory.
-pub fn environment_variable(pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn environment_variable(pid: u32, name: &str) -> io::Result<Option<Vec<u8>>> {
     // The file says of no size; most environments are read by two calls this way.
     let mut environ = Vec::with_capacity(16 << 10);
     let read = File::open(format!("/proc/{pid}/environ"))
@@ -254,7 +254,7 @@ pub fn command_line(pid: u32) -> io::Result<Vec<OsString>> {
 }
 
 /// Whether a process has this file open, or one that was removed from this path.
-pub fn has_open(pid: u32, path: &Path) -> bool {
+pub(crate) fn has_open(pid: u32, path: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
         return false;
     };
@@ -293,12 +293,12 @@ pub fn terminal(pid: u32) -> Option<String> {
 }
 
 /// The working directory of a process.
-pub fn working_directory(pid: u32) -> Option<PathBuf> {
+pub(crate) fn working_directory(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
 /// Why SIGKILL does not end a process, where that can be seen: it is another user's (`kill(2)`), or waits in the kernel.
-pub fn why_it_resists(pid: u32) -> Option<String> {
+pub(crate) fn why_it_resists(pid: u32) -> Option<String> {
     why_in_status(
         &std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
         super::account::effective_uid(),

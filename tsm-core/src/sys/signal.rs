@@ -87,7 +87,7 @@ impl FromStr for Signal {
 
 /// The signal by which a forked child ends itself when it learns, before it executed anything, that its supervisor died.
 /// A program does not die of it by chance, so a death by it during a start means: it never ran.
-pub const NEVER_EXECUTED: i32 = 63;
+pub(crate) const NEVER_EXECUTED: i32 = 63;
 
 /// In files and messages a signal is its name.
 impl serde::Serialize for Signal {
@@ -161,7 +161,7 @@ impl AsFd for SignalSource {
 ///
 /// Blocked signals are let through as well, but where this process `keeps_blocked` what the program blocked that it
 /// executed before: what came in between is read by the next [`SignalSource`].
-pub fn reset_dispositions(keeps_blocked: bool) {
+pub(crate) fn reset_dispositions(keeps_blocked: bool) {
     for number in 1..=64 {
         if number != libc::SIGPIPE {
             // SAFETY: setting a default disposition installs no handler; numbers that may not be set return an error.

@@ -36,7 +36,7 @@ fn address(path: &Path) -> io::Result<(OwnedFd, SocketAddrUnix)> {
 ///
 /// # Errors
 /// Those of `bind(2)`: [`io::ErrorKind::AddrInUse`] where something is there, and those of its directory.
-pub fn listen(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn listen(path: &Path) -> io::Result<OwnedFd> {
     let (_directory, address) = address(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -50,7 +50,7 @@ pub fn listen(path: &Path) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of `connect(2)`: [`io::ErrorKind::NotFound`] without a file, [`io::ErrorKind::ConnectionRefused`] where nobody listens.
-pub fn connect(path: &Path, patience: Duration) -> io::Result<OwnedFd> {
+pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<OwnedFd> {
     let (_directory, address) = address(path)?;
     let socket = rustix::net::socket_with(
         AddressFamily::UNIX,
@@ -67,7 +67,7 @@ pub fn connect(path: &Path, patience: Duration) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of `connect(2)`; [`io::ErrorKind::InvalidInput`] or the like where it is too long for an address.
-pub fn connect_notify(target: &std::ffi::OsStr) -> io::Result<OwnedFd> {
+pub(crate) fn connect_notify(target: &std::ffi::OsStr) -> io::Result<OwnedFd> {
     let bytes = std::os::unix::ffi::OsStrExt::as_bytes(target);
     let address = match bytes.strip_prefix(b"@") {
         Some(name) => SocketAddrUnix::new_abstract_name(name)?,
@@ -83,7 +83,7 @@ pub fn connect_notify(target: &std::ffi::OsStr) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of `bind(2)`: [`io::ErrorKind::AddrInUse`] where something is there, and those of its directory.
-pub fn hear_at(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn hear_at(path: &Path) -> io::Result<OwnedFd> {
     let (_directory, address) = address(path)?;
     hear_by(&address)
 }
@@ -92,7 +92,7 @@ pub fn hear_at(path: &Path) -> io::Result<OwnedFd> {
 ///
 /// # Errors
 /// Those of `bind(2)`: [`io::ErrorKind::AddrInUse`] where another has the name.
-pub fn hear_hidden(name: &[u8]) -> io::Result<OwnedFd> {
+pub(crate) fn hear_hidden(name: &[u8]) -> io::Result<OwnedFd> {
     hear_by(&SocketAddrUnix::new_abstract_name(name)?)
 }
 
@@ -106,13 +106,11 @@ fn hear_by(address: &SocketAddrUnix) -> io::Result<OwnedFd> {
 
 /// A message whose sender the kernel names.
 #[derive(Debug)]
-pub struct Heard {
+pub(crate) struct Heard {
     /// How many bytes it has.
     pub length: usize,
     /// The pid of its sender.
     pub pid: u32,
-    /// What came with it; dropped, it is closed.
-    pub fds: Vec<OwnedFd>,
 }
 
 /// The next message at a socket of [`hear_at`] or [`hear_hidden`]; `None` where there is none. A message without a sender
@@ -120,7 +118,7 @@ pub struct Heard {
 ///
 /// # Errors
 /// Those of `recvmsg(2)`.
-pub fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
+pub(crate) fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
     let mut space =
         [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1))];
     loop {
@@ -137,10 +135,11 @@ pub fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
             Err(rustix::io::Errno::INTR) => continue,
             Err(errno) => return Err(errno.into()),
         };
-        let (mut pid, mut fds) = (None, Vec::new());
+        let mut pid = None;
         for message in control.drain() {
             match message {
-                RecvAncillaryMessage::ScmRights(rights) => fds.extend(rights),
+                // Descriptors that nobody asked for are closed.
+                RecvAncillaryMessage::ScmRights(rights) => rights.for_each(drop),
                 RecvAncillaryMessage::ScmCredentials(who) => {
                     pid = Some(who.pid.as_raw_nonzero().get() as u32);
                 }
@@ -148,7 +147,7 @@ pub fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
             }
         }
         if let Some(pid) = pid {
-            return Ok(Some(Heard { length, pid, fds }));
+            return Ok(Some(Heard { length, pid }));
         }
     }
 }
@@ -157,7 +156,7 @@ pub fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Heard>> {
 ///
 /// # Errors
 /// Those of `accept(2)`: no descriptor is left.
-pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
+pub(crate) fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
         Ok(socket) => Ok(Some(socket)),
         Err(
@@ -172,7 +171,7 @@ pub fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
 ///
 /// # Errors
 /// Those of `socket(2)` and `connect(2)`: it could not be tried.
-pub fn is_found_at(listener: impl AsFd, path: &Path) -> io::Result<bool> {
+pub(crate) fn is_found_at(listener: impl AsFd, path: &Path) -> io::Result<bool> {
     let (_directory, address) = address(path)?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -194,7 +193,7 @@ pub fn is_found_at(listener: impl AsFd, path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// Those of `socketpair(2)`: no descriptor is left.
-pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(rustix::net::socketpair(
         AddressFamily::UNIX,
@@ -208,7 +207,7 @@ pub fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
 ///
 /// # Errors
 /// Those of `getsockopt(2)`.
-pub fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
+pub(crate) fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
     let credentials = rustix::net::sockopt::socket_peercred(socket)?;
     Ok((
         credentials.uid.as_raw(),
@@ -220,7 +219,7 @@ pub fn peer(socket: impl AsFd) -> io::Result<(u32, u32)> {
 ///
 /// # Errors
 /// Those of `sendmsg(2)`; [`io::ErrorKind::InvalidInput`] where there are too many descriptors for one message.
-pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
@@ -238,13 +237,17 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Resu
 }
 
 /// How many descriptors one message may carry.
-pub const MAX_FDS: usize = 16;
+pub(crate) const MAX_FDS: usize = 16;
 
 /// Receives one message and its descriptors, which are close-on-exec. 0 bytes: the other side is closed.
 ///
 /// # Errors
 /// Those of `recvmsg(2)`; [`io::ErrorKind::WouldBlock`] where there is none yet.
-pub fn receive(socket: impl AsFd, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+pub(crate) fn receive(
+    socket: impl AsFd,
+    bytes: &mut [u8],
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::net::recvmsg(

@@ -15,10 +15,11 @@ use std::io::{self, Read as _};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::ptr;
+use std::task::Poll;
 
-pub use in_place::{execute_in_place, memory_file, take_state};
-pub use sentinel::{SentinelImage, c_strings};
-pub use supervisor::{SupervisorImage, detached, take_listen_fds};
+pub(crate) use in_place::{execute_in_place, memory_file, take_state};
+pub(crate) use sentinel::{SentinelImage, c_strings};
+pub(crate) use supervisor::{SupervisorImage, detached, take_listen_fds};
 
 use super::limits::Limit;
 use super::{account::Account, fd, signal};
@@ -99,7 +100,7 @@ const STACK_BYTES: usize = if cfg!(debug_assertions) {
 
 /// A child that waits for one byte before it executes its program.
 #[derive(Debug)]
-pub struct HeldChild {
+pub(crate) struct HeldChild {
     /// Its pid, session and process group.
     pub pid: u32,
     /// One byte written here releases it; closed without, it ends itself without executing anything.
@@ -110,7 +111,7 @@ pub struct HeldChild {
 
 /// What comes of a launch: nothing, which means that the program was executed, or why it was not.
 #[derive(Debug)]
-pub struct LaunchReport {
+pub(crate) struct LaunchReport {
     pipe: File,
     bytes: Vec<u8>,
     memory: Option<LaunchMemory>,
@@ -136,12 +137,12 @@ impl AsFd for LaunchReport {
 }
 
 impl LaunchReport {
-    /// Reads what there is, without waiting. `Some` when the launch is decided: with `None` inside, the program was
-    /// executed.
+    /// Reads what there is, without waiting. Ready when the launch is decided: with what it failed at, or with nothing where
+    /// the program was executed.
     ///
     /// # Errors
     /// Where the pipe cannot be read; then nothing is known.
-    pub fn poll(&mut self) -> io::Result<Option<Option<LaunchFailure>>> {
+    pub(crate) fn poll(&mut self) -> io::Result<Poll<Option<LaunchFailure>>> {
         let mut bytes = [0; REPORT_MAX];
         loop {
             match self.pipe.read(&mut bytes) {
@@ -155,11 +156,13 @@ impl LaunchReport {
                             ManuallyDrop::drop(&mut memory.stack);
                         }
                     }
-                    return Ok(Some(parse_report(&self.bytes)));
+                    return Ok(Poll::Ready(parse_report(&self.bytes)));
                 }
                 Ok(length) => self.bytes.extend_from_slice(&bytes[..length]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Poll::Pending);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -175,7 +178,7 @@ impl LaunchReport {
 ///
 /// # Errors
 /// Those of `clone(2)` and `pipe(2)`: no memory, process or descriptor is left. What the child fails at comes over its report pipe.
-pub fn fork_held(
+pub(crate) fn fork_held(
     mut launch: Launch,
     stdin: BorrowedFd<'_>,
     stdout: BorrowedFd<'_>,

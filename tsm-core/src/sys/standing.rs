@@ -9,7 +9,7 @@ const NAMESPACES: [&str; 8] = ["cgroup", "ipc", "mnt", "net", "pid", "time", "us
 const HARD_LIMITS: &str = "hard-limits";
 
 /// That of this process, as one word after the other: `NAME=VALUE`.
-pub fn own() -> String {
+pub(crate) fn own() -> String {
     let mut words = Vec::new();
     for name in NAMESPACES {
         // One that this kernel has not, no process has.
@@ -49,7 +49,7 @@ fn joined<T: ToString>(values: impl IntoIterator<Item = T>) -> String {
 }
 
 /// In what `here` is other than `there` so that what is started here may do less or sees something else, by name. A higher limit is no difference.
-pub fn differences(there: &str, here: &str) -> Vec<String> {
+pub(crate) fn differences(there: &str, here: &str) -> Vec<String> {
     let value = |of: &str, name: &str| {
         let mut words = of.split(' ').filter_map(|word| word.split_once('='));
         words.find_map(|(known, value)| (known == name).then(|| value.to_owned()))

@@ -11,14 +11,14 @@ use rustix::time::{
 
 /// Readable when its time has come, and when somebody sets the clock.
 #[derive(Debug)]
-pub struct WallTimer(OwnedFd);
+pub(crate) struct WallTimer(OwnedFd);
 
 impl WallTimer {
     /// A timer that is not set.
     ///
     /// # Errors
     /// Those of `timerfd_create(2)`: no descriptor is left.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(Self(timerfd_create(TimerfdClockId::Realtime, flags)?))
     }
@@ -27,7 +27,7 @@ impl WallTimer {
     ///
     /// # Errors
     /// Those of `timerfd_settime(2)`.
-    pub fn set(&self, unix_ms: Option<u64>) -> io::Result<()> {
+    pub(crate) fn set(&self, unix_ms: Option<u64>) -> io::Result<()> {
         let at = unix_ms.unwrap_or(0);
         let zero = Timespec {
             tv_sec: 0,
@@ -49,7 +49,7 @@ impl WallTimer {
     }
 
     /// Takes what it has to say; tells whether that is a jump of the clock.
-    pub fn has_jumped(&self) -> bool {
+    pub(crate) fn has_jumped(&self) -> bool {
         let mut count = [0; 8];
         rustix::io::read(&self.0, &mut count) == Err(rustix::io::Errno::CANCELED)
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::task::Poll;
 use std::time::Duration;
 
 use super::Timer;
@@ -207,8 +208,8 @@ impl Supervisor {
             return;
         };
         let outcome = match report.poll() {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => return,
+            Ok(Poll::Ready(outcome)) => outcome,
+            Ok(Poll::Pending) => return,
             // Its end tells.
             Err(_) => None,
         };

@@ -1,5 +1,7 @@
 //! How a launch came out, and what becomes of a child that could not execute its program.
 
+use std::task::Poll;
+
 use crate::error::{BestEffort as _, Error};
 use crate::events::EventKind;
 use crate::launch;
@@ -46,8 +48,8 @@ impl Supervisor {
             return;
         };
         let outcome = match report.poll() {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) => return,
+            Ok(Poll::Ready(outcome)) => outcome,
+            Ok(Poll::Pending) => return,
             Err(error) => {
                 // What runs is found out by its end.
                 self.log

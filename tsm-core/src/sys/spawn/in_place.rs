@@ -18,7 +18,7 @@ const STATE: &str = "TSM_STATE_FD";
 /// other descriptors are closed where they are close-on-exec. The environment says where `state` is.
 ///
 /// It returns only where that fails; then everything is as it was.
-pub fn execute_in_place(
+pub(crate) fn execute_in_place(
     program: BorrowedFd<'_>,
     words: &[OsString],
     environment: &[(OsString, OsString)],
@@ -73,7 +73,7 @@ fn close_on_exec(fds: &[BorrowedFd<'_>]) {
 }
 
 /// The descriptor of what was handed over to this very process by the program that it executed before.
-pub fn take_state(lookup: impl Fn(&str) -> Option<OsString>) -> Option<File> {
+pub(crate) fn take_state(lookup: impl Fn(&str) -> Option<OsString>) -> Option<File> {
     let text = String::from_utf8(lookup(STATE)?.into_vec()).ok()?;
     let (pid, number) = text.split_once(':')?;
     if pid.parse() != Ok(std::process::id()) {
@@ -86,7 +86,7 @@ pub fn take_state(lookup: impl Fn(&str) -> Option<OsString>) -> Option<File> {
 ///
 /// # Errors
 /// Those of `memfd_create(2)` and `write(2)`: no descriptor or no memory is left.
-pub fn memory_file(bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn memory_file(bytes: &[u8]) -> io::Result<File> {
     use std::io::{Seek as _, Write as _};
     let fd: OwnedFd = rustix::fs::memfd_create("tsm-state", rustix::fs::MemfdFlags::CLOEXEC)?;
     let mut file = File::from(fd.as_fd().try_clone_to_owned()?);

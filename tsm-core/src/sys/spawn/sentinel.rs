@@ -17,7 +17,7 @@ use crate::sys::Pidfd;
 
 /// What the guardian needs to have a sentinel. Nothing is allocated when it is used.
 #[derive(Debug)]
-pub struct SentinelImage {
+pub(crate) struct SentinelImage {
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -40,7 +40,7 @@ impl SentinelImage {
     ///
     /// # Errors
     /// Those of `pidfd_open(2)`.
-    pub fn new(
+    pub(crate) fn new(
         program: CString,
         arguments: Vec<CString>,
         environment: Vec<CString>,
@@ -60,7 +60,7 @@ impl SentinelImage {
     ///
     /// # Errors
     /// Those of `fork(2)`: no memory is left, or the user has too many processes.
-    pub fn fork(&self, supervisor: Option<&Pidfd>) -> io::Result<u32> {
+    pub(crate) fn fork(&self, supervisor: Option<&Pidfd>) -> io::Result<u32> {
         let (arguments, environment) = (pointers(&self.arguments), pointers(&self.environment));
         // SAFETY: the child works on memory prepared above, by system calls alone, and executes or ends.
         let pid = unsafe { raw::fork() };
@@ -163,7 +163,7 @@ fn title(arguments: &[CString]) -> Option<(usize, Vec<u8>)> {
 ///
 /// # Errors
 /// Where one has a zero byte.
-pub fn c_strings(words: impl IntoIterator<Item = OsString>) -> io::Result<Vec<CString>> {
+pub(crate) fn c_strings(words: impl IntoIterator<Item = OsString>) -> io::Result<Vec<CString>> {
     use std::os::unix::ffi::OsStringExt as _;
     let words = words.into_iter().map(|word| CString::new(word.into_vec()));
     Ok(words.collect::<Result<_, _>>()?)

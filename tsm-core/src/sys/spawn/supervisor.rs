@@ -16,7 +16,7 @@ const NAMES_IN_ONE: usize = 100 << 10;
 
 /// What the guardian executes to have a supervisor. Nothing is allocated when it is used.
 #[derive(Debug)]
-pub struct SupervisorImage {
+pub(crate) struct SupervisorImage {
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
@@ -24,7 +24,11 @@ pub struct SupervisorImage {
 
 impl SupervisorImage {
     /// Prepares it; `environment` must not name `LISTEN_*` or `TSM_STORE_FD`.
-    pub fn new(program: CString, arguments: Vec<CString>, environment: Vec<CString>) -> Self {
+    pub(crate) fn new(
+        program: CString,
+        arguments: Vec<CString>,
+        environment: Vec<CString>,
+    ) -> Self {
         Self {
             program,
             arguments,
@@ -37,7 +41,12 @@ impl SupervisorImage {
     ///
     /// # Errors
     /// Those of `fork(2)`: no memory is left, or the user has too many processes.
-    pub fn fork(&self, fds: &[RawFd], names: &[u8], channel: BorrowedFd<'_>) -> io::Result<u32> {
+    pub(crate) fn fork(
+        &self,
+        fds: &[RawFd],
+        names: &[u8],
+        channel: BorrowedFd<'_>,
+    ) -> io::Result<u32> {
         let count = fds.len();
         let mut moved: Vec<RawFd> = Vec::new();
         moved.try_reserve_exact(count + 1)?;
@@ -191,7 +200,7 @@ fn keep_over_exec(fd: RawFd) -> bool {
 ///
 /// # Errors
 /// Those of `fork(2)` and `execve(2)`: the program is not there, or may not be executed.
-pub fn detached(
+pub(crate) fn detached(
     program: &Path,
     arguments: &[OsString],
     environment: &[(OsString, OsString)],
@@ -227,7 +236,7 @@ pub fn detached(
 
 /// The descriptors that this process was started with by a store (`sd_listen_fds(3)`), each with its name, made
 /// close-on-exec; none where `LISTEN_PID` is not this process.
-pub fn take_listen_fds(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OwnedFd)> {
+pub(crate) fn take_listen_fds(lookup: impl Fn(&str) -> Option<OsString>) -> Vec<(String, OwnedFd)> {
     let text = |name: &str| lookup(name).and_then(|value| value.into_string().ok());
     if text("LISTEN_PID").and_then(|pid| pid.parse::<u32>().ok()) != Some(std::process::id()) {
         return Vec::new();
