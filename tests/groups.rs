@@ -101,7 +101,15 @@ fn each_service_is_in_a_group_of_its_own() {
     bed.start_idle("b");
     assert_eq!(given.members("a"), [bed.pid("a")]);
     assert_eq!(given.members("b"), [bed.pid("b")]);
-    let mut keepers = [bed.supervisor_pid().unwrap(), bed.guardian_pid().unwrap()];
+    let supervisor = bed.supervisor_pid().unwrap();
+    wait_until("the guardian has its sentinel", || {
+        bed.sentinel_pid().is_some()
+    });
+    let mut keepers = [
+        supervisor,
+        bed.guardian_pid().unwrap(),
+        bed.sentinel_pid().unwrap(),
+    ];
     keepers.sort_unstable();
     let mut own = pids(&given.0.join("supervisor"));
     own.sort_unstable();
@@ -110,7 +118,7 @@ fn each_service_is_in_a_group_of_its_own() {
     // It is there as long as the service is, whoever supervises it.
     kill(bed.supervisor_seen());
     wait_until("another supervisor", || {
-        bed.supervisor_pid().is_some_and(|pid| pid != keepers[1])
+        bed.supervisor_pid().is_some_and(|pid| pid != supervisor)
     });
     bed.crash("a");
     wait_until("it runs again", || {

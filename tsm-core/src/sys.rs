@@ -79,7 +79,7 @@ pub(crate) fn machine_id() -> Option<String> {
         .find(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
-/// Names this process for `ps` and `top` (`PR_SET_NAME`, at most 15 bytes).
+/// Names this process for `ps` and `top` (`PR_SET_NAME` of `prctl(2)`, at most 15 bytes).
 pub(crate) fn set_process_name(name: &std::ffi::CStr) {
     rustix::thread::set_name(name).best_effort("a process that cannot be named works all the same");
 }
@@ -93,7 +93,7 @@ pub(crate) fn become_subreaper() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The pid of this process's parent; 0 where that is outside of its name space.
+/// The pid of this process's parent (`getppid(2)`); 0 where that is outside of its name space.
 pub fn parent() -> u32 {
     let parent = rustix::process::getppid();
     parent.map_or(0, |pid| pid.as_raw_nonzero().get() as u32)
@@ -182,7 +182,7 @@ pub(crate) fn is_alone_with(file: impl std::os::fd::AsFd) -> bool {
     unsafe { libc::fcntl(file.as_fd().as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) == 0 }
 }
 
-/// On how many cores this process may run. Quotas of cgroups are not asked for: that takes longer than what is shared out.
+/// On how many cores this process may run (`sched_getaffinity(2)`). Quotas of cgroups are not asked for: that takes longer than what is shared out.
 pub fn cores() -> usize {
     rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize)
 }
@@ -240,7 +240,7 @@ pub(crate) fn open_for_writing(path: &std::path::Path) -> std::io::Result<std::f
 /// Flags for [`std::os::unix::fs::OpenOptionsExt::custom_flags`]: a FIFO keeps nobody waiting, and a link is not followed.
 pub(crate) const OPEN_SAFELY: i32 = libc::O_NONBLOCK | libc::O_NOFOLLOW;
 
-/// As [`open_for_writing`], for writes at the end.
+/// As [`open_for_writing`], for writes at the end (`O_APPEND` of `open(2)`).
 ///
 /// # Errors
 /// As for [`open_for_writing`].

@@ -1,4 +1,5 @@
-//! What a TARGET is: a script, a program on PATH, or a command line.
+//! What a TARGET is: a script, a program on PATH, or a command line. It is the command that decides, once, where a person can be asked; a
+//! restart executes what was decided.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;

@@ -1,4 +1,5 @@
-//! The first act of a supervisor: every record is read, and every service that is still up is found again.
+//! The first act of a supervisor: every record is read, and every service that is still up is found again, by pid, start time and boot id.
+//! Nothing is stepped before all are known, and what cannot be known keeps the supervisor from beginning.
 
 mod appeared;
 mod going_on;

@@ -1,4 +1,5 @@
-//! Driving the state machines: feeding them events, doing what comes out, and their deadlines.
+//! Driving the state machines: feeding them events, doing what comes out, and their deadlines. Nobody else steps a machine; what is
+//! decided is decided there, and only carried out here.
 
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ impl Supervisor {
             }
         }
         let launches_next = actions.contains(&Action::Launch);
+        // The deadline of the phase before is void, even where the next one has none.
         if let Some(armed) = service.armed.take() {
             self.deadlines.remove(&(armed, id));
         }

@@ -1,4 +1,5 @@
-//! Records: what the state machine says goes on disk and into the history.
+//! Records: what the state machine says goes on disk and into the history. Writing waits for no disk: a record is no intent, and what a
+//! power cut takes of it is found out again; intent is synced by the worker. What cannot be written is tried again, and lost never.
 
 pub(super) mod histories;
 

@@ -1,4 +1,5 @@
-//! One process as the supervisor holds it: its record, its state machine, and its descriptors.
+//! One process as the supervisor holds it: its record, its state machine, and its descriptors. There may be thousands, so what only some
+//! have is boxed; it does nothing by itself, and knows neither the others nor the supervisor.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;

@@ -1,4 +1,6 @@
-//! The event loop.
+//! The event loop: one thread, one `epoll_wait(2)`, one closed set of what a descriptor can be ([`Kind`]). It owns everything, and
+//! shares nothing: other threads hand over what they found. Each module that takes part in it adds its methods and owns its part
+//! of the state; none of them may wait.
 
 mod beginning;
 mod farewell;

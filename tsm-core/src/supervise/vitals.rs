@@ -190,6 +190,7 @@ impl Vitals {
             }
             VitalEvent::Ended => {
                 let was = self.readiness;
+                // Nothing of one run says anything about the next.
                 self = Self::new(self.policy);
                 if was == Readiness::Down {
                     Vec::new()
@@ -217,6 +218,7 @@ impl Vitals {
                 if well { self.well() } else { self.failed(now) }
             }
             VitalEvent::Unchecked if ready && self.checking => {
+                // No thread or process was to be had for the check: that is nothing that the service has failed at.
                 self.checking = false;
                 self.due = self.policy.health.map(|health| now + health.interval);
                 Vec::new()
@@ -301,6 +303,7 @@ impl Vitals {
             return Vec::new();
         };
         let is_starting = now.saturating_sub(self.since) < health.start_period;
+        // Who was well once has started, however much is left of that period.
         if is_starting && self.health == Health::Unknown {
             return Vec::new();
         }

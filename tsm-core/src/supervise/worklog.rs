@@ -1,4 +1,5 @@
-//! The supervisor's own log, `logs/tsm.log`: one line for each thing that an operator may want to know.
+//! The supervisor's own log, `logs/tsm.log`: one line for each thing that an operator may want to know. What goes on and on is told once in
+//! a while, so that no flood of anything is a flood of lines.
 
 use std::fmt::Display;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Users and groups.
+//! Users and groups (`passwd(5)`, `group(5)`), asked for by way of the C library, which may ask a network for them.
 
 use std::ffi::CString;
 use std::io;
@@ -18,7 +18,7 @@ pub struct Account {
     pub groups: Vec<u32>,
 }
 
-/// The effective user id of this process.
+/// The effective user id of this process (`geteuid(2)`).
 pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -62,7 +62,7 @@ pub fn to_run_as(name: &str) -> Result<Account> {
     })
 }
 
-/// The login name of a user id, or the number as text.
+/// The login name of a user id (`getpwuid(3)`), or the number as text.
 pub fn name_of(uid: u32) -> String {
     match nix::unistd::User::from_uid(uid.into()) {
         Ok(Some(user)) => user.name,
@@ -131,7 +131,7 @@ pub(crate) fn become_user(account: &Account) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets a command run as a user, with all of its groups; only root may do so. Nothing changes where it is this user.
+/// Lets a command run as a user (`setuid(2)`), with all of its groups (`initgroups(3)`); only root may do so. Nothing changes where it is this user.
 pub fn run_as(command: &mut std::process::Command, account: &Account) {
     use std::os::unix::process::CommandExt as _;
     if effective_uid() == account.uid {

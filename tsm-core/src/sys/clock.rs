@@ -3,7 +3,7 @@
 use std::fs::Metadata;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Time since boot by `CLOCK_MONOTONIC`: what every time-out is measured with, so that a clock set by hand changes none.
+/// Time since boot by `CLOCK_MONOTONIC` (`clock_gettime(2)`): what every time-out is measured with, so that a clock set by hand changes none.
 pub(crate) fn monotonic() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
@@ -35,7 +35,7 @@ pub(crate) fn ticks_per_second() -> u64 {
     rustix::param::clock_ticks_per_second()
 }
 
-/// Bytes of a memory page.
+/// Bytes of a memory page (`getauxval(3)`).
 pub(crate) fn page_size() -> u64 {
     rustix::param::page_size() as u64
 }

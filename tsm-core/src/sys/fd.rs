@@ -1,4 +1,5 @@
-//! Descriptors: the log pipe, moving bytes, and closing what must not be inherited.
+//! Descriptors: the log pipe (`pipe(7)`), moving bytes (`splice(2)`, `tee(2)`), and closing what must not be inherited. All that is made
+//! here closes when a program is executed; who hands one over says so.
 
 use std::fs::File;
 use std::io;
@@ -118,12 +119,12 @@ pub(crate) fn set_cloexec(fd: impl AsFd, on: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Widens a pipe to at most `bytes` (`F_SETPIPE_SZ`); a refusal (the user's share is used up) is no error.
+/// Widens a pipe to at most `bytes` (`F_SETPIPE_SZ` of `fcntl(2)`); a refusal (the user's share is used up) is no error.
 pub(crate) fn widen_pipe(pipe: impl AsFd, bytes: usize) -> bool {
     rustix::pipe::fcntl_setpipe_size(pipe, bytes).is_ok()
 }
 
-/// How many bytes wait in a pipe (`FIONREAD`).
+/// How many bytes wait in a pipe (`FIONREAD` of `ioctl(2)`, `pipe(7)`).
 pub(crate) fn bytes_waiting(pipe: impl AsFd) -> u64 {
     rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
@@ -225,7 +226,7 @@ pub(crate) fn memory_file(name: &std::ffi::CStr) -> io::Result<File> {
     Ok(file.into())
 }
 
-/// Opens what descriptor `fd` of process `pid` refers to, for reading and non-blocking, if it is the pipe `inode`.
+/// Opens what descriptor `fd` of process `pid` refers to (`proc_pid_fd(5)`), for reading and non-blocking, if it is the pipe `inode`.
 pub(crate) fn reopen_pipe(pid: u32, fd: &str, inode: u64) -> Option<OwnedFd> {
     let path = format!("/proc/{pid}/fd/{fd}");
     if std::fs::read_link(&path).ok()?.to_str()? != format!("pipe:[{inode}]") {
@@ -249,7 +250,7 @@ pub(super) fn close_range(from: RawFd, to: RawFd) {
     }
 }
 
-/// Takes ownership of a descriptor that this process was started with, and makes it close-on-exec.
+/// Takes ownership of a descriptor that this process was started with, and makes it close-on-exec (`F_SETFD` of `fcntl(2)`).
 ///
 /// Returns `None` where no such descriptor is open. Call it once for each number.
 pub(crate) fn adopt(fd: RawFd) -> Option<OwnedFd> {

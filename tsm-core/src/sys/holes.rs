@@ -1,4 +1,4 @@
-//! Files with parts left out of them: what a log that its service writes itself is shortened by.
+//! Files with parts left out of them (`fallocate(2)`, `SEEK_DATA` of `lseek(2)`): what a log that its service writes itself is shortened by.
 
 use std::fs::File;
 use std::io;

@@ -54,7 +54,7 @@ fn get(resource: u32) -> Option<Limit> {
     })
 }
 
-/// The nice value of this process; `None` where the kernel does not tell.
+/// The nice value of this process (`getpriority(2)`); `None` where the kernel does not tell.
 pub fn nice() -> Option<i32> {
     rustix::process::getpriority_process(None).ok()
 }

@@ -57,7 +57,7 @@ pub(crate) fn release(lock: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether somebody holds the lock on `path`.
+/// Whether somebody holds the lock on `path` (`flock(2)`).
 pub(crate) fn is_held(path: &Path) -> bool {
     let Ok(file) = File::open(path) else {
         return false;

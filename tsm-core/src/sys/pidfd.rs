@@ -162,7 +162,7 @@ impl Pidfd {
         }))
     }
 
-    /// The status of a process that somebody else has reaped (`PIDFD_GET_INFO`, Linux 6.15 and newer); `None` where
+    /// The status of a process that somebody else has reaped (`PIDFD_GET_INFO` of `ioctl_pidfd(2)`, Linux 6.15 and newer); `None` where
     /// the kernel does not tell, or it has not been reaped yet.
     pub fn exit_info(&self) -> Option<WaitStatus> {
         let mut info = PidfdInfo {
@@ -208,7 +208,7 @@ pub fn signal_group(group: u32, signal: Signal) -> io::Result<bool> {
     }
 }
 
-/// A child of this process that has ended and is not reaped yet, whichever it is; `None` where there is none.
+/// A child of this process that has ended and is not reaped yet, whichever it is (`waitid(2)` with `WNOWAIT`); `None` where there is none.
 pub(crate) fn any_ended_child() -> Option<u32> {
     // SAFETY: waitid fills the siginfo that it is given; all zeroes is a valid one.
     let (done, info) = unsafe {
@@ -230,7 +230,7 @@ pub(crate) fn any_ended_child() -> Option<u32> {
     (pid > 0).then_some(pid as u32)
 }
 
-/// Whether a child of this process was stopped by a signal since this was last asked.
+/// Whether a child of this process was stopped by a signal since this was last asked (`WSTOPPED` of `waitid(2)`).
 pub(crate) fn was_stopped(pid: u32) -> bool {
     let Some(pid) = Pid::from_raw(pid as i32) else {
         return false;
@@ -239,7 +239,7 @@ pub(crate) fn was_stopped(pid: u32) -> bool {
     matches!(rustix::process::waitid(WaitId::Pid(pid), options), Ok(Some(status)) if status.stopped())
 }
 
-/// Reaps one ended child by its pid; `None` where it is not ours or has not ended.
+/// Reaps one ended child by its pid (`waitid(2)`); `None` where it is not ours or has not ended.
 pub(crate) fn reap_child(pid: u32) -> Option<WaitStatus> {
     let mut raw = 0;
     // SAFETY: waitpid writes one status.

@@ -1,4 +1,5 @@
-//! Readiness of many descriptors (`epoll(7)`).
+//! Readiness of many descriptors (`epoll(7)`). Level-triggered, so that nothing is lost where only some of what is there is read; a
+//! descriptor that is to be silent stays registered with no interest.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

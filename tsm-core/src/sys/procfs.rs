@@ -54,7 +54,7 @@ pub fn start_time(pid: u32) -> Option<u64> {
     process(pid).map(|process| process.identity.start)
 }
 
-/// The effective user id of a process.
+/// The effective user id of a process: who `/proc/PID` belongs to (`proc(5)`).
 pub fn owner(pid: u32) -> Option<u32> {
     let meta = std::fs::metadata(format!("/proc/{pid}")).ok()?;
     Some(std::os::unix::fs::MetadataExt::uid(&meta))

@@ -1,4 +1,5 @@
-//! Signals: their names, their dispositions, and reading them from a descriptor.
+//! Signals (`signal(7)`): their names, their dispositions, and reading them from a descriptor. No handler of ours does anything: what
+//! has to be done at a signal is done by the loop that reads it.
 
 use std::fmt;
 use std::io;
@@ -133,7 +134,7 @@ impl SignalSource {
         Ok(self.next_with_sender()?.map(|(signal, _)| signal))
     }
 
-    /// The same, with the pid of who sent it; 0 where that was the kernel.
+    /// The same, with the pid of who sent it (`ssi_pid` of `signalfd(2)`); 0 where that was the kernel.
     ///
     /// # Errors
     /// The system's.
@@ -155,7 +156,7 @@ impl AsFd for SignalSource {
     }
 }
 
-/// Gives every signal its default disposition: a program that this one executes then begins as from
+/// Gives every signal its default disposition (`signal(7)`): a program that this one executes then begins as from
 /// a login shell. SIGPIPE (which Rust ignores at start) and SIGIO (see [`super::is_alone_with`]) are ignored in this
 /// process; [`super::spawn`] undoes that in children.
 ///

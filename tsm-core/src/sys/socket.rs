@@ -1,4 +1,5 @@
-//! Unix sockets: the control socket, and messages that carry descriptors.
+//! Unix sockets (`unix(7)`): the control socket, and messages that carry descriptors. Nothing here waits but [`connect`], which is a
+//! command's.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

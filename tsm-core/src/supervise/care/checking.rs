@@ -1,4 +1,5 @@
-//! Health checks: when one is due, a thread of its own asks the server, or an errand runs the command. The loop goes on.
+//! Health checks: when one is due, a thread of its own asks the server, or an errand runs the command. The loop goes on, and
+//! what comes of it goes to `vitals`, which alone says what that means.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Hooks: what is executed before and after the start and the end of a process.
+//! Hooks: what is executed before and after the start and the end of a process. The machine says when, and waits for those that come before
+//! something; a hook that fails or takes too long is told of, and keeps no process from ending.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What starts a process again besides its own end: changed files, and the clock.
+//! What starts a process again besides its own end: changed files, and the clock. They ask for what a person could ask for, and no more:
+//! what was stopped stays stopped.
 
 use std::collections::BTreeSet;
 use std::path::Path;

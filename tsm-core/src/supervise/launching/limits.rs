@@ -1,4 +1,5 @@
-//! Limits that a service should have and this supervisor may not set.
+//! Limits that a service should have and this supervisor may not set (`CAP_SYS_RESOURCE`, `setrlimit(2)`): the service gets what can be had,
+//! and its user is told what it has not.
 
 use crate::events::EventKind;
 use crate::supervise::supervisor::Supervisor;
@@ -39,6 +40,7 @@ impl Supervisor {
         } else {
             sys::limits::fit(limits, &self.own_limits)
         };
+        // What its spec names is not lowered in silence: where it cannot be had, the launch fails and says so.
         if let Some((at, asked)) = kept {
             limits[at] = asked;
             lowered.retain(|limit| *limit != asked);
@@ -68,6 +70,7 @@ impl Supervisor {
             return;
         }
         service.meta.lowered = Some(words.clone());
+        // It is the same at every restart, and told once.
         if before == words {
             return;
         }

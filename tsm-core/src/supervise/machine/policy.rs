@@ -1,4 +1,4 @@
-//! What a process is told by its spec: when it restarts, how long it waits, how long its end may take.
+//! What a process is told by its spec: when it restarts, how long it waits, how long its end may take. All numbers of the machine stand here.
 
 use std::time::Duration;
 

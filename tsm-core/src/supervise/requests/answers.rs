@@ -1,4 +1,5 @@
-//! Answers: which command waits for which process, and what it is told when that is settled.
+//! Answers: which command waits for which process, and what it is told when that is settled. A command that goes away is forgotten; what it
+//! asked for is done all the same.
 
 use crate::control::{Outcome, Reply, ReportedError, Verb};
 use crate::error::Error;

@@ -1,4 +1,5 @@
-//! Making processes what a config file declares, as a plan says.
+//! Making processes what a config file declares, as a plan says. The plan is made by the command, which knows the file; no file of a
+//! person's is read here.
 
 use super::refuse_taken_port;
 use crate::control::{

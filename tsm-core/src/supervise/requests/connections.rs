@@ -1,4 +1,5 @@
-//! Connections: reading requests without trusting them, and writing answers without waiting for anybody.
+//! Connections: reading requests without trusting them, and writing answers without waiting for anybody. What a request means is none of
+//! its business; who may connect at all is decided by the rights on the socket and by whose process it is (`SO_PEERCRED`, `unix(7)`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! SIGHUP: what was changed in the records by other hands is read anew.
+//! SIGHUP: what was changed in the records by other hands is read anew. What runs goes on as it is.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! Starting something new: its name, its port, its record, its logs.
+//! Starting something new: its name, its port, its record, its logs. The record comes last: without it, all of that is nothing, and what an
+//! interrupted start left is written over or swept.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

@@ -1,4 +1,5 @@
-//! Changing the environment of a process: for its next start, or for the restart that follows.
+//! Changing the environment of a process: for its next start, or for the restart that follows. What runs keeps the environment that it was
+//! given: nobody can change it from outside (`environ(7)`).
 
 use crate::control::{ActRequest, Asked, Verb};
 use crate::env::{EnvUpdate, Snapshot};

@@ -1,4 +1,5 @@
-//! The supervisor's way to whoever holds its descriptors: the guardian, or systemd.
+//! The supervisor's way to whoever holds its descriptors: the guardian, or systemd, which is spoken to alike (`FDSTORE=1` of
+//! `sd_pid_notify_with_fds(3)`). It never waits for the other side, and asks nothing back: they come with the next start.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

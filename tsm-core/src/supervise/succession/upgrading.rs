@@ -235,6 +235,7 @@ impl Supervisor {
             return;
         }
         self.succession.new_guardian_at = None;
+        // The program that runs, whatever has its name by now (`proc_pid_exe(5)`): this is no upgrade.
         let path = PathBuf::from("/proc/self/exe");
         match File::open(&path) {
             Ok(program) => {
@@ -274,6 +275,7 @@ impl Supervisor {
         }
         self.flush_connections();
         self.kill_all_errands();
+        // Threads do not outlive an `execve(2)`: what the worker was given is done before.
         for error in self.worker.finish() {
             self.log.say(error);
         }
@@ -311,6 +313,7 @@ impl Supervisor {
         }
         error
     }
+
     fn new_worker(&mut self) -> Result<()> {
         self.poll.unwatch(self.worker.event());
         self.worker = Worker::new(self.writer.home().root()).doing("make an event descriptor")?;

@@ -1,4 +1,5 @@
-//! How a supervisor begins: the lock, the socket, what its predecessor left, and the records.
+//! How a supervisor begins: the lock, the socket, what its predecessor left, and the records. Nothing is started, ended or written over
+//! before the lock is held and every record has been read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;

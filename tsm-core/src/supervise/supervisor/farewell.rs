@@ -1,4 +1,5 @@
-//! How a supervisor ends: what tells it to, when it is through, and what it leaves behind.
+//! How a supervisor ends: what tells it to, when it is through, and what it leaves behind. It may as well be killed: nothing that is
+//! done here is needed by who comes next.
 
 use super::{Ending, Supervisor};
 use crate::error::IoContext as _;

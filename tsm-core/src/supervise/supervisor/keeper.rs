@@ -1,4 +1,5 @@
-//! Beside the services: orphans, and the keeper of the descriptors.
+//! Beside the services: orphans, and the keeper of the descriptors. Where the guardian is gone, everything goes on, and a new one is
+//! made.
 
 use super::{Kind, Supervisor, token};
 use crate::error::BestEffort as _;
