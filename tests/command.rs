@@ -1,7 +1,7 @@
 //! Running commands, always with a deadline, and what they said.
 
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -98,6 +98,21 @@ pub(crate) fn words(command: &Command) -> String {
     let mut line = words.join(" ").replacen(TSM, "tsm", 1);
     line.truncate(line.floor_char_boundary(300));
     line
+}
+
+/// Runs a command that reads all of `input`, and returns what it printed.
+#[track_caller]
+pub(crate) fn fed(mut command: Command, input: &str, line: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    finish(child, line)
 }
 
 /// Waits for a child whose output was piped.

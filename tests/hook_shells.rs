@@ -1,10 +1,9 @@
 //! The shell hook in shells that a person types into, and as Tetra loads it.
 
 use std::fs;
-use std::io::Write as _;
-use std::process::Stdio;
 
-use crate::bed::{Bed, TSM, finish, run};
+use crate::bed::{Bed, TSM, run};
+use crate::command::fed;
 use crate::programs::has;
 
 /// Types lines into an interactive shell on a terminal, and returns the screen.
@@ -13,16 +12,7 @@ fn typed_on_a_terminal(bed: &Bed, shell: &[&str], lines: &str) -> String {
     let spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let mut command = bed.command("python3");
     command.args(["-c", spawn]).args(shell).env("TERM", "dumb");
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(lines.as_bytes()).unwrap();
-    drop(stdin);
-    finish(child, "a shell on a terminal").stdout
+    fed(command, lines, "a shell on a terminal").stdout
 }
 
 #[test]
@@ -91,16 +81,7 @@ fn an_interactive_bash_without_a_terminal_says_nothing_more() {
         command
             .args(["bash", "--norc", "--noediting", "-i"])
             .env("PS1", "");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(lines.as_bytes()).unwrap();
-        drop(stdin);
-        let said = finish(child, "bash -i").stderr;
+        let said = fed(command, lines, "bash -i").stderr;
         // bash names its own pid.
         said.chars()
             .filter(|c| !c.is_ascii_digit())

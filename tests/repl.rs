@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use crate::bed::{Bed, Output, finish};
+use crate::command::fed;
 use crate::terminal::Terminal;
 use crate::wait::{DEADLINE, within};
 
@@ -13,17 +14,8 @@ impl Bed {
     /// Feeds lines to `tsm repl ARGS`.
     #[track_caller]
     fn repl(&self, args: &[&str], lines: &str) -> Output {
-        let mut command = self.tsm_command(["repl"].iter().chain(args));
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(lines.as_bytes()).unwrap();
-        drop(stdin);
-        finish(child, "tsm repl")
+        let command = self.tsm_command(["repl"].iter().chain(args));
+        fed(command, lines, "tsm repl")
     }
 }
 

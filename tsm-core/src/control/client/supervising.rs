@@ -1,0 +1,112 @@
+//! What is asked of the supervisor itself, not of a process: how it is, what it mends and keeps, that it ends or upgrades.
+
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use super::conversation::Attempt;
+use super::{ANSWER_TIMEOUT, ATTEMPTS, Client, SAMPLES_TIMEOUT, STATUS_TIMEOUT};
+use crate::control::protocol::{Body, Reply, SupervisorStatus};
+use crate::error::{BestEffort as _, Result};
+use crate::probe::CpuSample;
+use crate::sys;
+
+impl Client {
+    /// Has the supervisor mend the files of the home; returns what it did, in words.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] with its words, [`Error::Unreachable`].
+    pub fn mend(&self) -> Result<Vec<String>> {
+        let mut mended = Vec::new();
+        self.ask(&Body::Mend, &[], |reply| {
+            if let Reply::Mended(done) = reply {
+                mended = done;
+            }
+        })?;
+        Ok(mended)
+    }
+
+    /// How the supervisor is; `None` where none runs. Starts none.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] where one is there and does not answer.
+    pub fn status(&self) -> Result<Option<SupervisorStatus>> {
+        let until = sys::clock::monotonic() + STATUS_TIMEOUT;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 && sys::clock::monotonic() > until {
+                break;
+            }
+            let Some(socket) = self.connect_if_there(STATUS_TIMEOUT)? else {
+                return Ok(None);
+            };
+            let mut status = None;
+            let done = self.converse(socket, &self.request(Body::Status), &[], |reply| {
+                if let Reply::Status(found) = reply {
+                    status = Some(found);
+                }
+            })?;
+            if let (Attempt::Settled(_), Some(status)) = (done, status) {
+                return Ok(Some(status));
+            }
+        }
+        Err(self.lost())
+    }
+
+    /// Lets the supervisor keep these samples, and returns what it had kept before; nothing where none runs or it has
+    /// more important things to do.
+    pub fn exchange_samples(&self, samples: Vec<CpuSample>) -> Vec<CpuSample> {
+        let mut before = Vec::new();
+        if let Ok(Some(socket)) = self.connect(SAMPLES_TIMEOUT) {
+            let request = self.request(Body::Samples(samples));
+            self.converse(socket, &request, &[], |reply| {
+                if let Reply::Samples(kept) = reply {
+                    before = kept;
+                }
+            })
+            .best_effort("without an answer, the averages are those since the start");
+        }
+        before
+    }
+
+    /// Ends the supervisor and leaves the services up. `false` where none runs.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`].
+    pub fn shut_down(&self) -> Result<bool> {
+        match self.connect_if_there(ANSWER_TIMEOUT)? {
+            Some(socket) => self.end_over(socket).map(|()| true),
+            None => self.keep_from_coming_back(),
+        }
+    }
+
+    /// Both the reply and the end of the connection mean that the supervisor ends.
+    pub(super) fn end_over(&self, socket: OwnedFd) -> Result<()> {
+        self.converse(socket, &self.request(Body::Shutdown), &[], |_| {})?;
+        Ok(())
+    }
+
+    /// Lets the supervisor go on as the program of this file, and returns how it is then; `None` where none runs.
+    ///
+    /// # Errors
+    /// [`Error::Reported`] where that program is not taken; then the supervisor is as it was. [`Error::Unreachable`].
+    pub fn upgrade(&self, program: PathBuf) -> Result<Option<SupervisorStatus>> {
+        let Some(socket) = self.connect(ANSWER_TIMEOUT)? else {
+            return Ok(None);
+        };
+        // The end of the connection means that it was executed.
+        self.converse(
+            socket,
+            &self.request(Body::Upgrade { program }),
+            &[],
+            |_| {},
+        )?;
+        self.status()
+    }
+
+    /// Sees to it that a supervisor runs.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] with what it said, [`Error::UnsafeHome`], [`Error::Io`].
+    pub fn ensure_supervisor(&self) -> Result<()> {
+        self.connect_or_start().map(drop)
+    }
+}
