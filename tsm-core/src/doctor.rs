@@ -259,8 +259,8 @@ fn supervisor(
             if status.guardian.is_none() && !status.foreground {
                 findings.push(Finding::new(
                     Kind::GuardianGone,
-                    "the guardian is gone: nobody would start the supervisor again",
-                    "'tsm supervisor stop', and the next command starts both anew; services go on",
+                    "the guardian is gone, and the supervisor has not taken its place yet",
+                    "it does so within seconds; where not, 'tsm supervisor stop', and the next command starts both anew; services go on",
                 ));
             }
             return Some(status);

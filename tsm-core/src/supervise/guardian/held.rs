@@ -152,3 +152,27 @@ impl Guardian {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_main_process_of_a_unit_needs_no_sentinel() {
+        let of_supervisor = Held::of_supervisor(Vec::new());
+        // systemd was waited for in vain.
+        assert!(of_supervisor.is_to_be_watched(true));
+        let upgraded = Held {
+            supervisor: Some(5),
+            ..Held::default()
+        };
+        assert!(!upgraded.is_to_be_watched(true));
+        assert!(upgraded.is_to_be_watched(false));
+        // One that has one keeps one.
+        let watched = Held {
+            sentinel: Some(6),
+            ..upgraded
+        };
+        assert!(watched.is_to_be_watched(true));
+    }
+}

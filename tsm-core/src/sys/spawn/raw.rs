@@ -149,7 +149,8 @@ pub(super) unsafe fn release(address: usize, length: usize) {
 }
 
 /// Waits until one of these processes has ended (`pidfd_open(2)`: its handle is readable then), for no longer than `seconds`, 0 for as
-/// long as it takes. Which have; none where the time is over. A negative handle is nobody's.
+/// long as it takes. Which have; none where the time is over. A negative handle is nobody's. Where it cannot be waited, the first counts
+/// as one that has: who executes what its end asks for sees how it is.
 pub(super) fn wait_for_end(handles: [RawFd; 2], seconds: i64) -> [bool; 2] {
     let mut waited = handles.map(|fd| libc::pollfd {
         fd,
@@ -167,8 +168,9 @@ pub(super) fn wait_for_end(handles: [RawFd; 2], seconds: i64) -> [bool; 2] {
     };
     // A signal that this process has a handler for would shorten the wait; it has none.
     // SAFETY: two pollfds, a timespec or none, and no set of signals, whose size is not looked at then.
-    unsafe { call(libc::SYS_ppoll, waited.as_mut_ptr().addr(), 2, time, 0) };
-    [waited[0].revents != 0, waited[1].revents != 0]
+    let done = unsafe { call(libc::SYS_ppoll, waited.as_mut_ptr().addr(), 2, time, 0) };
+    let failed = done < 0 && done != -(libc::EINTR as isize);
+    [failed || waited[0].revents != 0, waited[1].revents != 0]
 }
 
 /// Whether a process is stopped by a signal, to go by its `/proc/PID/stat`.

@@ -168,3 +168,36 @@ pub(crate) fn c_strings(words: impl IntoIterator<Item = OsString>) -> io::Result
     let words = words.into_iter().map(|word| CString::new(word.into_vec()));
     Ok(words.collect::<Result<_, _>>()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+    use super::*;
+
+    #[test]
+    fn who_is_stopped_is_told_and_goes_on() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let handle = Pidfd::open_child(child.id()).unwrap();
+        let fd = handle.as_fd().as_raw_fd();
+        let stat = CString::new(format!("/proc/{}/stat", child.id())).unwrap();
+        let pid = Pid::from_child(&child);
+        let wait_until = |what| assert!(waitid(WaitId::Pid(pid), what).unwrap().is_some());
+
+        assert!(!raw::is_stopped(&stat));
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+        wait_until(WaitIdOptions::STOPPED);
+        assert!(raw::is_stopped(&stat));
+        assert_eq!(raw::wait_for_end([fd, -1], 1), [false, false]);
+        raw::go_on(fd);
+        wait_until(WaitIdOptions::CONTINUED);
+        assert!(!raw::is_stopped(&stat));
+
+        child.kill().unwrap();
+        assert_eq!(raw::wait_for_end([-1, fd], 0), [false, true]);
+        child.wait().unwrap();
+        assert!(!raw::is_stopped(&stat), "nobody is not stopped");
+    }
+}
