@@ -16,6 +16,7 @@ pub use size::check_size;
 
 use crate::env::Environment;
 use crate::spec::ProcessSpec;
+use crate::sys::errno;
 use crate::sys::limits::{self, Limit};
 use crate::sys::spawn::{Launch, LaunchFailure, LaunchStep};
 
@@ -184,7 +185,7 @@ pub fn failure_in_words(
         LaunchStep::Group => format!("cannot join its cgroup: {system}"),
         LaunchStep::SetUp => format!("cannot make its session: {system}"),
         LaunchStep::Execute => match failure.errno {
-            libc::ENOENT => match interpreter_of(&failure.head) {
+            errno::ENOENT => match interpreter_of(&failure.head) {
                 Some(interpreter) => format!(
                     "{program} asks for the interpreter {interpreter}, which does not exist; install it, mend the first line, or use --interpreter"
                 ),
@@ -198,11 +199,11 @@ pub fn failure_in_words(
                     "{program}: the loader that it was linked for does not exist ({system})"
                 ),
             },
-            libc::EACCES => format!("{program} may not be executed: {system}"),
-            libc::ENOEXEC => {
+            errno::EACCES => format!("{program} may not be executed: {system}"),
+            errno::ENOEXEC => {
                 format!("{program} is no program that this machine can execute: {system}")
             }
-            libc::E2BIG => format!("{system}; {}", size::largest_in_words(spec, snapshot)),
+            errno::E2BIG => format!("{system}; {}", size::largest_in_words(spec, snapshot)),
             _ => format!("cannot execute {program}: {system}"),
         },
     }

@@ -90,6 +90,8 @@ mod fail;
 pub mod home;
 mod keepers;
 pub mod launch;
+#[cfg(test)]
+mod layers;
 pub mod logs;
 pub mod meta;
 pub mod name;

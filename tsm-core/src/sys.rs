@@ -3,11 +3,12 @@
 //! This is the only module where `unsafe` may stand, and the only one that names the crates through which the
 //! kernel is called. Its functions return [`std::io::Result`]; the caller adds the process or path that it was about.
 
-#![allow(unsafe_code, reason = "this is where it lives")]
+#![expect(unsafe_code, reason = "this is where it lives")]
 
 pub mod account;
 pub(crate) mod cgroup;
 pub mod clock;
+pub(crate) mod errno;
 pub mod fd;
 pub(crate) mod guarded;
 pub(crate) mod holes;

@@ -2,7 +2,7 @@
 
 use crate::env::Environment;
 use crate::spec::ProcessSpec;
-use crate::sys::limits;
+use crate::sys::{errno, limits};
 
 /// The most bytes of one string, its NUL among them (`MAX_ARG_STRLEN`).
 const LONGEST_STRING: usize = 128 << 10;
@@ -34,7 +34,7 @@ pub fn check_size(spec: &ProcessSpec, snapshot: &Environment) -> Result<(), Stri
     if longest <= LONGEST_STRING && total as u64 <= most {
         return Ok(());
     }
-    let system = std::io::Error::from_raw_os_error(libc::E2BIG);
+    let system = std::io::Error::from_raw_os_error(errno::E2BIG);
     Err(format!("{system}; {}", largest_in_words(spec, snapshot)))
 }
 

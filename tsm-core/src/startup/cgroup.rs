@@ -15,7 +15,7 @@ use crate::name::ProcessName;
 use crate::store::ProcessStore;
 use crate::sys::account::Account;
 use crate::sys::procfs::{self, ProcessTable};
-use crate::sys::{Identity, cgroup};
+use crate::sys::{Identity, cgroup, errno};
 
 /// A process that forks while it is being moved leaves a child behind: it is looked again, so often.
 const LOOKS: usize = 4;
@@ -158,7 +158,7 @@ fn move_process(identity: Identity, group: &Path) -> Result<()> {
     }
     let path = group.join("cgroup.procs");
     match fs::write(&path, identity.pid.to_string()) {
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(errno::ESRCH) => Ok(()),
         done => done.at("write to", path),
     }
 }

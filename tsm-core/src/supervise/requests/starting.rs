@@ -19,7 +19,7 @@ use crate::store::Staged;
 use crate::supervise::machine::{Desired, Event, Machine, Phase, Rest};
 use crate::supervise::service::{self, Service};
 use crate::supervise::supervisor::{Ending, Supervisor};
-use crate::sys::listening;
+use crate::sys::{errno, listening};
 
 /// Refuses to start a process whose port somebody else has; what is left of its own last run is ended before the next one.
 pub(super) fn refuse_taken_port(
@@ -234,7 +234,7 @@ impl Supervisor {
                 None => {
                     // Another file is named by `--out` and `--err`; a link here is none of TSM's.
                     if std::fs::symlink_metadata(&own).is_ok_and(|meta| meta.is_symlink()) {
-                        let link = std::io::Error::from_raw_os_error(libc::ELOOP);
+                        let link = std::io::Error::from_raw_os_error(errno::ELOOP);
                         return Err(link).at("open the log", &own);
                     }
                     own

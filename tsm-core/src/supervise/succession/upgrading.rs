@@ -31,7 +31,7 @@ use crate::supervise::supervisor::{Ending, Kind, Supervisor, token};
 use crate::supervise::worker::Worker;
 use crate::sys::inotify::Mask;
 use crate::sys::poll::Interest;
-use crate::sys::{self, Pidfd, Signal, clock};
+use crate::sys::{self, Pidfd, Signal, clock, errno};
 
 /// How long a moment is waited for in which nothing is half done.
 const QUIET_PATIENCE: Duration = Duration::from_secs(30);
@@ -281,7 +281,7 @@ impl Supervisor {
         }
         fail::point("upgrade-2-quiet");
         let executed = if fail::fails("upgrade-execute") {
-            Ok(std::io::Error::from_raw_os_error(libc::ENOMEM))
+            Ok(std::io::Error::from_raw_os_error(errno::ENOMEM))
         } else {
             let (state, keep) = self.carry();
             let state = match upgrade.role {
