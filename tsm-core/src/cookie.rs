@@ -26,30 +26,30 @@ use crate::sys::procfs;
 /// assert_eq!(cookies.read(b"/home/eve/.tsm:7:3"), None);
 /// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Cookies {
+pub struct Cookies {
     root: PathBuf,
 }
 
 impl Cookies {
     /// Those of this home.
-    pub(crate) fn of(home: &Home) -> Self {
+    pub fn of(home: &Home) -> Self {
         // One that is not there has no processes either.
         let root = std::fs::canonicalize(home.root()).unwrap_or_else(|_| home.root().to_owned());
         Self { root }
     }
 
     /// The cookie of a run.
-    pub(crate) fn write(&self, id: u32, run: u64) -> String {
+    pub fn write(&self, id: u32, run: u64) -> String {
         format!("{}{run}", self.prefix(id))
     }
 
     /// What the cookies of all runs of a process begin with.
-    pub(crate) fn prefix(&self, id: u32) -> String {
+    pub fn prefix(&self, id: u32) -> String {
         format!("{}:{id}:", self.root.display())
     }
 
     /// The id and the run that a cookie names, if it is one of this home.
-    pub(crate) fn read(&self, cookie: &[u8]) -> Option<(u32, u64)> {
+    pub fn read(&self, cookie: &[u8]) -> Option<(u32, u64)> {
         let mut parts = cookie.rsplitn(3, |&byte| byte == b':');
         let run = number(parts.next()?)?;
         let id = u32::try_from(number(parts.next()?)?).ok()?;
@@ -64,7 +64,7 @@ impl Cookies {
     ///
     /// # Errors
     /// Where that cannot be told: too many open files, no memory.
-    pub(crate) fn of_process(&self, pid: u32) -> io::Result<Option<(u32, u64)>> {
+    pub fn of_process(&self, pid: u32) -> io::Result<Option<(u32, u64)>> {
         let cookie = procfs::environment_variable(pid, "TSM_COOKIE")?;
         Ok(cookie.and_then(|cookie| self.read(&cookie)))
     }

@@ -81,7 +81,7 @@
 mod api;
 pub mod config;
 pub mod control;
-pub(crate) mod cookie;
+pub mod cookie;
 pub mod doctor;
 pub mod env;
 pub mod error;

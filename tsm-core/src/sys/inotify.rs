@@ -87,19 +87,6 @@ pub(crate) struct Event {
 }
 
 /// An inotify descriptor.
-///
-/// ```
-/// use std::time::Duration;
-/// use tsm_core::sys::inotify::{Inotify, Mask};
-///
-/// let dir = tempfile::tempdir()?;
-/// let inotify = Inotify::new()?;
-/// inotify.watch(dir.path(), Mask::NAMES)?;
-/// std::fs::write(dir.path().join("new"), "")?;
-/// assert!(inotify.wait(Some(Duration::from_secs(5)))?);
-/// assert_eq!(inotify.read_events()?[0].name.as_deref(), Some("new".as_ref()));
-/// # Ok::<(), std::io::Error>(())
-/// ```
 #[derive(Debug)]
 pub(crate) struct Inotify {
     fd: OwnedFd,
