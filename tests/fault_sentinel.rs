@@ -1,6 +1,7 @@
 //! Guardian and supervisor are both killed, and come back although nobody asks.
 
 use std::fs;
+use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -203,6 +204,53 @@ fn a_stop_meanwhile_holds() {
     bed.tsm(["supervisor", "stop"]).ok();
     bed.nobody_comes_back();
     bed.tsm(["stop", "a"]).ok();
+}
+
+/// Does something so many milliseconds after `supervisor stop` was begun, which is to say that it is done, and then to be true.
+#[track_caller]
+fn stop_is_a_stop(bed: &Bed, pauses: &[u64], before: impl Fn(&Three), after: impl Fn(&Three)) {
+    for &pause in pauses {
+        bed.start_idle(&format!("s{}", bed.names().len()));
+        let three = bed.three();
+        before(&three);
+        let mut stop = bed.tsm_command(["supervisor", "stop"]);
+        let stop = stop.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let stop = stop.spawn().unwrap();
+        let _: Option<()> = within(Duration::from_millis(pause), || None);
+        after(&three);
+        let ended = stop.wait_with_output().unwrap();
+        assert!(ended.status.success(), "after {pause} ms: {ended:?}");
+        bed.nobody_comes_back();
+    }
+    bed.tsm(["stop", "all"]).ok();
+}
+
+#[test]
+fn a_supervisor_that_is_killed_while_it_ends_has_ended() {
+    stop_is_a_stop(
+        &Bed::new(),
+        &[0, 1, 2, 4, 6, 8, 10, 12, 15, 20, 30],
+        |_| {},
+        |three| three[0].signal(Signal::KILL),
+    );
+}
+
+#[test]
+fn a_stop_just_after_both_were_killed_holds() {
+    let kill_both = |three: &Three| {
+        for process in &three[..2] {
+            process.signal(Signal::KILL);
+        }
+    };
+    stop_is_a_stop(&Bed::new(), &[0; 6], kill_both, |_| {});
+    let bed = Bed::new();
+    for pause in [0, 5, 10, 15, 20, 30, 40] {
+        let later = |three: &Three| {
+            kill_both(three);
+            let _: Option<()> = within(Duration::from_millis(pause), || None);
+        };
+        stop_is_a_stop(&bed, &[pause], later, |_| {});
+    }
 }
 
 #[test]

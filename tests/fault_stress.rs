@@ -123,7 +123,7 @@ fn two_hundred_services_and_five_kills() {
             .all(|view| view["state"] == "stopped" && view["pid"].is_null())
     );
     let left = processes::belonging_to(&bed.home(), bed.root());
-    let keepers = [bed.supervisor_pid(), bed.guardian_pid()];
+    let keepers = [bed.supervisor_pid(), bed.guardian_pid(), bed.sentinel_pid()];
     let others: Vec<_> = left
         .iter()
         .filter(|(process, _)| !keepers.contains(&Some(process.pid)))

@@ -249,7 +249,8 @@ impl Home {
         let (written, Some(own)) = (written.trim(), sys::machine_id()) else {
             return Ok(());
         };
-        if written.is_empty() || written == own {
+        // What is torn says nothing.
+        if written == own || !sys::is_machine_id(written) {
             return Ok(());
         }
         Err(Error::UnsafeHome {
@@ -456,7 +457,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let home = Home::at(parent.path());
         home.check_machine().unwrap();
-        for fine in ["", "\n", &own, &format!("{own}\n")] {
+        for fine in ["", "\n", "\0\0\0\0", "torn", &own, &format!("{own}\n")] {
             fs::write(home.lock(), fine).unwrap();
             home.check_machine().unwrap();
         }

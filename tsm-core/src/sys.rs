@@ -77,7 +77,12 @@ pub(crate) fn machine_id() -> Option<String> {
         .filter_map(|file| std::fs::read_to_string(file).ok());
     texts
         .map(|text| text.trim().to_owned())
-        .find(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()))
+        .find(|id| is_machine_id(id))
+}
+
+/// Whether it looks like one: 32 hexadecimal digits (`machine-id(5)`).
+pub(crate) fn is_machine_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Names this process for `ps` and `top` (`PR_SET_NAME` of `prctl(2)`, at most 15 bytes).

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
-use clap::CommandFactory as _;
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::store::ProcessStore;
 use tsm_tui::{Candidate, Commands, Options, Theme};
 
 use super::complete::{Live, candidates};
 use crate::app::{self, Context, Failure, Outcome};
-use crate::args::Cli;
+use crate::args;
 use crate::output::complain;
 
 pub(crate) fn run(context: &Context) -> Outcome {
@@ -72,7 +71,7 @@ impl Commands for OwnCommands {
 
     fn complete(&self, words: &[String]) -> Vec<Candidate> {
         let source = Live { store: &self.store };
-        let found = candidates(&Cli::command(), words, &source).into_iter();
+        let found = candidates(&args::whole(), words, &source).into_iter();
         found.map(|(word, help)| Candidate { word, help }).collect()
     }
 }

@@ -467,7 +467,8 @@ impl Guardian {
                 self.upgrade(&program);
             }
         } else if field(b"STOPPING=").is_some() {
-            // It ends for good. Where it is killed meanwhile after all, the next one says that it is at work.
+            // It ends for good, also where it is killed before it is through.
+            self.ending = true;
             self.watched.end();
         } else if field(b"READY=").is_some() {
             self.was_ready = true;

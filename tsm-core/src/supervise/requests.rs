@@ -91,7 +91,7 @@ impl Supervisor {
                     "told to end by {}; the services stay up",
                     request.asked.by
                 ));
-                self.ending = Ending::LeaveServices;
+                self.leave_services();
                 // The end of the connection is the answer: it comes when this supervisor has ended.
                 self.say(number, &Reply::Accepted { names: Vec::new() });
                 Ok(())

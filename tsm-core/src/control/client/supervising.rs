@@ -72,16 +72,35 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`].
     pub fn shut_down(&self) -> Result<bool> {
-        match self.connect_if_there(ANSWER_TIMEOUT)? {
-            Some(socket) => self.end_over(socket).map(|()| true),
-            None => self.keep_from_coming_back(),
+        let mut was_there = false;
+        let mut looks_in_vain = 0;
+        for _ in 0..ATTEMPTS {
+            if let Some(socket) = self.connect_if_there(ANSWER_TIMEOUT)? {
+                was_there = true;
+                looks_in_vain = 0;
+                if self.end_over(socket)? {
+                    return Ok(true);
+                }
+            } else if self.keep_from_coming_back()? {
+                was_there = true;
+                looks_in_vain = 0;
+            } else if looks_in_vain == 0 {
+                // Whoever a sentinel brought back between the two looks is there now.
+                looks_in_vain = 1;
+            } else {
+                return Ok(was_there);
+            }
         }
+        Err(self.lost())
     }
 
-    /// Both the reply and the end of the connection mean that the supervisor ends.
-    pub(super) fn end_over(&self, socket: OwnedFd) -> Result<()> {
-        self.converse(socket, &self.request(Body::Shutdown), &[], |_| {})?;
-        Ok(())
+    /// Whether the supervisor has heard that it is to end, and has ended. One that was killed before is followed by another.
+    pub(super) fn end_over(&self, socket: OwnedFd) -> Result<bool> {
+        let mut accepted = false;
+        let ended = self.converse(socket, &self.request(Body::Shutdown), &[], |reply| {
+            accepted |= matches!(reply, Reply::Accepted { .. });
+        })?;
+        Ok(accepted || matches!(ended, Attempt::Settled(_)))
     }
 
     /// Lets the supervisor go on as the program of this file, and returns how it is then; `None` where none runs.

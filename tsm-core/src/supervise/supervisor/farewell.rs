@@ -17,10 +17,17 @@ impl Supervisor {
             _ if !self.options.foreground => {
                 self.log
                     .say(format_args!("{signal}: ending; the services stay up"));
-                self.ending = Ending::LeaveServices;
+                self.leave_services();
             }
             _ => self.stop_all(&signal.to_string()),
         }
+    }
+
+    /// Ends, and leaves the services up. Who would start another one hears of it first: should this one be killed before it is through,
+    /// it has ended all the same.
+    pub(in crate::supervise) fn leave_services(&mut self) {
+        self.ending = Ending::LeaveServices;
+        self.store.notify("STOPPING=1");
     }
 
     /// Stops all services in order, and ends then; asked once more, it kills them.
