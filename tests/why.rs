@@ -242,3 +242,160 @@ fn who_knows_nothing_says_so() {
     let both: Value = serde_json::from_str(&both.stdout).unwrap();
     assert_eq!(both.as_array().map(Vec::len), Some(2));
 }
+
+#[test]
+fn what_is_ended_because_it_was_not_ready_in_time_says_so() {
+    let bed = Bed::new();
+    let start = [
+        "start",
+        "--name",
+        "a",
+        "--ready",
+        "log:NEVER",
+        "--ready-timeout",
+        "100ms",
+        "--max-restarts",
+        "0",
+        "--",
+        "sleep",
+        "100000",
+    ];
+    bed.tsm(start).ok();
+    bed.wait_state("a", "failed");
+    let why = bed.why("a");
+    let begin =
+        "gave up at once: no restarts are allowed (--max-restarts 0); was not ready within ";
+    assert!(why.starts_with(begin), "{why}");
+    assert!(why.contains("; killed by SIGTERM, "), "{why}");
+    let end = bed.why_json("a")["end"].clone();
+    assert_eq!(end["unfit"]["kind"], "not-ready");
+    let reason = end["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("was not ready within ") && reason.ends_with("; killed by SIGTERM"),
+        "{reason}"
+    );
+}
+
+/// Starts a service whose checks fail until it is cured.
+#[track_caller]
+fn start_sick(bed: &Bed, more: &[&str], program: &[&str]) {
+    let start = [
+        "start",
+        "--name",
+        "a",
+        "--health",
+        "cmd:test -e cured || { echo hc-said-no; false; }",
+        "--health-interval",
+        "50ms",
+        "--health-retries",
+        "2",
+    ];
+    bed.tsm(start.iter().chain(more).chain(&["--"]).chain(program))
+        .ok();
+}
+
+#[test]
+fn what_is_ended_because_it_is_not_healthy_says_so() {
+    let bed = Bed::new();
+    start_sick(&bed, &["--restart", "no"], &["sleep", "100000"]);
+    bed.wait_state("a", "failed");
+    let why = bed.why("a");
+    let begin = "was not healthy: it exited with status 1: hc-said-no; killed by SIGTERM, ";
+    assert!(why.starts_with(begin), "{why}");
+    assert!(why.ends_with("; its restart policy is no"), "{why}");
+    let why = bed.why_json("a");
+    assert_eq!(why["well"], false);
+    assert_eq!(why["end"]["unfit"]["kind"], "unhealthy");
+    assert_eq!(
+        why["end"]["reason"],
+        "was not healthy: it exited with status 1: hc-said-no; killed by SIGTERM"
+    );
+}
+
+#[test]
+fn what_was_not_healthy_and_is_tried_again_says_so() {
+    let bed = Bed::new();
+    start_sick(&bed, &[], &["sleep", "100000"]);
+    let unfit = "was not healthy: it exited with status 1: hc-said-no; killed by SIGTERM, ";
+    // The back-off grows, so that it is seen however slow the machine is.
+    wait_for("it waits for its next try", || {
+        let why = bed.why("a");
+        (why.starts_with(unfit) && why.contains("; next try in ")).then_some(())
+    });
+    let again = format!("started again; the run before: {unfit}");
+    bed.file("cured", "");
+    wait_for("it runs again", || {
+        bed.why("a").contains(&again).then_some(())
+    });
+}
+
+#[test]
+fn while_it_is_ended_for_what_it_was_not_nobody_is_said_to_stop_it() {
+    let bed = Bed::new();
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\ntrap '' TERM\nwhile :; do sleep 0.1; done\n",
+    );
+    let more = ["--restart", "no", "--stop-timeout", "1h"];
+    start_sick(&bed, &more, &["./a.sh"]);
+    bed.wait_state("a", "stopping");
+    assert_eq!(
+        bed.why("a"),
+        "is being ended, because it was not healthy: it exited with status 1: hc-said-no"
+    );
+    bed.tsm(["kill", "a"]).ok();
+}
+
+#[test]
+fn what_runs_on_and_is_not_healthy_says_so() {
+    let bed = Bed::new();
+    start_sick(&bed, &["--health-action", "report"], &["sleep", "100000"]);
+    bed.wait_view("a", |view| view["health"] == "unhealthy");
+    let told = bed.tsm(["why", "a"]).ok().stdout;
+    let sentence = " and is not healthy: it exited with status 1: hc-said-no; started by ";
+    assert!(told.contains(sentence), "{told}");
+    assert!(!told.contains("Last ran well"), "{told}");
+    assert!(!told.contains("Errors"), "{told}");
+    let why = bed.why_json("a");
+    assert_eq!(why["well"], false);
+    assert_eq!(
+        why["cause"]["unhealthy"],
+        "it exited with status 1: hc-said-no"
+    );
+}
+
+#[test]
+fn the_errors_are_those_of_the_last_run() {
+    let bed = Bed::new();
+    bed.script("a.sh", "#!/bin/sh\necho pid $$ >&2\nexit 1\n");
+    // The first restart comes at once.
+    bed.tsm(["start", "./a.sh", "--max-restarts", "1"]).ok();
+    bed.wait_log_of_events("a", "\"gave-up\"");
+    let why = bed.why_json("a");
+    let last = format!("pid {}", why["end"]["pid"]);
+    assert_eq!(why["end"]["run"], 2);
+    let lines = why["stderr"].as_array().unwrap();
+    assert_eq!(lines.last().unwrap(), last.as_str());
+    // Within one millisecond they cannot be told apart, and then that is said.
+    if why["stderr_of_before"] != true {
+        assert_eq!(lines.len(), 1, "{why}");
+        let told = bed.tsm(["why", "a"]).ok().stdout;
+        assert!(told.contains(&format!("\nErrors:\n  {last}\n")), "{told}");
+    }
+}
+
+#[test]
+fn what_nobody_looks_after_has_not_failed() {
+    let bed = Bed::new();
+    bed.start_idle("a");
+    bed.tsm(["supervisor", "stop"]).ok();
+    let told = bed.tsm(["why", "a"]).ok().stdout;
+    assert!(
+        told.contains("): runs and nobody looks after it; "),
+        "{told}"
+    );
+    assert!(
+        !told.contains("Last ran well") && !told.contains("Errors"),
+        "{told}"
+    );
+}

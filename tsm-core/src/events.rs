@@ -179,6 +179,9 @@ pub enum EventKind {
     NotReady {
         /// So many milliseconds after its start.
         after_ms: u64,
+        /// What the last look at it found, where it was looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A check found it healthy: the first one of a run, or the first after others had failed.
     Healthy,

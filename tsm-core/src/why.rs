@@ -6,6 +6,8 @@ mod changes;
 mod core_dump;
 mod log_loss;
 mod past;
+mod stderr;
+mod unfit;
 
 use serde::Serialize;
 
@@ -13,9 +15,9 @@ pub use self::changes::{Change, FileChange};
 pub use self::core_dump::CoreDump;
 pub use self::log_loss::{HowLost, LogLoss};
 pub use self::past::{Past, Run};
-use crate::error::{Error, Result};
+pub use self::unfit::Unfit;
+use crate::error::Result;
 use crate::events::{EventKind, OutOfMemory};
-use crate::logs;
 use crate::name::ProcessName;
 use crate::spec::ProcessSpec;
 use crate::store::ProcessStore;
@@ -23,11 +25,6 @@ use crate::sys::{Signal, WaitStatus};
 use crate::text::Text;
 use crate::view::ProcessView;
 use crate::words;
-
-/// How many lines of standard error are told.
-const LINES: usize = 10;
-/// A line may bear the time of the note before it, which is at most this much older, in milliseconds.
-const NOTE_SPREAD_MS: u64 = 200;
 
 /// Why a process is in the state that it is in.
 #[derive(Clone, Debug, Serialize)]
@@ -58,6 +55,9 @@ pub struct Why {
     pub changes: Vec<Change>,
     /// The last lines that its last run wrote to standard error.
     pub stderr: Vec<Text>,
+    /// Whether some of these lines may be of the run before: nothing tells them apart.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stderr_of_before: bool,
     /// What its logs have lost.
     pub log_losses: Vec<LogLoss>,
 }
@@ -85,11 +85,17 @@ pub enum Cause {
         since: Option<String>,
         /// Who asked for it; `None` where TSM started it again by itself.
         by: Option<String>,
+        /// What the last check found, while it is not healthy.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unhealthy: Option<String>,
     },
     /// It is being ended.
     Stopping {
-        /// By whom.
+        /// By whom; `None` where TSM does so by itself.
         by: Option<String>,
+        /// What it was not, where TSM does so by itself for that.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        unfit: Option<Unfit>,
     },
     /// Something of it does not end.
     Resists {
@@ -156,6 +162,9 @@ pub struct End {
     /// The limit that it hit before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<HitLimit>,
+    /// What it was not, where TSM ended it for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfit: Option<Unfit>,
     /// Where its core is, where one was dumped.
     pub core: Option<CoreDump>,
     /// How it ended, in words.
@@ -203,7 +212,7 @@ impl Why {
             .ok()
             .flatten()
             .map(|saved| saved.spec);
-        let past = Past::of(&history);
+        let past = Past::of_spec(&history, spec.as_ref());
         let cause = cause(view, &past, spec.as_ref());
         let last = past.runs.last();
         let end = past.runs.iter().rev().find_map(|run| {
@@ -212,6 +221,10 @@ impl Why {
         });
         let ended_well = past.last_ended().is_none_or(Run::is_well);
         let well = match &cause {
+            Cause::Running {
+                unhealthy: Some(_), ..
+            }
+            | Cause::Stopping { unfit: Some(_), .. } => false,
             Cause::Running { .. } => {
                 last.is_some_and(Run::is_well) || past.failures == 0 || ended_well
             }
@@ -219,7 +232,7 @@ impl Why {
             | Cause::Waiting { .. }
             | Cause::Starting { .. }
             | Cause::Stopping { .. } => true,
-            Cause::Ended { .. } => ended_well,
+            Cause::Ended { .. } => ended_well && end.as_ref().is_none_or(|end| end.unfit.is_none()),
             Cause::Unknown | Cause::ShutDown { .. } => !view.wanted,
             _ => false,
         };
@@ -229,6 +242,7 @@ impl Why {
         } else {
             changes::find(store, view, spec.as_ref(), &history, ran_well.as_ref())
         };
+        let (stderr, stderr_of_before) = stderr::last_lines(store, view, &past, spec.as_ref())?;
         Ok(Self {
             id: view.id,
             name: view.name.clone(),
@@ -238,7 +252,8 @@ impl Why {
             failures: past.failures,
             failing_since: past.failing_since.map(crate::events::rfc3339),
             next_start_at: view.next_start_at.clone(),
-            stderr: last_lines(store, view, &past)?,
+            stderr,
+            stderr_of_before,
             log_losses: LogLoss::all(&history),
             cause,
             end,
@@ -268,6 +283,8 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
         "running" => Cause::Running {
             since: view.started_at.clone(),
             by: by(&past.request).filter(|_| !past.started_again),
+            unhealthy: (view.health.as_deref() == Some("unhealthy"))
+                .then(|| past.unhealthy.clone().unwrap_or_default()),
         },
         "waiting" => match (&view.waits, &view.next_run_at) {
             (Some(reason), _) => Cause::Waiting {
@@ -279,14 +296,16 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
             (None, None) => Cause::Unknown,
         },
         "unsupervised" => Cause::Unsupervised,
-        "stopping" => match &past.resists {
-            Some(members) => Cause::Resists {
-                members: members.clone(),
-            },
-            None => Cause::Stopping {
-                by: by(&past.request),
-            },
-        },
+        "stopping" => {
+            if let Some(members) = &past.resists {
+                return Cause::Resists {
+                    members: members.clone(),
+                };
+            }
+            let unfit = past.unfit.clone().filter(|_| !past.stop_asked);
+            let by = by(&past.request).filter(|_| unfit.is_none());
+            Cause::Stopping { by, unfit }
+        }
         "backoff" => match &past.exec_failed {
             Some(reason) => Cause::ExecFailed {
                 reason: reason.clone(),
@@ -343,28 +362,11 @@ fn end_of(run: &Run, ended: &past::Ended, spec: Option<&ProcessSpec>) -> End {
         signal,
         oom: ended.oom.clone(),
         limit: ended.limit.clone(),
+        unfit: ended.unfit.clone(),
         core,
-        reason: status.in_words(),
+        reason: match &ended.unfit {
+            Some(unfit) => format!("{}; {}", unfit.in_words(), status.in_words()),
+            None => status.in_words(),
+        },
     }
-}
-
-/// The last lines that the last run wrote to standard error.
-fn last_lines(store: &ProcessStore, view: &ProcessView, past: &Past) -> Result<Vec<Text>> {
-    let source = logs::Source {
-        name: view.name.to_string(),
-        out: None,
-        err: view.error_log(store.home()),
-    };
-    let began = past.runs.last().map_or(0, |run| run.from_ms);
-    let mut lines = Vec::new();
-    for line in logs::tail(&[source], Some(LINES)).map_err(Error::from)? {
-        let line = line.map_err(Error::from)?;
-        let is_older = line
-            .time_ms
-            .is_some_and(|time| time + NOTE_SPREAD_MS < began);
-        if !is_older {
-            lines.push(Text::from_bytes(line.bytes));
-        }
-    }
-    Ok(lines)
 }

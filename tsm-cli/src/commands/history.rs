@@ -221,13 +221,15 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             format!("ready, {} after start", words::seconds(*after_ms)),
             Some(AnsiColor::Green),
         ),
-        EventKind::NotReady { after_ms } => (
-            format!(
-                "not ready in time, {} after start",
-                words::seconds(*after_ms)
-            ),
-            bad,
-        ),
+        EventKind::NotReady { after_ms, reason } => {
+            let because = reason.as_ref().map(|reason| format!(": {reason}"));
+            let text = format!(
+                "not ready in time, {} after start{}",
+                words::seconds(*after_ms),
+                because.unwrap_or_default()
+            );
+            (text, bad)
+        }
         EventKind::Healthy => ("healthy".to_owned(), Some(AnsiColor::Green)),
         EventKind::Unhealthy { reason } => (format!("not healthy: {reason}"), bad),
         EventKind::FilesChanged { path } => (format!("{path} has changed"), None),

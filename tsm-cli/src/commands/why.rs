@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
 use tsm_core::error::BestEffort as _;
-use tsm_core::why::{Change, FileChange, Why};
+use tsm_core::why::{Cause, Change, FileChange, Why};
 
 use super::list::{overview, select};
 use crate::app::{Context, Outcome};
@@ -65,8 +65,46 @@ fn in_words(context: &Context, why: &Why) -> String {
     if why.well {
         return text;
     }
+    let up = match why.cause {
+        Cause::Unsupervised | Cause::Stopping { .. } => true,
+        Cause::Running { .. } => why.failures == 0,
+        _ => false,
+    };
+    if !up {
+        for told in last_run(why) {
+            line(told);
+        }
+    }
+    for change in &why.changes {
+        line(table::printable(&change_in_words(change)));
+    }
+    if why.cause == Cause::Unsupervised {
+        // It runs, and what it says is no reason of anything.
+    } else if !why.stderr.is_empty() {
+        let whose = if why.stderr_of_before {
+            " (perhaps also of the run before)"
+        } else {
+            ""
+        };
+        line(format!("Errors{whose}:"));
+        for written in &why.stderr {
+            line(format!(
+                "  {}",
+                table::printable_line(&written.to_string_lossy())
+            ));
+        }
+    } else if !up {
+        line("Errors: its last run wrote none".to_owned());
+    }
+    line(format!("More: 'tsm history {0}', 'tsm logs {0}'", why.name));
+    text
+}
+
+/// How the last run ended, and when one was well.
+fn last_run(why: &Why) -> Vec<String> {
+    let mut lines = Vec::new();
     if let Some(end) = &why.end {
-        line(format!(
+        lines.push(format!(
             "Ended: {} (run {}, PID: {})",
             words::local_rfc3339(&end.at),
             end.run,
@@ -79,33 +117,18 @@ fn in_words(context: &Context, why: &Why) -> String {
                 || "until now".to_owned(),
                 |to| format!("to {}", words::local_rfc3339(to)),
             );
-            line(format!(
+            lines.push(format!(
                 "Last ran well: {} {to} (run {})",
                 words::local_rfc3339(&run.from),
                 run.run
             ));
             if why.changes.is_empty() {
-                line("Changed since: nothing that TSM knows of".to_owned());
+                lines.push("Changed since: nothing that TSM knows of".to_owned());
             }
         }
-        None => line("Last ran well: never, as far as its history goes".to_owned()),
+        None => lines.push("Last ran well: never, as far as its history goes".to_owned()),
     }
-    for change in &why.changes {
-        line(table::printable(&change_in_words(change)));
-    }
-    if why.stderr.is_empty() {
-        line("Errors: its last run wrote none".to_owned());
-    } else {
-        line("Errors:".to_owned());
-        for written in &why.stderr {
-            line(format!(
-                "  {}",
-                table::printable_line(&written.to_string_lossy())
-            ));
-        }
-    }
-    line(format!("More: 'tsm history {0}', 'tsm logs {0}'", why.name));
-    text
+    lines
 }
 
 fn change_in_words(change: &Change) -> String {

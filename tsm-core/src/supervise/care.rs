@@ -341,7 +341,10 @@ impl Supervisor {
         let after_ms = now_ms.saturating_sub(service.meta.started_ms.unwrap_or(now_ms));
         let kind = match report {
             Report::Ready => EventKind::Ready { after_ms },
-            Report::NotReady => EventKind::NotReady { after_ms },
+            Report::NotReady => EventKind::NotReady {
+                after_ms,
+                reason: care.trouble.clone(),
+            },
             Report::Healthy => EventKind::Healthy,
             Report::Unhealthy => EventKind::Unhealthy {
                 reason: care.trouble_in_words(),

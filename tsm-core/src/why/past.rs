@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::events::{EventKind, History, OutOfMemory, rfc3339};
+use crate::spec::{HealthAction, ProcessSpec};
 use crate::supervise::machine::STEADY;
 use crate::sys::WaitStatus;
-use crate::why::HitLimit;
+use crate::why::{HitLimit, Unfit};
 
 /// One run of a program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,19 +37,24 @@ pub(super) struct Ended {
     pub(super) uptime_ms: u64,
     pub(super) oom: Option<OutOfMemory>,
     pub(super) limit: Option<HitLimit>,
+    pub(super) unfit: Option<Unfit>,
 }
 
 impl Run {
-    /// Whether it was no failure: it was up for [`STEADY`], or ended with exit status 0 or because somebody asked.
+    /// Whether it was no failure: it was up for [`STEADY`] and ready, or ended with exit status 0 or because somebody asked.
     pub fn is_well(&self) -> bool {
         let steady = STEADY.as_millis() as u64;
         match &self.ended {
             None => crate::sys::clock::unix_ms().saturating_sub(self.from_ms) >= steady,
-            Some(ended) => {
-                self.asked
-                    || ended.uptime_ms >= steady
-                    || WaitStatus::parse(&ended.status).is_some_and(WaitStatus::is_success)
-            }
+            Some(_) if self.asked => true,
+            Some(ended) => match ended.unfit {
+                Some(Unfit::NotReady { .. }) => false,
+                Some(Unfit::Unhealthy { .. }) => ended.uptime_ms >= steady,
+                None => {
+                    ended.uptime_ms >= steady
+                        || WaitStatus::parse(&ended.status).is_some_and(WaitStatus::is_success)
+                }
+            },
         }
     }
 }
@@ -79,12 +85,27 @@ pub struct Past {
     pub(super) gave_up_ms: Option<u64>,
     /// The limit that a run which goes on has hit, with the run.
     hit: Option<(u64, HitLimit)>,
+    /// What the last check of the run that goes on found, where it is not healthy.
+    pub(super) unhealthy: Option<String>,
+    /// Why TSM ends the run that goes on.
+    pub(super) unfit: Option<Unfit>,
+    /// Whether what is not healthy is only told of.
+    reports: bool,
 }
 
 impl Past {
     /// Reads it out of a history.
     pub fn of(history: &History) -> Self {
-        let mut past = Self::default();
+        Self::of_spec(history, None)
+    }
+
+    /// Reads it out of the history of a process with this spec.
+    pub(super) fn of_spec(history: &History, spec: Option<&ProcessSpec>) -> Self {
+        let health = spec.and_then(|spec| spec.health.as_deref());
+        let mut past = Self {
+            reports: health.is_some_and(|health| health.action == HealthAction::Report),
+            ..Self::default()
+        };
         for event in history.events() {
             past.take(&event.kind, event.at_ms().unwrap_or(0));
         }
@@ -127,6 +148,8 @@ impl Past {
                 uptime_ms,
                 oom,
             } => {
+                let unfit = self.unfit.take();
+                self.unhealthy = None;
                 if self.runs.last().is_none_or(|last| last.run != *run) {
                     // Its beginning is further back than the history goes.
                     self.begin(*run, *pid, at_ms.saturating_sub(*uptime_ms));
@@ -143,6 +166,7 @@ impl Past {
                             .take()
                             .filter(|(of, _)| of == run)
                             .map(|(_, hit)| hit),
+                        unfit,
                     });
                 }
             }
@@ -164,6 +188,18 @@ impl Past {
                 };
                 self.hit = Some((*run, hit));
             }
+            EventKind::NotReady { after_ms, reason } => {
+                self.unfit = Some(Unfit::NotReady {
+                    after_ms: *after_ms,
+                    reason: reason.clone(),
+                });
+            }
+            EventKind::Unhealthy { reason } => {
+                self.unhealthy = Some(reason.clone());
+                let reason = reason.clone();
+                self.unfit = (!self.reports).then_some(Unfit::Unhealthy { reason });
+            }
+            EventKind::Healthy => (self.unhealthy, self.unfit) = (None, None),
             EventKind::GaveUp { failures } => {
                 self.gave_up = Some(*failures);
                 self.gave_up_ms = Some(at_ms);
@@ -180,6 +216,9 @@ impl Past {
     fn settle(&mut self) {
         *self = Self {
             runs: std::mem::take(&mut self.runs),
+            unhealthy: self.unhealthy.take(),
+            unfit: self.unfit.take(),
+            reports: self.reports,
             ..Self::default()
         };
     }
@@ -195,6 +234,7 @@ impl Past {
             // Adopted: its beginning is known.
             return;
         }
+        (self.unhealthy, self.unfit) = (None, None);
         self.runs.push(Run {
             run,
             pid,
@@ -301,6 +341,59 @@ mod tests {
             "an end that was asked for is no failure"
         );
         assert!(!past.started_again);
+    }
+
+    #[test]
+    fn what_a_run_was_not_goes_with_its_end() {
+        let late = EventKind::NotReady {
+            after_ms: 1002,
+            reason: None,
+        };
+        let sick = |reason: &str| EventKind::Unhealthy {
+            reason: reason.to_owned(),
+        };
+        let unfit = |past: &Past, run: usize| past.runs[run].ended.clone().unwrap().unfit;
+        let past = of(&[
+            (1000, start()),
+            (1000, started(1)),
+            (2002, late),
+            (2003, backoff(1)),
+            (2004, exited(1, "code:0", 70_000)),
+            (3000, started(2)),
+            (4000, sick("no answer")),
+            (4001, exited(2, "code:0", 1001)),
+            (5000, started(3)),
+            (5500, sick("no answer")),
+            (5600, EventKind::Healthy),
+            (6000, exited(3, "code:0", 1000)),
+        ]);
+        assert_eq!(
+            unfit(&past, 0).unwrap().in_words(),
+            "was not ready within 1.0 s"
+        );
+        assert_eq!(
+            unfit(&past, 1).unwrap().in_words(),
+            "was not healthy: no answer"
+        );
+        assert_eq!(unfit(&past, 2), None);
+        let well: Vec<bool> = past.runs.iter().map(Run::is_well).collect();
+        assert_eq!(well, [false, false, true]);
+    }
+
+    #[test]
+    fn what_is_only_told_of_is_no_reason_of_an_end() {
+        let mut past = Past {
+            reports: true,
+            ..Past::default()
+        };
+        let reason = "no answer".to_owned();
+        past.take(&started(1), 1);
+        past.take(&EventKind::Unhealthy { reason }, 2);
+        past.take(&start(), 3);
+        assert_eq!(past.unhealthy.as_deref(), Some("no answer"));
+        past.take(&exited(1, "code:1", 3), 4);
+        assert_eq!(past.runs[0].ended.as_ref().unwrap().unfit, None);
+        assert_eq!(past.unhealthy, None);
     }
 
     #[test]

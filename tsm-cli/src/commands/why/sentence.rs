@@ -24,18 +24,32 @@ pub(super) fn of(why: &Why) -> String {
         Cause::Starting { by: None } => format!("is being started again: {}", end()),
         Cause::Starting { by: asked } => format!("is being started{}", by(asked)),
         Cause::Waiting { reason } => reason.clone(),
-        Cause::Running { since, by: asked } => {
+        Cause::Running {
+            since,
+            by: asked,
+            unhealthy,
+        } => {
             let since_ms = since.as_deref().and_then(words::unix_ms);
             let ago = since_ms.map(|at| words::duration(clock::unix_ms().saturating_sub(at)));
-            let up = ago.map_or_else(|| "runs".to_owned(), |ago| format!("runs for {ago}"));
+            let mut up = ago.map_or_else(|| "runs".to_owned(), |ago| format!("runs for {ago}"));
+            match unhealthy.as_deref() {
+                None => {}
+                Some("") => up.push_str(" and is not healthy"),
+                Some(reason) => up = format!("{up} and is not healthy: {reason}"),
+            }
+            // What the check found may have commas of its own.
+            let comma = if unhealthy.is_some() { ";" } else { "," };
             match (asked, &why.end) {
                 (None, Some(_)) => {
-                    format!("{up}, started again; the run before: {}", end())
+                    format!("{up}{comma} started again; the run before: {}", end())
                 }
-                _ => format!("{up}, started{}", by(asked)),
+                _ => format!("{up}{comma} started{}", by(asked)),
             }
         }
-        Cause::Stopping { by: asked } => format!("is being stopped{}", by(asked)),
+        Cause::Stopping {
+            unfit: Some(unfit), ..
+        } => format!("is being ended, because it {}", unfit.in_words()),
+        Cause::Stopping { by: asked, .. } => format!("is being stopped{}", by(asked)),
         Cause::Resists { members } => {
             format!("does not end: {members} resist SIGKILL (uninterruptible?)")
         }
@@ -61,6 +75,10 @@ pub(super) fn of(why: &Why) -> String {
             )
         }
         Cause::Backoff { slow: false } => format!("{}{}", end(), next()),
+        Cause::GaveUp { restarts: 0, .. } => format!(
+            "gave up at once: no restarts are allowed (--max-restarts 0); {}",
+            last_end(why)
+        ),
         Cause::GaveUp {
             restarts,
             within_ms,
@@ -106,8 +124,11 @@ fn last_end(why: &Why) -> String {
 
 /// How a run ended: `exited with status 1, 3.2 s after start`.
 fn end_in_words(end: &End) -> String {
+    let unfit = end.unfit.as_ref();
+    let unfit = unfit.map_or_else(String::new, |unfit| format!("{}; ", unfit.in_words()));
     let how = match &end.signal {
-        Some(signal) => format!("killed by {signal}"),
+        Some(signal) => format!("{unfit}killed by {signal}"),
+        // It says what the run was not, too.
         None => end.reason.clone(),
     };
     let core = match &end.core {
@@ -208,6 +229,8 @@ pub(crate) fn who(by: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tsm_core::why::Unfit;
+
     use super::*;
 
     fn end(code: Option<i32>, signal: Option<&str>) -> End {
@@ -220,6 +243,7 @@ mod tests {
             signal: signal.map(str::to_owned),
             oom: None,
             limit: None,
+            unfit: None,
             core: None,
             reason: format!("exited with status {}", code.unwrap_or(0)),
         }
@@ -240,6 +264,7 @@ mod tests {
             ran_well: None,
             changes: Vec::new(),
             stderr: Vec::new(),
+            stderr_of_before: false,
             log_losses: Vec::new(),
         }
     }
@@ -286,6 +311,54 @@ mod tests {
         assert_eq!(
             of(&why(Cause::ExecFailed { reason }, None, 0)),
             "exec failed: cannot execute /srv/x: No such file or directory"
+        );
+    }
+
+    #[test]
+    fn what_a_run_was_not_stands_before_how_it_ended() {
+        let mut late = end(None, Some("SIGTERM"));
+        late.unfit = Some(Unfit::NotReady {
+            after_ms: 1_002,
+            reason: Some("status 503".to_owned()),
+        });
+        let gave_up = Cause::GaveUp {
+            restarts: 0,
+            within_ms: Some(0),
+        };
+        assert_eq!(
+            of(&why(gave_up, Some(late), 1)),
+            "gave up at once: no restarts are allowed (--max-restarts 0); was not ready within 1.0 s (status 503); killed by SIGTERM, \
+             3.2 s after start"
+        );
+        let unfit = Unfit::Unhealthy {
+            reason: "no answer".to_owned(),
+        };
+        let mut sick = end(None, Some("SIGTERM"));
+        sick.unfit = Some(unfit.clone());
+        assert_eq!(
+            of(&why(Cause::Backoff { slow: false }, Some(sick), 2)),
+            "was not healthy: no answer; killed by SIGTERM, 3.2 s after start, for the 2nd time"
+        );
+        let stopping = Cause::Stopping {
+            by: None,
+            unfit: Some(unfit),
+        };
+        assert_eq!(
+            of(&why(stopping, None, 1)),
+            "is being ended, because it was not healthy: no answer"
+        );
+        let running = |unhealthy: &str| Cause::Running {
+            since: None,
+            by: Some("x".to_owned()),
+            unhealthy: Some(unhealthy.to_owned()),
+        };
+        assert_eq!(
+            of(&why(running("no answer"), None, 0)),
+            "runs and is not healthy: no answer; started by x"
+        );
+        assert_eq!(
+            of(&why(running(""), None, 0)),
+            "runs and is not healthy; started by x"
         );
     }
 
