@@ -254,6 +254,27 @@ fn a_stop_just_after_both_were_killed_holds() {
 }
 
 #[test]
+fn a_supervisor_that_follows_another_makes_no_home_anew() {
+    let bed = Bed::new();
+    let pid = Seen::now(bed.start_idle("a"));
+    let before = bed.three();
+    // It notices that its home is gone; killed before that, the guardian starts another one.
+    before[0].signal(Signal::STOP);
+    before[1].signal(Signal::STOP);
+    let aside = bed.root().join("aside");
+    fs::rename(bed.home(), &aside).unwrap();
+    before[0].signal(Signal::KILL);
+    before[1].signal(Signal::CONT);
+    wait_until("nobody of the three is left", || {
+        before.iter().all(|process| !process.is_alive()) && bed.machinery(true).is_empty()
+    });
+    assert!(!bed.home().exists(), "it was made anew");
+    fs::rename(&aside, bed.home()).unwrap();
+    bed.tsm(["stop", "a"]).ok();
+    assert!(!pid.is_alive());
+}
+
+#[test]
 fn a_home_that_was_removed_meanwhile_stays_so() {
     let bed = Bed::new();
     let pid = Seen::now(bed.start_idle("a"));

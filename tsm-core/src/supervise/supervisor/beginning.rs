@@ -51,6 +51,11 @@ impl Supervisor {
             ),
         };
         let mut log = WorkLog::open();
+        if inherited.contains_key("lock") && !options.home.processes().is_dir() {
+            // One that follows another does not make anew what somebody removed.
+            log.say("the home was removed; ending");
+            return Ok(None);
+        }
         options.home.prepare()?;
 
         if options.foreground {
