@@ -187,7 +187,7 @@ impl Why {
     /// Finds out why the process that `view` shows is as it is.
     ///
     /// # Errors
-    /// [`Error::Io`] where its history cannot be read. What else cannot be read is left out.
+    /// [`crate::error::Error::Io`] where its history cannot be read. What else cannot be read is left out.
     ///
     /// ```
     /// use tsm_core::home::Home;

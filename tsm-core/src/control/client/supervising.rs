@@ -14,7 +14,7 @@ impl Client {
     /// Has the supervisor mend the files of the home; returns what it did, in words.
     ///
     /// # Errors
-    /// [`Error::Reported`] with its words, [`Error::Unreachable`].
+    /// [`crate::error::Error::Reported`] with its words, [`crate::error::Error::Unreachable`].
     pub fn mend(&self) -> Result<Vec<String>> {
         let mut mended = Vec::new();
         self.ask(&Body::Mend, &[], |reply| {
@@ -28,7 +28,7 @@ impl Client {
     /// How the supervisor is; `None` where none runs. Starts none.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] where one is there and does not answer.
+    /// [`crate::error::Error::Unreachable`] where one is there and does not answer.
     pub fn status(&self) -> Result<Option<SupervisorStatus>> {
         let until = sys::clock::monotonic() + STATUS_TIMEOUT;
         for attempt in 0..ATTEMPTS {
@@ -70,7 +70,7 @@ impl Client {
     /// Ends the supervisor and leaves the services up. `false` where none runs.
     ///
     /// # Errors
-    /// [`Error::Unreachable`].
+    /// [`crate::error::Error::Unreachable`].
     pub fn shut_down(&self) -> Result<bool> {
         let mut was_there = false;
         let mut looks_in_vain = 0;
@@ -106,7 +106,7 @@ impl Client {
     /// Lets the supervisor go on as the program of this file, and returns how it is then; `None` where none runs.
     ///
     /// # Errors
-    /// [`Error::Reported`] where that program is not taken; then the supervisor is as it was. [`Error::Unreachable`].
+    /// [`crate::error::Error::Reported`] where that program is not taken; then the supervisor is as it was. [`crate::error::Error::Unreachable`].
     pub fn upgrade(&self, program: PathBuf) -> Result<Option<SupervisorStatus>> {
         let Some(socket) = self.connect(ANSWER_TIMEOUT)? else {
             return Ok(None);
@@ -124,7 +124,7 @@ impl Client {
     /// Sees to it that a supervisor runs.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] with what it said, [`Error::UnsafeHome`], [`Error::Io`].
+    /// [`crate::error::Error::Unreachable`] with what it said, [`crate::error::Error::UnsafeHome`], [`crate::error::Error::Io`].
     pub fn ensure_supervisor(&self) -> Result<()> {
         self.connect_or_start().map(drop)
     }
