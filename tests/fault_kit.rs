@@ -69,6 +69,8 @@ impl Bed {
     #[track_caller]
     pub(crate) fn kill_keepers(&self) {
         self.sentinel_seen();
+        // Who is just being executed has no command line for a moment: one look that finds nobody is not enough.
+        let mut looks = 0;
         wait_until("nobody of them is left", || {
             let all = self.machinery(true);
             for signal in [Signal::STOP, Signal::KILL] {
@@ -76,7 +78,8 @@ impl Bed {
                     process.signal(signal);
                 }
             }
-            all.iter().all(|process| !process.is_alive()) && self.machinery(true).is_empty()
+            looks = if all.is_empty() { looks + 1 } else { 0 };
+            looks > 10
         });
     }
 

@@ -253,18 +253,19 @@ fn a_stop_just_after_both_were_killed_holds() {
     }
 }
 
-#[test]
-fn a_supervisor_that_follows_another_makes_no_home_anew() {
+/// Takes the home away, lets something happen to supervisor, guardian and sentinel, which cannot notice it before, and says
+/// that nobody makes it anew.
+#[track_caller]
+fn no_home_is_made_anew(stopped: &[usize], happens: impl FnOnce(&Three)) {
     let bed = Bed::new();
     let pid = Seen::now(bed.start_idle("a"));
     let before = bed.three();
-    // It notices that its home is gone; killed before that, the guardian starts another one.
-    before[0].signal(Signal::STOP);
-    before[1].signal(Signal::STOP);
+    for &number in stopped {
+        before[number].signal(Signal::STOP);
+    }
     let aside = bed.root().join("aside");
     fs::rename(bed.home(), &aside).unwrap();
-    before[0].signal(Signal::KILL);
-    before[1].signal(Signal::CONT);
+    happens(&before);
     wait_until("nobody of the three is left", || {
         before.iter().all(|process| !process.is_alive()) && bed.machinery(true).is_empty()
     });
@@ -275,23 +276,17 @@ fn a_supervisor_that_follows_another_makes_no_home_anew() {
 }
 
 #[test]
-fn a_home_that_was_removed_meanwhile_stays_so() {
-    let bed = Bed::new();
-    let pid = Seen::now(bed.start_idle("a"));
-    let before = bed.three();
-    before[1].signal(Signal::STOP);
-    let aside = bed.root().join("aside");
-    fs::rename(bed.home(), &aside).unwrap();
-    for process in before {
-        if process != before[2] {
-            process.signal(Signal::KILL);
-        }
-    }
-    wait_until("nobody of the three is left", || {
-        before.iter().all(|process| !process.is_alive()) && bed.machinery(true).is_empty()
+fn a_supervisor_that_follows_another_makes_no_home_anew() {
+    no_home_is_made_anew(&[0, 1], |[supervisor, guardian, _]| {
+        supervisor.signal(Signal::KILL);
+        guardian.signal(Signal::CONT);
     });
-    assert!(!bed.home().exists(), "it was made anew");
-    fs::rename(&aside, bed.home()).unwrap();
-    bed.tsm(["stop", "a"]).ok();
-    assert!(!pid.is_alive());
+}
+
+#[test]
+fn a_home_that_was_removed_meanwhile_stays_so() {
+    no_home_is_made_anew(&[1], |[supervisor, guardian, _]| {
+        supervisor.signal(Signal::KILL);
+        guardian.signal(Signal::KILL);
+    });
 }

@@ -14,6 +14,7 @@
 //! the guardian is to end, it ends its sentinel first.
 
 mod held;
+mod stored;
 mod watched;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) use self::held::Held;
+use self::stored::{Stored, fixed};
 use self::watched::Watched;
 pub(super) use self::watched::{KILLED, KILLS};
 use super::succession::fdstore::STOP_SERVICES;
@@ -57,28 +59,6 @@ const STOPS_WITHIN: Duration = Duration::from_secs(10);
 
 const SIGNALS: u64 = 1;
 const CHANNEL: u64 = 2;
-
-/// A descriptor and its name, in one place: a name is looked for among thousands.
-struct Stored {
-    name: [u8; NAME_BYTES],
-    fd: OwnedFd,
-}
-
-/// The longest name that is kept apart from others: a letter, an id and a run have at most 32 bytes.
-const NAME_BYTES: usize = 40;
-
-fn fixed(name: &str) -> [u8; NAME_BYTES] {
-    let mut fixed = [0; NAME_BYTES];
-    let length = name.len().min(NAME_BYTES);
-    fixed[..length].copy_from_slice(&name.as_bytes()[..length]);
-    fixed
-}
-
-impl Stored {
-    fn name(&self) -> &[u8] {
-        self.name.split(|&b| b == 0).next().unwrap_or_default()
-    }
-}
 
 struct Guardian {
     image: SupervisorImage,
