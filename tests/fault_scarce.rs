@@ -56,6 +56,14 @@ fn nothing_is_started_that_would_leave_no_descriptor_to_work_with() {
 }
 
 #[test]
+fn with_hardly_any_descriptors_one_command_at_a_time_is_still_heard() {
+    let bed = Bed::new();
+    let line = "\"$0\" supervisor start && \"$0\" supervisor status && \"$0\" supervisor stop";
+    bed.shell(&limited(28, line)).ok();
+    assert_eq!(bed.machinery(true), []);
+}
+
+#[test]
 fn a_guardian_hands_on_all_it_holds_though_it_may_not_hold_twice_as_much() {
     let bed = Bed::new();
     let line = "i=0; while [ $i -lt 18 ]; do \"$0\" start --name s$i -- sleep 100000 || exit; i=$((i+1)); done
