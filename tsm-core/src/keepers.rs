@@ -180,6 +180,16 @@ pub(crate) fn sentinels(home: &Home) -> io::Result<Vec<Keeper>> {
     Ok(found)
 }
 
+/// Handles on the supervisor, the guardian and the sentinels of a home, each of which can be read when that process has ended. Who cannot be
+/// looked at is left out.
+pub(crate) fn handles(home: &Home) -> Vec<Pidfd> {
+    let all = of_owner(home).unwrap_or_default();
+    let keepers = Keeper::among(&all, home).into_iter();
+    keepers
+        .filter_map(|keeper| Pidfd::open(keeper.process.identity).ok()?)
+        .collect()
+}
+
 /// All processes of the owner of a home; none where this process may not act for that.
 fn of_owner(home: &Home) -> io::Result<Vec<Process>> {
     let owner = std::fs::metadata(home.root())?.uid();

@@ -4,11 +4,13 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::conversation::Attempt;
+use super::silence::Silence;
 use super::{ANSWER_TIMEOUT, ATTEMPTS, Client, SAMPLES_TIMEOUT, STATUS_TIMEOUT};
 use crate::control::protocol::{Body, Reply, SupervisorStatus};
 use crate::error::{BestEffort as _, Result};
+use crate::keepers;
 use crate::probe::CpuSample;
-use crate::sys;
+use crate::sys::{self, Pidfd};
 
 impl Client {
     /// Has the supervisor mend the files of the home; returns what it did, in words.
@@ -67,7 +69,7 @@ impl Client {
         before
     }
 
-    /// Ends the supervisor and leaves the services up. `false` where none runs.
+    /// Ends the supervisor and leaves the services up; returns when its guardian and the sentinel are gone, too. `false` where none runs.
     ///
     /// # Errors
     /// [`crate::error::Error::Unreachable`].
@@ -78,7 +80,10 @@ impl Client {
             if let Some(socket) = self.connect_if_there(ANSWER_TIMEOUT)? {
                 was_there = true;
                 looks_in_vain = 0;
+                // Found before they go.
+                let keepers = keepers::handles(&self.home);
                 if self.end_over(socket)? {
+                    self.wait_until_gone(&keepers)?;
                     return Ok(true);
                 }
             } else if self.keep_from_coming_back()? {
@@ -92,6 +97,16 @@ impl Client {
             }
         }
         Err(self.lost())
+    }
+
+    /// Waits until these have ended, which the end of the supervisor brings about; one of them that is stopped is continued. What does not end
+    /// in time keeps nobody waiting: there is no supervisor any more.
+    fn wait_until_gone(&self, keepers: &[Pidfd]) -> Result<()> {
+        let mut silence = Silence::new(&self.home, STATUS_TIMEOUT);
+        for keeper in keepers {
+            silence.readable(keeper)?;
+        }
+        Ok(())
     }
 
     /// Whether the supervisor has heard that it is to end, and has ended. One that was killed before is followed by another.
