@@ -1,12 +1,13 @@
 //! Guardian and supervisor are both killed, and come back although nobody asks.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, run};
 use crate::fault_kit::{is_gone, kill};
 use crate::processes::{Seen, children, stat};
 use crate::wait::{holds_for, wait_for, wait_until, within};
@@ -166,6 +167,7 @@ fn it_is_no_finding_and_ends_with_its_supervisor() {
     bed.three();
     bed.tsm(["doctor"]).ok();
     bed.tsm(["supervisor", "stop"]).ok();
+    assert_eq!(bed.machinery(true), [], "it returns when all are gone");
     bed.nobody_comes_back();
     for (signal, part) in [
         (Signal::TERM, 0),
@@ -182,6 +184,29 @@ fn it_is_no_finding_and_ends_with_its_supervisor() {
     kill(bed.three()[1]);
     bed.tsm(["supervisor", "stop"]).ok();
     bed.nobody_comes_back();
+    bed.tsm(["stop", "a"]).ok();
+}
+
+#[test]
+fn a_program_that_may_not_be_executed_for_a_while_is_tried_again() {
+    let bed = Bed::new();
+    let program = bed.path("tsm-of-its-own");
+    fs::copy(env!("CARGO_BIN_EXE_tsm"), &program).unwrap();
+    let mut start = bed.command(&program);
+    start.args(["start", "--name", "a", "--", "sleep", "100000"]);
+    run(start).ok();
+    let pid = bed.pid("a");
+    let before = bed.three();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o000)).unwrap();
+    bed.kill_both();
+    wait_until("it could not", || {
+        bed.log_of_supervision()
+            .contains("sentinel: cannot execute the program")
+    });
+    assert!(before[2].is_alive());
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    bed.three_but(&before);
+    assert_eq!(bed.pid("a"), pid);
     bed.tsm(["stop", "a"]).ok();
 }
 

@@ -33,6 +33,10 @@ pub(crate) struct SentinelImage {
 
 /// How often it is looked whether a guardian without a supervisor is stopped: after a second, two, four …
 const LOOKS: u32 = 8;
+/// How often the program is executed where that fails: it may be just being replaced, or have lost its mode for a while. After a second, two, four …
+const TRIES: u32 = 20;
+/// … and no more than so many seconds later.
+const LONGEST_PAUSE: i64 = 30;
 
 impl SentinelImage {
     /// Prepares it: `program` is executed with `arguments` (its own name first) when this process has ended otherwise than
@@ -87,11 +91,16 @@ impl SentinelImage {
             unsafe { raw::release(address, length) };
         }
         self.wait(guardian, supervisor);
-        raw::execute(&self.program, &arguments, &environment);
-        raw::write(
-            2,
-            b"sentinel: cannot execute the program that brings guardian and supervisor back\n",
-        );
+        let mut pause = 1;
+        for number in 0..TRIES {
+            raw::execute(&self.program, &arguments, &environment);
+            if number == 0 {
+                raw::write(2, b"sentinel: cannot execute the program that brings guardian and supervisor back; trying again for some minutes\n");
+            }
+            raw::wait_for_end([-1, -1], pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        raw::write(2, b"sentinel: cannot execute the program that brings guardian and supervisor back; the next command starts both\n");
         raw::exit(127)
     }
 
