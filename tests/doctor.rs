@@ -202,6 +202,32 @@ fn a_stale_pid_and_files_without_a_record_are_told() {
 }
 
 #[test]
+fn a_directory_where_a_file_of_the_home_belongs_is_called_so() {
+    for name in [".lock", "layout", "next_id", "logs/tsm.log", "dump.json"] {
+        let bed = Bed::new();
+        bed.start_idle("a");
+        bed.tsm(["stop", "a"]).ok();
+        bed.tsm(["supervisor", "stop"]).ok();
+        let path = bed.home().join(name);
+        let _: std::io::Result<()> = fs::remove_file(&path);
+        fs::create_dir(&path).unwrap();
+        let (report, kinds) = bed.doctor();
+        assert!(kinds.contains(&"no-file".to_owned()), "{name}: {report:#}");
+        let problem = format!("{} is a directory, where TSM keeps a regular file", path.display());
+        let found = report["findings"].as_array().unwrap();
+        let told: Vec<&str> = found
+            .iter()
+            .map(|finding| finding["problem"].as_str().unwrap())
+            .filter(|problem| problem.contains(name))
+            .collect();
+        assert_eq!(told, [problem], "{report:#}");
+        fs::remove_dir(&path).unwrap();
+        bed.tsm(["start", "a"]).ok();
+        bed.tsm(["stop", "a"]).ok();
+    }
+}
+
+#[test]
 fn orphans_with_the_cookie_are_told_and_left_alone() {
     let bed = Bed::new();
     bed.start_idle("a");

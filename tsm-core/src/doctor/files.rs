@@ -70,9 +70,10 @@ pub(super) fn modes(home: &Home, findings: &mut Vec<Finding>) -> Result<()> {
         let inside = path.strip_prefix(home.root()).unwrap_or(path);
         inside.display().to_string()
     };
+    let misplaced = misplaced(home, &all);
     let open: Vec<String> = all
         .iter()
-        .filter(|(_, meta)| is_open(meta) && meta.uid() == own)
+        .filter(|(path, meta)| is_open(meta) && meta.uid() == own && !misplaced.contains_key(path))
         .map(|(path, meta)| format!("{} ({:03o})", relative(path), meta.mode() & 0o777))
         .collect();
     if !open.is_empty() {
@@ -97,22 +98,66 @@ pub(super) fn modes(home: &Home, findings: &mut Vec<Finding>) -> Result<()> {
             format!("chown {owner} them, if they are what they should be"),
         ));
     }
-    let is_ours = |path: &Path| {
+    for (path, kind) in misplaced {
+        findings.push(Finding::new(
+            Kind::NoFile,
+            format!(
+                "{} is {kind}, where TSM keeps a regular file",
+                path.display()
+            ),
+            "move it away; what TSM writes there next is a file",
+        ));
+    }
+    Ok(())
+}
+
+/// What stands where TSM keeps a regular file and is none, and what it is instead.
+fn misplaced(home: &Home, all: &[(PathBuf, fs::Metadata)]) -> BTreeMap<PathBuf, &'static str> {
+    let of_home = [
+        home.lock(),
+        home.layout(),
+        home.next_id(),
+        home.status(),
+        home.dump(),
+        home.defaults(),
+        home.supervisor_log(),
+    ];
+    let is_of_a_process = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.unwrap_or_default();
         let suffixes = SUFFIXES.iter().chain(&[".pid", ".out", ".err"]);
-        !name.starts_with('.') && suffixes.into_iter().any(|suffix| name.ends_with(suffix))
+        path.parent() != Some(home.root())
+            && !name.starts_with('.')
+            && suffixes.into_iter().any(|suffix| name.ends_with(suffix))
     };
-    for (path, meta) in &all {
-        if !meta.is_file() && is_ours(path) && path.parent() != Some(home.root()) {
-            findings.push(Finding::new(
-                Kind::NoFile,
-                format!("{} is no regular file", path.display()),
-                "move it away; what TSM writes there next is a file",
-            ));
+    let mut misplaced = BTreeMap::new();
+    for (path, meta) in all {
+        let is_wrong = if of_home.contains(path) {
+            // These may be links of a person's own to files elsewhere.
+            fs::metadata(path).is_ok_and(|meta| !meta.is_file())
+        } else {
+            is_of_a_process(path) && !meta.is_file()
+        };
+        if is_wrong {
+            misplaced.insert(path.clone(), kind_in_words(meta.file_type()));
         }
     }
-    Ok(())
+    misplaced
+}
+
+/// What a file is that is no regular one (`inode(7)`).
+fn kind_in_words(kind: fs::FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
 }
 
 /// A few names, and how many more there are.
@@ -182,11 +227,13 @@ pub(super) fn records(store: &ProcessStore, findings: &mut Vec<Finding>) -> Resu
             findings.push(Finding::new(Kind::DamagedShell, error.to_string(), remedy).of(name));
         }
     }
-    let text = fs::read_to_string(home.next_id()).unwrap_or_default();
-    if !known.is_empty() && text.trim().parse::<u32>().is_err() {
+    let next_id = home.next_id();
+    let text = fs::read_to_string(&next_id).unwrap_or_default();
+    // A directory in its place is told of already.
+    if !known.is_empty() && !next_id.is_dir() && text.trim().parse::<u32>().is_err() {
         findings.push(Finding::mendable(
             Kind::NextId,
-            format!("{} holds no number", home.next_id().display()),
+            format!("{} holds no number", next_id.display()),
         ));
     }
     Ok(known)
@@ -309,6 +356,10 @@ pub(super) fn room(home: &Home, findings: &mut Vec<Finding>) {
 
 pub(super) fn dump(store: &ProcessStore, known: &Known, findings: &mut Vec<Finding>) {
     let path = store.home().dump();
+    if path.is_dir() {
+        // That is told of already.
+        return;
+    }
     let wanted = known
         .iter()
         .map(|(name, meta)| (name, meta.desired.as_deref() == Some("up")));
