@@ -213,7 +213,10 @@ fn a_directory_where_a_file_of_the_home_belongs_is_called_so() {
         fs::create_dir(&path).unwrap();
         let (report, kinds) = bed.doctor();
         assert!(kinds.contains(&"no-file".to_owned()), "{name}: {report:#}");
-        let problem = format!("{} is a directory, where TSM keeps a regular file", path.display());
+        let problem = format!(
+            "{} is a directory, where TSM keeps a regular file",
+            path.display()
+        );
         let found = report["findings"].as_array().unwrap();
         let told: Vec<&str> = found
             .iter()

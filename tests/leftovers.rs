@@ -1,21 +1,22 @@
-//! What a run leaves behind is ended by the next command, whatever happened in between.
+//! What a run leaves behind: ended at once where it failed for good, and else by the next command, whatever happened in between.
 
 use crate::bed::Bed;
 use crate::processes::Seen;
+use crate::wait::wait_until;
 
-/// Starts a script that leaves a process without its environment in its session and group, and ends.
+/// Starts a script that leaves a process without its environment in its session and group, and ends well.
 #[track_caller]
-fn leave(bed: &Bed, status: u32) -> Seen {
+fn leave(bed: &Bed) -> Seen {
     let sleep = bed.sleeper();
     bed.script(
         "a.sh",
         &format!(
-            "#!/bin/sh\nenv -i {} 7775 &\necho $! >> pids\nexit {status}\n",
+            "#!/bin/sh\nenv -i {} 7775 &\necho $! >> pids\n",
             sleep.display()
         ),
     );
     bed.tsm(["start", "./a.sh", "--restart", "no"]).ok();
-    bed.wait_state("a", if status == 0 { "exited" } else { "failed" });
+    bed.wait_state("a", "exited");
     let left = bed.wait_pids("pids", 1)[0];
     assert!(left.is_alive());
     left
@@ -24,7 +25,7 @@ fn leave(bed: &Bed, status: u32) -> Seen {
 #[test]
 fn the_next_start_ends_it() {
     let bed = Bed::new();
-    let left = leave(&bed, 0);
+    let left = leave(&bed);
     bed.tsm(["start", "a"]).ok();
     assert!(!left.is_alive());
     bed.wait_state("a", "exited");
@@ -41,7 +42,7 @@ fn the_next_start_ends_it() {
 #[test]
 fn a_delete_ends_it() {
     let bed = Bed::new();
-    let left = leave(&bed, 3);
+    let left = leave(&bed);
     bed.tsm(["delete", "a"]).ok();
     assert!(!left.is_alive());
 }
@@ -49,7 +50,7 @@ fn a_delete_ends_it() {
 #[test]
 fn a_supervisor_that_never_saw_it_ends_it() {
     let bed = Bed::new();
-    let left = leave(&bed, 3);
+    let left = leave(&bed);
     bed.kill_keepers();
     // A session of a stranger, of another number, is nobody's.
     let stranger = bed.start_idle("other");
@@ -61,7 +62,7 @@ fn a_supervisor_that_never_saw_it_ends_it() {
 #[test]
 fn a_number_that_may_have_been_given_to_another_proves_nothing() {
     let bed = Bed::new();
-    let left = leave(&bed, 3);
+    let left = leave(&bed);
     bed.tsm(["supervisor", "stop"]).ok();
     // As if the leader had ended, and its number been free, before the one that is left was started.
     let text = std::fs::read_to_string(bed.meta_path("a")).unwrap();
@@ -74,4 +75,57 @@ fn a_number_that_may_have_been_given_to_another_proves_nothing() {
     bed.tsm(["stop", "a"]).ok();
     assert!(left.is_alive());
     left.signal(rustix::process::Signal::KILL);
+}
+
+/// Starts a script that leaves a process in its group and one in a session of its own, and fails.
+#[track_caller]
+fn fail_and_leave(bed: &Bed, ignored: &str, options: &[&str]) -> Vec<Seen> {
+    let sleep = bed.sleeper();
+    let sleep = sleep.display();
+    // It fails when both are on record.
+    bed.script(
+        "a.sh",
+        &format!(
+            "#!/bin/sh\ntrap '' {ignored}\n{sleep} 7776 &\necho $! >> pids\nsetsid {sleep} 7777 &\necho $! >> pids\n\
+             until [ -e fail ]; do sleep 0.05; done\nexit 3\n"
+        ),
+    );
+    bed.tsm(["start", "./a.sh"].iter().chain(options)).ok();
+    let left = bed.wait_pids("pids", 2);
+    std::fs::write(bed.path("fail"), "").unwrap();
+    left
+}
+
+#[test]
+fn what_a_failure_for_good_leaves_behind_is_ended_at_once() {
+    for options in [["--restart", "no"], ["--max-restarts", "0"]] {
+        let bed = Bed::new();
+        let left = fail_and_leave(&bed, "INT", &options);
+        bed.wait_state("a", "failed");
+        wait_until("nobody is left", || {
+            left.iter().all(|seen| !seen.is_alive())
+        });
+        assert_eq!(bed.state("a"), "failed");
+        assert_eq!(bed.view("a")["exit"]["code"], 3);
+    }
+}
+
+#[test]
+fn a_supervisor_that_follows_goes_on_with_it() {
+    let bed = Bed::new();
+    let options = ["--restart", "no", "--stop-timeout", "3s"];
+    let left = fail_and_leave(&bed, "TERM", &options);
+    // It is recorded when the first look has found somebody; then SIGTERM is ignored for three seconds.
+    bed.wait_state("a", "failed");
+    bed.kill_keepers();
+    bed.tsm(["list"]).ok();
+    bed.start_idle("other");
+    wait_until("nobody is left", || {
+        left.iter().all(|seen| !seen.is_alive())
+    });
+    bed.wait_state("a", "failed");
+    // A start finds nothing in its way.
+    std::fs::remove_file(bed.path("fail")).unwrap();
+    bed.tsm(["start", "a"]).ok();
+    bed.wait_state("a", "running");
 }

@@ -75,14 +75,21 @@ pub(super) fn look(
                 format!("process {pid} ({program}) comes from the service with ID {id}, which has no record"),
                 format!("kill {pid}"),
             )),
-            Some((name, Some("stopped"))) => findings.push(
-                Finding::new(
-                    Kind::Orphan,
-                    format!("process {pid} ({program}) comes from '{name}', which is stopped"),
-                    format!("'tsm stop {name}' ends it"),
-                )
-                .of(name),
-            ),
+            Some((name, Some(state @ ("stopped" | "exited" | "done" | "failed")))) => {
+                let how = match *state {
+                    "stopped" => "is stopped",
+                    "failed" => "has failed",
+                    _ => "has ended",
+                };
+                findings.push(
+                    Finding::new(
+                        Kind::Orphan,
+                        format!("process {pid} ({program}) comes from '{name}', which {how}"),
+                        format!("'tsm stop {name}' ends it"),
+                    )
+                    .of(name),
+                );
+            }
             Some(_) => unsupervised += 1,
         }
     }

@@ -403,6 +403,12 @@ impl Lived {
             }
             "waiting" if self.this_boot && desired == Desired::Up => Phase::Held { asked: false },
             "exited" | "done" => Phase::Resting(Rest::Exited),
+            // The supervisor before may have died while it ended what the run left behind.
+            "failed" if self.this_boot && meta.last_pid.is_some() => Phase::Ending {
+                stage: Stage::Check,
+                leader: false,
+                next: Next::Rest(Rest::Failed),
+            },
             "failed" => Phase::Resting(Rest::Failed),
             _ => Phase::Resting(Rest::Stopped),
         }

@@ -65,6 +65,19 @@ impl Machine {
         }
     }
 
+    /// Whether its last run failed and no other follows, though something of it may still be ended.
+    pub(in crate::supervise) fn has_failed(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Resting(Rest::Failed)
+                | Phase::Ending {
+                    leader: false,
+                    next: Next::Rest(Rest::Failed),
+                    ..
+                }
+        )
+    }
+
     /// What it becomes by `event` at `now`, and what has to be done. `jitter` is drawn from 0 to 1.
     #[must_use]
     pub fn step(mut self, event: Event, now: Duration, jitter: f64) -> (Self, Vec<Action>) {
@@ -268,28 +281,15 @@ impl Machine {
         jitter: f64,
     ) -> Vec<Action> {
         let (next, report) = self.what_follows(success, uptime, now, jitter);
-        match next {
-            Next::Rest(_) if report == Report::Ended => self.finish(next, now),
-            Next::Rest(_) => {
-                let mut actions = vec![Action::Report(report)];
-                let ended = self.finish(next, now);
-                // That it was given up says all.
-                actions.extend(
-                    ended
-                        .into_iter()
-                        .filter(|action| *action != Action::Report(Report::Ended)),
-                );
-                actions
-            }
-            _ => {
-                // What is left of the run is ended before the next one; the delay counts from now.
-                self.phase = Phase::Ending {
-                    stage: Stage::Check,
-                    leader: false,
-                    next,
-                };
-                vec![Action::Report(report), Action::Sweep]
-            }
+        if next == Next::Rest(Rest::Exited) {
+            // A script that ended well may have been meant to leave a process.
+            return self.finish(next, now);
+        }
+        // What is left of a run that failed is ended, whether another one follows or not. A delay counts from now.
+        let sweep = self.check(next);
+        match report {
+            Report::Ended => sweep,
+            _ => [vec![Action::Report(report)], sweep].concat(),
         }
     }
 

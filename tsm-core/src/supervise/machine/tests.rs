@@ -97,6 +97,8 @@ fn max_restarts_gives_up() {
     let mut machine = running(RestartPolicy::Always);
     machine.policy.max_restarts = Some(2);
     assert_eq!(crash_loop(&mut machine, 10, SECOND).len(), 2);
+    assert!(machine.has_failed(), "{machine:?}");
+    step(&mut machine, GONE, 100 * SECOND);
     assert_eq!(machine.phase, Phase::Resting(Rest::Failed));
 }
 
@@ -111,6 +113,9 @@ fn policies_decide_by_the_kind_of_end() {
     ] {
         let mut machine = running(policy);
         step(&mut machine, Event::Exited { success }, SECOND);
+        if phase == Some(Rest::Failed) {
+            step(&mut machine, GONE, SECOND);
+        }
         match phase {
             Some(rest) => assert_eq!(machine.phase, Phase::Resting(rest)),
             None => assert!(matches!(
@@ -224,6 +229,34 @@ fn what_a_crash_leaves_behind_is_ended_before_the_next_run() {
         step(&mut machine, Event::LeftGone, 2 * SECOND),
         [Action::Sweep]
     );
+    assert_eq!(step(&mut machine, GONE, 2 * SECOND), [Action::Launch]);
+}
+
+#[test]
+fn what_a_run_that_failed_for_good_leaves_behind_is_ended() {
+    let mut machine = running(RestartPolicy::No);
+    assert_eq!(step(&mut machine, FAILED, SECOND), [Action::Sweep]);
+    let left = Event::Swept { group: 1, rest: 1 };
+    let asked = [Action::SignalGroup(Force::Ask)];
+    assert_eq!(step(&mut machine, left, SECOND), asked);
+    assert!(machine.has_failed(), "{machine:?}");
+    step(&mut machine, Event::LeftGone, 2 * SECOND);
+    let ended = [Action::Report(Report::Ended)];
+    assert_eq!(step(&mut machine, GONE, 2 * SECOND), ended);
+    assert_eq!(machine.phase, Phase::Resting(Rest::Failed));
+    // One that ended well may have been meant to leave a process.
+    let mut machine = running(RestartPolicy::No);
+    let success = Event::Exited { success: true };
+    assert_eq!(step(&mut machine, success, SECOND), ended);
+}
+
+#[test]
+fn one_that_failed_is_started_again_while_its_leftovers_are_ended() {
+    let mut machine = running(RestartPolicy::No);
+    step(&mut machine, FAILED, SECOND);
+    step(&mut machine, Event::Swept { group: 1, rest: 0 }, SECOND);
+    assert_eq!(step(&mut machine, Event::Start, SECOND), []);
+    step(&mut machine, Event::LeftGone, 2 * SECOND);
     assert_eq!(step(&mut machine, GONE, 2 * SECOND), [Action::Launch]);
 }
 

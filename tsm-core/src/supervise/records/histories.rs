@@ -278,7 +278,7 @@ fn missing(history: &History, was: &str, meta: &Meta, machine: &Machine) -> Opti
         }
         "failed"
             if after_an_end
-                && machine.phase == Phase::Resting(Rest::Failed)
+                && machine.has_failed()
                 && machine
                     .policy
                     .max_restarts

@@ -74,7 +74,7 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return;
         };
-        if matches!(service.machine.phase, Phase::Resting(_)) {
+        if matches!(service.machine.phase, Phase::Resting(_)) || service.machine.has_failed() {
             if let Some(waiters) = self.clients.waiters.get_mut(&id) {
                 waiters.retain(|waiter| waiter.connection != number);
             }

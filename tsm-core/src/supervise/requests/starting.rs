@@ -88,7 +88,7 @@ impl Supervisor {
             return Ok(());
         };
         let service = &self.services[&id];
-        if !matches!(service.machine.phase, Phase::Resting(_)) {
+        if !matches!(service.machine.phase, Phase::Resting(_)) && !service.machine.has_failed() {
             return Err(self.already_there(id));
         }
         if start.any_port {

@@ -29,7 +29,8 @@ impl Supervisor {
         let is_up = |service: &Service| {
             // Not by this very request, which a supervisor that died had accepted.
             let before = service.meta.request.as_deref() != Some(asked.token.as_str());
-            before && !matches!(service.machine.phase, Phase::Resting(_))
+            let machine = &service.machine;
+            before && !matches!(machine.phase, Phase::Resting(_)) && !machine.has_failed()
         };
         if act.verb == Verb::Start && self.services.get(&id).is_some_and(is_up) {
             // It would start in what it has not; that is what `restart` is for.
