@@ -14,17 +14,19 @@
 //! the guardian is to end, it ends its sentinel first.
 
 mod held;
+mod pauses;
 mod stored;
 mod watched;
 
 use std::collections::VecDeque;
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::time::Duration;
 
 pub(super) use self::held::Held;
+use self::pauses::Pauses;
 use self::stored::{Stored, fixed};
 use self::watched::Watched;
 pub(super) use self::watched::{KILLED, KILLS};
@@ -43,15 +45,6 @@ const AHEAD: usize = 1024;
 const EXITS_KEPT: usize = 4096;
 /// How long after an event what it needed is given back.
 const TIDY_DELAY: Duration = Duration::from_millis(500);
-/// The pause before a supervisor is started again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// So many deaths are each answered after the first pause.
-const QUICK_RESTARTS: u32 = 8;
-/// A supervisor that lived this long starts the count anew.
-const STEADY: Duration = Duration::from_secs(10);
-
 /// A supervisor that is stopped so often …
 const STOPS_BORNE: u32 = 5;
 /// … within this time is replaced.
@@ -70,8 +63,7 @@ struct Guardian {
     supervisor: Option<u32>,
     channel: Option<OwnedFd>,
     started: Duration,
-    quick: u32,
-    pause: Duration,
+    pauses: Pauses,
     /// A supervisor was once at work.
     was_ready: bool,
     restart_at: Option<Duration>,
@@ -120,32 +112,11 @@ pub fn guard(
     // More descriptors than most limits allow by default may have to be held.
     sys::limits::raise_open_files().best_effort("it holds as many as its limit allows");
 
-    let c_string = |bytes: Vec<u8>| {
-        CString::new(bytes)
-            .map_err(|_nul| Error::bad_value("supervisor", "a NUL byte in its command line"))
-    };
     let words = arguments
         .iter()
         .map(|word| c_string(word.clone().into_vec()))
         .collect::<Result<Vec<_>>>()?;
-    let mut variables = Vec::new();
-    for (name, value) in environment.clone() {
-        let kept = ![
-            "LISTEN_",
-            "TSM_STORE_FD",
-            "TSM_STATE_FD",
-            "NOTIFY_SOCKET",
-            KILLED,
-            KILLS,
-        ]
-        .iter()
-        .any(|own| name.to_string_lossy().starts_with(own));
-        if kept {
-            variables.push(c_string(
-                [name.into_vec(), b"=".to_vec(), value.into_vec()].concat(),
-            )?);
-        }
-    }
+    let variables = variables_of_supervisor(&environment)?;
     let signals = SignalSource::open(&[Signal::CHLD, Signal::TERM, Signal::INT, Signal::HUP])
         .doing("take signals")?;
     let poll = Poll::new(16).doing("make an epoll")?;
@@ -174,8 +145,7 @@ pub fn guard(
         supervisor: None,
         channel: None,
         started: clock::monotonic(),
-        quick: 0,
-        pause: FIRST_PAUSE,
+        pauses: Pauses::new(),
         was_ready: false,
         restart_at: None,
         ending: false,
@@ -203,6 +173,32 @@ pub fn guard(
     let status = ended.map_or_else(|| guardian.serve(), Ok)?;
     guardian.watched.end();
     Ok(status)
+}
+
+/// The variables that a supervisor gets: not those by which this guardian was told what is its alone.
+fn variables_of_supervisor(environment: &[(OsString, OsString)]) -> Result<Vec<CString>> {
+    const OWN: [&str; 6] = [
+        "LISTEN_",
+        "TSM_STORE_FD",
+        "TSM_STATE_FD",
+        "NOTIFY_SOCKET",
+        KILLED,
+        KILLS,
+    ];
+    environment
+        .iter()
+        .filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            !OWN.iter().any(|own| name.starts_with(own))
+        })
+        .map(|(name, value)| c_string([name.as_bytes(), b"=", value.as_bytes()].concat()))
+        .collect()
+}
+
+/// A word of a command line or an environment, as the kernel takes it.
+fn c_string(bytes: Vec<u8>) -> Result<CString> {
+    CString::new(bytes)
+        .map_err(|_nul| Error::bad_value("supervisor", "a NUL byte in its command line"))
 }
 
 impl Guardian {
@@ -349,20 +345,13 @@ impl Guardian {
 
     fn plan_restart(&mut self, status: WaitStatus) {
         let now = clock::monotonic();
-        if now.saturating_sub(self.started) >= STEADY {
-            self.quick = 0;
-            self.pause = FIRST_PAUSE;
-        }
-        self.quick += 1;
-        if self.quick > QUICK_RESTARTS {
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        }
+        let pause = self.pauses.after(now.saturating_sub(self.started));
         self.log.say(format_args!(
             "the supervisor ended ({}); its services go on, and a new one starts in {} ms",
             status.in_words(),
-            self.pause.as_millis()
+            pause.as_millis()
         ));
-        self.restart_at = Some(now + self.pause);
+        self.restart_at = Some(now + pause);
     }
 
     fn start_supervisor(&mut self) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::pauses::Pauses;
 use super::{CHANNEL, Guardian, Stored, fixed};
 use crate::error::{Error, IoContext as _, Result};
 use crate::sys::poll::Interest;
@@ -93,8 +94,7 @@ impl Guardian {
         self.was_ready = true;
         if held.supervisor.is_some() {
             self.started = held.started;
-            self.quick = held.quick;
-            self.pause = held.pause.unwrap_or(super::FIRST_PAUSE);
+            self.pauses = Pauses::after_deaths(held.quick, held.pause);
             self.log.say("the guardian goes on as the new program");
         }
         self.had_sentinel(held.sentinel);
@@ -127,8 +127,8 @@ impl Guardian {
                 .map(|(pid, status)| (*pid, status.to_string()))
                 .collect(),
             started: self.started,
-            quick: self.quick,
-            pause: Some(self.pause),
+            quick: self.pauses.deaths(),
+            pause: Some(self.pauses.last()),
             sentinel: self.watched.pid(),
         };
         // Numbers and strings: serializing them does not fail.

@@ -4,7 +4,8 @@
 use std::ffi::{CString, OsString};
 use std::time::Duration;
 
-use super::{Guardian, QUICK_RESTARTS, STEADY};
+use super::Guardian;
+use super::pauses::Pauses;
 use crate::error::{BestEffort as _, Error, Result};
 use crate::sys::spawn::{SentinelImage, c_strings};
 use crate::sys::{self, Signal, clock};
@@ -15,11 +16,6 @@ pub(in crate::supervise) const KILLED: &str = "TSM_KILLED_GUARDIAN";
 /// The variable by which a guardian is told how many before it were killed within moments.
 pub(in crate::supervise) const KILLS: &str = "TSM_KILLED_BEFORE";
 
-/// The pause before another sentinel is made in the place of one that was killed.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
 /// The sentinel, and what is needed to have one.
 pub(super) struct Watched {
     /// `None` where systemd, or nobody, brings guardian and supervisor back.
@@ -28,8 +24,7 @@ pub(super) struct Watched {
     /// Whether the supervisor knows which it is.
     told: bool,
     made: Duration,
-    quick: u32,
-    pause: Duration,
+    pauses: Pauses,
     /// When another one is made.
     again_at: Option<Duration>,
 }
@@ -50,8 +45,7 @@ impl Watched {
             pid: None,
             told: true,
             made: Duration::ZERO,
-            quick: 0,
-            pause: FIRST_PAUSE,
+            pauses: Pauses::new(),
             again_at: None,
         };
         let Some(words) = words else {
@@ -185,15 +179,8 @@ impl Guardian {
     fn plan_sentinel(&mut self) {
         let now = clock::monotonic();
         let watched = &mut self.watched;
-        if now.saturating_sub(watched.made) >= STEADY {
-            watched.quick = 0;
-            watched.pause = FIRST_PAUSE;
-        }
-        watched.quick += 1;
-        if watched.quick > QUICK_RESTARTS {
-            watched.pause = (watched.pause * 2).min(LONGEST_PAUSE);
-        }
-        watched.again_at = Some(now + watched.pause);
+        let pause = watched.pauses.after(now.saturating_sub(watched.made));
+        watched.again_at = Some(now + pause);
     }
 
     /// The supervisor tells this child of the guardian from what a service left behind.
