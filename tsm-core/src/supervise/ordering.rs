@@ -380,11 +380,11 @@ impl Supervisor {
         let ends = matches!(verb, Verb::Stop | Verb::Delete | Verb::Restart);
         self.in_order(&mut order, ends);
         // What is started besides comes before what is restarted: that is held until then anyway.
-        let by_the_way: HashMap<u32, bool> = ids.drain(..).collect();
+        let among_others: HashMap<u32, bool> = ids.drain(..).collect();
         ids.extend(
             order
                 .into_iter()
-                .map(|id| (id, by_the_way.get(&id).copied().unwrap_or(true))),
+                .map(|id| (id, among_others.get(&id).copied().unwrap_or(true))),
         );
         besides
     }

@@ -1,5 +1,6 @@
-//! Requests: each that comes over the socket is done or begun here; and acting on processes that exist.
+//! Requests: each that comes over the socket is done or begun here.
 
+mod acting;
 pub(super) mod answers;
 mod applying;
 pub(super) mod connections;
@@ -13,24 +14,19 @@ mod starting;
 mod updating;
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 
-use super::machine::{Desired, Event, Phase, Rest};
 use super::succession::fdstore::Keeper;
 use super::supervisor::{Ending, Supervisor};
-use crate::control::{
-    ActRequest, Asked, Body, PROTOCOL, Reply, ReportedError, Request, SupervisorStatus, Verb,
-};
+use crate::control::{ActRequest, Asked, Body, PROTOCOL, Reply, Request, SupervisorStatus, Verb};
 use crate::env::Snapshot;
 use crate::error::{Error, Result};
-use crate::events::EventKind;
 use crate::fail;
 use crate::logs::Stream;
 use crate::probe::CpuSample;
 use crate::selector::Selector;
 use crate::sys::clock;
+pub(super) use acting::Acting;
 use resurrecting::Given;
-use starting::refuse_taken_port;
 
 impl Supervisor {
     /// Does what a request asks for, or begins it; the answer comes now or when it is done.
@@ -225,7 +221,7 @@ impl Supervisor {
         if ids.is_empty() {
             self.done(number);
         }
-        for (id, by_the_way) in ids {
+        for (id, among_others) in ids {
             if besides.contains(&id) {
                 self.start_besides(number, id, asked);
                 continue;
@@ -242,167 +238,16 @@ impl Supervisor {
                         self.settle(number, id, None, Some((&error).into()));
                     }
                 }
-                _ => self.act_on(number, id, act, asked, by_the_way),
+                _ => self.act_on(Acting {
+                    number,
+                    id,
+                    act,
+                    asked,
+                    among_others,
+                }),
             }
         }
         Ok(())
-    }
-
-    /// `by_the_way`: it was selected among others, so that what runs already is no mistake.
-    pub(super) fn act_on(
-        &mut self,
-        number: u32,
-        id: u32,
-        act: &ActRequest,
-        asked: &Asked,
-        by_the_way: bool,
-    ) {
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        self.sweeping.suspects.remove(&id);
-        let by = asked.by.clone();
-        let resting = matches!(service.machine.phase, Phase::Resting(_));
-        let service_failed = service.machine.phase == Phase::Resting(Rest::Failed);
-        let is_done = service.is_done();
-        let (event, kind, note) = match act.verb {
-            // A task that is done is done, unless it is named to be done again.
-            Verb::Stop if is_done => return self.settle(number, id, Some("is done"), None),
-            Verb::Start if is_done && by_the_way => {
-                return self.settle(number, id, Some("is done"), None);
-            }
-            Verb::Start
-                if service.live_pid().is_some()
-                    && !matches!(
-                        service.machine.phase,
-                        Phase::Ending { .. } | Phase::Lingering { .. }
-                    ) =>
-            {
-                if by_the_way {
-                    return self.settle(number, id, Some("was running"), None);
-                }
-                // Asked again after a supervisor died: then this is what was asked for.
-                if service.meta.request.as_deref() != Some(asked.token.as_str()) {
-                    let error = self.already_there(id);
-                    return self.settle(number, id, None, Some((&error).into()));
-                }
-                return self.settle(number, id, None, None);
-            }
-            Verb::Start => {
-                if let Some(error) = why_it_cannot_start(act, id)
-                    && resting
-                {
-                    return self.settle(number, id, None, Some(error));
-                }
-                let port = service.meta.port;
-                let refused = refuse_taken_port(&service.name, port, Some(id), &act.taken_ports);
-                // What is on its way up may listen already.
-                if let Err(error) = refused
-                    && resting
-                {
-                    return self.settle(number, id, None, Some((&error).into()));
-                }
-                (Event::Start, EventKind::StartRequested { by }, None)
-            }
-            Verb::Restart if service.meta.request.as_deref() == Some(asked.token.as_str()) => {
-                let until_ready = act.options.wait_ms.is_some();
-                if service.live_pid().is_some()
-                    && matches!(service.machine.phase, Phase::Running { .. })
-                    && (!until_ready || self.is_ready(id))
-                {
-                    return self.settle(number, id, None, None);
-                }
-                self.add_waiter(number, id, Verb::Restart, None);
-                if until_ready {
-                    self.wait_until_ready(number, id);
-                }
-                return;
-            }
-            Verb::Restart => {
-                // What could not be started again is not stopped.
-                if let Some(error) = why_it_cannot_start(act, id) {
-                    return self.settle(number, id, None, Some(error));
-                }
-                let shell = self.writer.store().shell(&service.name).map(drop);
-                if let Err(error) = self.read_for_launch(id).map(drop).and(shell) {
-                    return self.settle(number, id, None, Some((&error).into()));
-                }
-                (Event::Restart, EventKind::RestartRequested { by }, None)
-            }
-            Verb::Stop if service.machine.phase == Phase::Resting(Rest::Stopped) => {
-                // What may be its own is looked for again.
-                if service.machine.desired == Desired::Down && self.sweeping.unattributed.is_empty()
-                {
-                    // Where a supervisor that died had accepted it, this is what became of it.
-                    let note = (!asked.resumed).then_some("was not running");
-                    return self.settle(number, id, note, None);
-                }
-                (
-                    Event::Stop {
-                        force: act.options.force,
-                    },
-                    EventKind::StopRequested { by },
-                    Some("was not running"),
-                )
-            }
-            Verb::Stop => {
-                let note = resting.then_some("was not running");
-                (
-                    Event::Stop {
-                        force: act.options.force,
-                    },
-                    EventKind::StopRequested { by },
-                    note,
-                )
-            }
-            Verb::Update => return self.settle(number, id, None, None),
-            Verb::Rotate => {
-                self.drain(id, Stream::Out);
-                self.drain(id, Stream::Err);
-                let later = [Stream::Out, Stream::Err]
-                    .map(|stream| !self.rotate_between_lines(id, stream))
-                    .contains(&true);
-                let note = later.then_some("rotates at the end of the line that it is printing");
-                return self.settle(number, id, note, None);
-            }
-            Verb::Flush | Verb::Reopen => {
-                let done = match act.verb {
-                    Verb::Flush => self.flush_logs(id),
-                    _ => self.reopen_logs(id),
-                };
-                return self.settle(number, id, None, done.err().map(|error| (&error).into()));
-            }
-            Verb::Signal | Verb::Reload => {
-                return self.signal_on(number, id, act, asked, by_the_way);
-            }
-            Verb::Reset => {
-                self.note_request(id, EventKind::Reset { by }, asked.resumed);
-                let failed = service_failed.then_some(STAYS_FAILED);
-                self.step(id, Event::Reset);
-                return self.settle(number, id, failed, None);
-            }
-            Verb::Delete => {
-                service.keep_logs = act.options.keep_logs;
-                (Event::Delete, EventKind::StopRequested { by }, None)
-            }
-        };
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        if matches!(act.verb, Verb::Start | Verb::Restart | Verb::Delete) {
-            service.meta.request = Some(asked.token.clone());
-            service.dirty = true;
-        }
-        let home = self.writer.home();
-        let paths: [PathBuf; 2] = [home.events(&service.name), home.meta(&service.name)];
-        self.note_request(id, kind, asked.resumed);
-        self.add_waiter(number, id, act.verb, note);
-        let up = matches!(act.verb, Verb::Start | Verb::Restart);
-        if up && act.options.wait_ms.is_some() {
-            self.wait_until_ready(number, id);
-        }
-        self.step(id, event);
-        self.worker.sync_soon(paths);
     }
 
     /// Removes a process from the disk and from memory.
@@ -443,14 +288,4 @@ impl Supervisor {
         }
         self.status_changed();
     }
-}
-
-/// What `reset` says of what was given up.
-const STAYS_FAILED: &str =
-    "is failed and stays so, with its restarts counted anew; 'tsm start' starts it";
-
-/// What the command found that keeps a process from being started again.
-fn why_it_cannot_start(act: &ActRequest, id: u32) -> Option<ReportedError> {
-    let found = act.cannot_start.iter().find(|found| found.id == id);
-    found.map(|found| found.error.clone())
 }

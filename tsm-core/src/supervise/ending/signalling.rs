@@ -1,23 +1,23 @@
 //! Signals that a person sends to a service, through the handle on its main process: they reach that process or nobody.
 
-use crate::control::{ActRequest, Asked, Verb};
+use crate::control::{ActRequest, Verb};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::supervise::machine::Phase;
+use crate::supervise::requests::Acting;
 use crate::supervise::supervisor::Supervisor;
 use crate::sys::{Signal, pidfd};
 
 impl Supervisor {
-    /// Sends the signal that was asked for. `by_the_way`: the process was selected among others, so that it is no mistake
-    /// if it does not run.
-    pub(in crate::supervise) fn signal_on(
-        &mut self,
-        number: u32,
-        id: u32,
-        act: &ActRequest,
-        asked: &Asked,
-        by_the_way: bool,
-    ) {
+    /// Sends the signal that was asked for.
+    pub(in crate::supervise) fn signal_on(&mut self, acting: Acting<'_>) {
+        let Acting {
+            number,
+            id,
+            act,
+            asked,
+            among_others,
+        } = acting;
         if asked.resumed {
             // A supervisor that died had accepted it, and such a request is carried out at once.
             return self.settle(number, id, None, None);
@@ -26,7 +26,7 @@ impl Supervisor {
             let executed = !matches!(service.machine.phase, Phase::Launching { .. });
             executed && service.live_pid().is_some()
         });
-        if !runs && by_the_way {
+        if !runs && among_others {
             return self.settle(number, id, Some("does not run"), None);
         }
         let sent = self.send_signal(id, act);

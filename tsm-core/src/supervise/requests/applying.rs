@@ -1,7 +1,8 @@
 //! Making processes what a config file declares, as a plan says. The plan is made by the command, which knows the file; no file of a
 //! person's is read here.
 
-use super::refuse_taken_port;
+use super::Acting;
+use super::starting::refuse_taken_port;
 use crate::control::{
     ActOptions, ActRequest, ApplyItem, ApplyRequest, ApplyThen, Asked, Outcome, Reply, TakenPort,
     Verb,
@@ -224,7 +225,13 @@ impl Supervisor {
                     .services
                     .get(&id)
                     .is_some_and(|service| matches!(service.machine.phase, Phase::Resting(_)));
-                self.act_on(number, id, act, asked, !rests);
+                self.act_on(Acting {
+                    number,
+                    id,
+                    act,
+                    asked,
+                    among_others: !rests,
+                });
             }
             None if wait_ms.is_some() => self.wait_for_start(number, id, true),
             None => self.settle(number, id, None, None),

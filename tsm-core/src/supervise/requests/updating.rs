@@ -1,6 +1,7 @@
 //! Changing the environment of a process: for its next start, or for the restart that follows. What runs keeps the environment that it was
 //! given: nobody can change it from outside (`environ(7)`).
 
+use super::Acting;
 use crate::control::{ActRequest, Asked, Verb};
 use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, Result, advised};
@@ -41,21 +42,31 @@ impl Supervisor {
             .apply(&before, &spec.origins, fresh)
             .map_err(|error| Error::bad_value("environment", error))?;
         check_port(&spec, update)?;
+        let by = asked;
         let (act, asked) = (act.clone(), asked.clone());
+        let then_act = move |supervisor: &mut Self| {
+            supervisor.act_on(Acting {
+                number,
+                id,
+                act: &act,
+                asked: &asked,
+                among_others: false,
+            });
+        };
         if after == before && origins == spec.origins {
-            self.act_on(number, id, &act, &asked, false);
+            then_act(self);
             return Ok(());
         }
         spec.origins = origins;
         let Some((_, staged)) = self.stage(id, spec, &after)? else {
             return Ok(());
         };
-        self.note_environment(id, &before, &after, &asked);
+        self.note_environment(id, &before, &after, by);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
                 // What was made ready for a launch is of yesterday.
                 supervisor.launching.prepared.remove(&id);
-                supervisor.act_on(number, id, &act, &asked, false);
+                then_act(supervisor);
             }
             Err(error) => {
                 supervisor.note_kept_environment(id, &error);

@@ -1,0 +1,226 @@
+//! What is asked of a process that exists: whether it can be, what its machine is told, and what the command is told where that is all.
+
+use std::path::PathBuf;
+
+use super::starting::refuse_taken_port;
+use crate::control::{ActRequest, Asked, ReportedError, Verb};
+use crate::error::{Error, Result};
+use crate::events::EventKind;
+use crate::logs::Stream;
+use crate::supervise::machine::{Desired, Event, Phase, Rest};
+use crate::supervise::supervisor::Supervisor;
+
+/// What `reset` says of what was given up.
+const STAYS_FAILED: &str =
+    "is failed and stays so, with its restarts counted anew; 'tsm start' starts it";
+
+/// One process of a request.
+#[derive(Clone, Copy)]
+pub(in crate::supervise) struct Acting<'a> {
+    /// The connection that is answered.
+    pub(in crate::supervise) number: u32,
+    /// Which process.
+    pub(in crate::supervise) id: u32,
+    /// What is asked of it.
+    pub(in crate::supervise) act: &'a ActRequest,
+    /// Who asks.
+    pub(in crate::supervise) asked: &'a Asked,
+    /// It was selected among others, so that it is no mistake if there is nothing to do.
+    pub(in crate::supervise) among_others: bool,
+}
+
+impl Acting<'_> {
+    /// Whether the process bears the mark of this very request: a supervisor that died had begun it.
+    fn was_begun(&self, request: Option<&str>) -> bool {
+        request == Some(self.asked.token.as_str())
+    }
+
+    /// What the command found that keeps the process from being started again.
+    fn why_it_cannot_start(&self) -> Option<ReportedError> {
+        let found = self.act.cannot_start.iter().find(|f| f.id == self.id);
+        found.map(|found| found.error.clone())
+    }
+}
+
+impl Supervisor {
+    /// Does with a process what is asked, or begins it.
+    pub(in crate::supervise) fn act_on(&mut self, acting: Acting<'_>) {
+        let Acting { number, id, .. } = acting;
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        self.sweeping.suspects.remove(&id);
+        match acting.act.verb {
+            Verb::Start => self.start_on(acting),
+            Verb::Restart => self.restart_on(acting),
+            Verb::Stop => self.stop_on(acting),
+            Verb::Delete => {
+                service.keep_logs = acting.act.options.keep_logs;
+                let by = acting.asked.by.clone();
+                self.order(acting, Event::Delete, EventKind::StopRequested { by }, None);
+            }
+            Verb::Update => self.settle(number, id, None, None),
+            Verb::Rotate => self.rotate_on(number, id),
+            Verb::Flush => {
+                let done = self.flush_logs(id);
+                self.settle_with(number, id, done);
+            }
+            Verb::Reopen => {
+                let done = self.reopen_logs(id);
+                self.settle_with(number, id, done);
+            }
+            Verb::Signal | Verb::Reload => self.signal_on(acting),
+            Verb::Reset => {
+                let has_failed = service.machine.has_failed();
+                let by = acting.asked.by.clone();
+                self.note_request(id, EventKind::Reset { by }, acting.asked.resumed);
+                self.step(id, Event::Reset);
+                self.settle(number, id, has_failed.then_some(STAYS_FAILED), None);
+            }
+        }
+    }
+
+    fn start_on(&mut self, acting: Acting<'_>) {
+        let Acting { number, id, .. } = acting;
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        // A task that is done is done, unless it is named to be done again.
+        if service.is_done() && acting.among_others {
+            return self.settle(number, id, Some("is done"), None);
+        }
+        let phase = service.machine.phase;
+        let is_ending = matches!(phase, Phase::Ending { .. } | Phase::Lingering { .. });
+        if service.live_pid().is_some() && !is_ending {
+            if acting.among_others {
+                return self.settle(number, id, Some("was running"), None);
+            }
+            let done = if acting.was_begun(service.meta.request.as_deref()) {
+                Ok(())
+            } else {
+                Err(self.already_there(id))
+            };
+            return self.settle_with(number, id, done);
+        }
+        // What is on its way up may listen already.
+        if matches!(phase, Phase::Resting(_)) {
+            if let Some(error) = acting.why_it_cannot_start() {
+                return self.settle(number, id, None, Some(error));
+            }
+            let port = service.meta.port;
+            let taken = &acting.act.taken_ports;
+            if let Err(error) = refuse_taken_port(&service.name, port, Some(id), taken) {
+                return self.settle_with(number, id, Err(error));
+            }
+        }
+        let by = acting.asked.by.clone();
+        self.order(acting, Event::Start, EventKind::StartRequested { by }, None);
+    }
+
+    fn restart_on(&mut self, acting: Acting<'_>) {
+        let Acting { number, id, .. } = acting;
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        if acting.was_begun(service.meta.request.as_deref()) {
+            let until_ready = acting.act.options.wait_ms.is_some();
+            if service.live_pid().is_some()
+                && matches!(service.machine.phase, Phase::Running { .. })
+                && (!until_ready || self.is_ready(id))
+            {
+                return self.settle(number, id, None, None);
+            }
+            self.add_waiter(number, id, Verb::Restart, None);
+            if until_ready {
+                self.wait_until_ready(number, id);
+            }
+            return;
+        }
+        // What could not be started again is not stopped.
+        if let Some(error) = acting.why_it_cannot_start() {
+            return self.settle(number, id, None, Some(error));
+        }
+        let shell = self.writer.store().shell(&service.name).map(drop);
+        if let Err(error) = self.read_for_launch(id).map(drop).and(shell) {
+            return self.settle_with(number, id, Err(error));
+        }
+        let by = acting.asked.by.clone();
+        let kind = EventKind::RestartRequested { by };
+        self.order(acting, Event::Restart, kind, None);
+    }
+
+    fn stop_on(&mut self, acting: Acting<'_>) {
+        let Acting { number, id, .. } = acting;
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        if service.is_done() {
+            return self.settle(number, id, Some("is done"), None);
+        }
+        let Phase::Resting(rest) = service.machine.phase else {
+            return self.order_stop(acting, None);
+        };
+        let is_stopped = rest == Rest::Stopped && service.machine.desired == Desired::Down;
+        if is_stopped && self.sweeping.unattributed.is_empty() {
+            // Where a supervisor that died had accepted it, this is what became of it.
+            let note = (!acting.asked.resumed).then_some("was not running");
+            return self.settle(number, id, note, None);
+        }
+        // What may be its own is looked for again.
+        self.order_stop(acting, Some("was not running"));
+    }
+
+    fn order_stop(&mut self, acting: Acting<'_>, note: Option<&'static str>) {
+        let force = acting.act.options.force;
+        let by = acting.asked.by.clone();
+        let kind = EventKind::StopRequested { by };
+        self.order(acting, Event::Stop { force }, kind, note);
+    }
+
+    fn rotate_on(&mut self, number: u32, id: u32) {
+        self.drain(id, Stream::Out);
+        self.drain(id, Stream::Err);
+        let is_later = [Stream::Out, Stream::Err]
+            .map(|stream| !self.rotate_between_lines(id, stream))
+            .contains(&true);
+        let note = is_later.then_some("rotates at the end of the line that it is printing");
+        self.settle(number, id, note, None);
+    }
+
+    /// Tells the machine, on record first, and lets the command wait for what comes of it.
+    fn order(
+        &mut self,
+        acting: Acting<'_>,
+        event: Event,
+        kind: EventKind,
+        note: Option<&'static str>,
+    ) {
+        let Acting {
+            number, id, act, ..
+        } = acting;
+        let Some(service) = self.services.get_mut(&id) else {
+            return;
+        };
+        if matches!(act.verb, Verb::Start | Verb::Restart | Verb::Delete) {
+            service.meta.request = Some(acting.asked.token.clone());
+            service.dirty = true;
+        }
+        let home = self.writer.home();
+        let paths: [PathBuf; 2] = [home.events(&service.name), home.meta(&service.name)];
+        self.note_request(id, kind, acting.asked.resumed);
+        self.add_waiter(number, id, act.verb, note);
+        let is_up = matches!(act.verb, Verb::Start | Verb::Restart);
+        if is_up && act.options.wait_ms.is_some() {
+            self.wait_until_ready(number, id);
+        }
+        self.step(id, event);
+        self.worker.sync_soon(paths);
+    }
+
+    /// Tells a command how something came out that was done at once.
+    fn settle_with(&mut self, number: u32, id: u32, done: Result<()>) {
+        let error = done.err();
+        let reported = error.as_ref().map(|error: &Error| error.into());
+        self.settle(number, id, None, reported);
+    }
+}
