@@ -128,97 +128,45 @@ impl Supervisor {
                 return None;
             }
         };
-        let mut kinship = Kinship {
-            table: &table,
-            leaders: HashMap::new(),
-            sessions: HashMap::new(),
-            known: HashMap::new(),
-            cookies: self.cookies.clone(),
-            own: [
-                std::process::id(),
-                self.guardian.unwrap_or(std::process::id()),
-            ],
-            oldest: self.began(ids),
-            found: HashMap::with_capacity(256),
-            unanswered: None,
-        };
+        let own = [
+            std::process::id(),
+            self.guardian.unwrap_or(std::process::id()),
+        ];
+        let mut kinship = Kinship::new(&table, self.cookies.clone(), own, self.began(ids));
         for (&id, service) in &self.services {
-            if let Some(leader) = &service.leader {
-                kinship
-                    .leaders
-                    .insert(leader.identity.pid, (leader.identity, id));
-                let before = if leader.is_pinned() {
-                    u64::MAX
-                } else {
-                    leader.ended_ticks
-                };
-                let from = leader.identity.start;
-                kinship
-                    .sessions
-                    .insert(leader.identity.pid, Claim { id, from, before });
-            } else if let Some((number, claim)) = self.claim_of_last_run(id, service) {
-                kinship.sessions.entry(number).or_insert(claim);
-            }
-        }
-        // Numbers that a process of the run keeps taken.
-        let mut kept = Vec::new();
-        for process in table.iter() {
-            if let Some(claim) = kinship.sessions.get(&process.session)
-                && claim.holds(process)
-            {
-                kept.push(process.session);
-            }
-        }
-        for number in kept {
-            if let Some(claim) = kinship.sessions.get_mut(&number) {
-                claim.before = u64::MAX;
-            }
-        }
-        for id in ids {
-            let Some(leftovers) = self.services.get(id).and_then(|s| s.leftovers.as_ref()) else {
-                continue;
-            };
-            for identity in &leftovers.known {
-                kinship.known.insert(*identity, *id);
-                // A session or group in which somebody known is alive now is the run's.
-                if let Some(process) = table
-                    .get(identity.pid)
-                    .filter(|p| p.identity == *identity && !p.ended)
-                {
-                    for number in [process.session, process.group] {
-                        // Never our own session, nor one that no member leads: a person's shell may have run it.
-                        let led = number == identity.pid
-                            || leftovers.known.iter().any(|k| k.pid == number);
-                        if led {
-                            kinship.sessions.entry(number).or_insert(Claim {
-                                id: *id,
-                                from: 0,
-                                before: u64::MAX,
-                            });
-                        }
+            match &service.leader {
+                Some(leader) => kinship.claim_of_leader(id, leader),
+                None => {
+                    if let Some((number, claim)) = self.claim_of_last_run(id, service) {
+                        kinship.sessions.entry(number).or_insert(claim);
                     }
                 }
             }
         }
-        let pids: Vec<u32> = table.iter().map(|process| process.identity.pid).collect();
+        kinship.hold_on_to_sessions();
+        for &id in ids {
+            let service = self.services.get(&id);
+            if let Some(leftovers) = service.and_then(|s| s.leftovers.as_ref()) {
+                kinship.know(id, &leftovers.known);
+            }
+        }
         let mut found = Vec::new();
-        for pid in pids {
-            if let Some(owner) = kinship.owner(pid).filter(|owner| ids.contains(owner))
-                && let Some(process) = table.get(pid)
-            {
+        for process in table.iter() {
+            let owner = kinship.owner(process.identity.pid);
+            if let Some(owner) = owner.filter(|owner| ids.contains(owner)) {
                 found.push((owner, *process));
             }
         }
-        let orphans = table.iter().filter(|p| {
-            kinship.own.contains(&p.parent) && !p.ended && !kinship.own.contains(&p.identity.pid)
-        });
+        let orphans = table
+            .iter()
+            .filter(|p| own.contains(&p.parent) && !p.ended && !own.contains(&p.identity.pid));
         let orphans: Vec<Identity> = orphans.map(|process| process.identity).collect();
-        let strangers = orphans
+        let strangers: Vec<Identity> = orphans
             .into_iter()
             .filter(|o| kinship.owner(o.pid).is_none() && !kinship.is_supervisor(o.pid))
             // One that is gone meanwhile could not be asked for its cookie.
-            .filter(|o| procfs::start_time(o.pid) == Some(o.start));
-        let strangers: Vec<Identity> = strangers.collect();
+            .filter(|o| procfs::start_time(o.pid) == Some(o.start))
+            .collect();
         if let Some(error) = kinship.unanswered {
             self.blind(&error);
             return None;

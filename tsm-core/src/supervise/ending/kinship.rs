@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::cookie::Cookies;
-use crate::supervise::service::Service;
+use crate::supervise::service::{Leader, Service};
 use crate::sys::procfs::{self, Process, ProcessTable};
 use crate::sys::{Identity, clock};
 
@@ -20,16 +20,16 @@ pub(super) fn began_at(service: &Service) -> Option<u64> {
 
 /// Who belongs to which service, found out from one look at all processes.
 pub(super) struct Kinship<'a> {
-    pub(super) table: &'a ProcessTable,
-    pub(super) leaders: HashMap<u32, (Identity, u32)>,
+    table: &'a ProcessTable,
+    leaders: HashMap<u32, (Identity, u32)>,
     /// Sessions and groups that are a run's for certain.
     pub(super) sessions: HashMap<u32, Claim>,
-    pub(super) known: HashMap<Identity, u32>,
-    pub(super) cookies: Cookies,
-    pub(super) own: [u32; 2],
+    known: HashMap<Identity, u32>,
+    cookies: Cookies,
+    own: [u32; 2],
     /// When the oldest of the runs in question began: who is older belongs to none of them.
-    pub(super) oldest: u64,
-    pub(super) found: HashMap<u32, Option<u32>>,
+    oldest: u64,
+    found: HashMap<u32, Option<u32>>,
     /// A question that the kernel did not answer: then nothing of this is known.
     pub(super) unanswered: Option<std::io::Error>,
 }
@@ -54,7 +54,81 @@ impl Claim {
     }
 }
 
-impl Kinship<'_> {
+impl<'a> Kinship<'a> {
+    /// Nothing is known yet but who we are ourselves (`own`).
+    pub(super) fn new(
+        table: &'a ProcessTable,
+        cookies: Cookies,
+        own: [u32; 2],
+        oldest: u64,
+    ) -> Self {
+        Self {
+            table,
+            leaders: HashMap::new(),
+            sessions: HashMap::new(),
+            known: HashMap::new(),
+            cookies,
+            own,
+            oldest,
+            found: HashMap::with_capacity(256),
+            unanswered: None,
+        }
+    }
+
+    /// A main process, and the session that it made, are this service's.
+    pub(super) fn claim_of_leader(&mut self, id: u32, leader: &Leader) {
+        let Identity { pid, start: from } = leader.identity;
+        let before = if leader.is_pinned() {
+            u64::MAX
+        } else {
+            leader.ended_ticks
+        };
+        self.leaders.insert(pid, (leader.identity, id));
+        self.sessions.insert(pid, Claim { id, from, before });
+    }
+
+    /// The numbers of sessions that a process of the run keeps taken are the run's for as long as that lives.
+    pub(super) fn hold_on_to_sessions(&mut self) {
+        let is_held = |process: &&Process| {
+            let claim = self.sessions.get(&process.session);
+            claim.is_some_and(|claim| claim.holds(process))
+        };
+        let held: Vec<u32> = self
+            .table
+            .iter()
+            .filter(is_held)
+            .map(|p| p.session)
+            .collect();
+        for number in held {
+            if let Some(claim) = self.sessions.get_mut(&number) {
+                claim.before = u64::MAX;
+            }
+        }
+    }
+
+    /// These were known before to belong to a service, and with them the sessions and groups that they lead.
+    pub(super) fn know(&mut self, id: u32, known: &[Identity]) {
+        for identity in known {
+            self.known.insert(*identity, id);
+            let process = self.table.get(identity.pid);
+            let Some(process) = process.filter(|p| p.identity == *identity && !p.ended) else {
+                continue;
+            };
+            // A session or group in which somebody known is alive now is the run's; but never our own session, nor one that no
+            // member leads: a person's shell may have run it.
+            for number in [process.session, process.group] {
+                let is_led = number == identity.pid || known.iter().any(|k| k.pid == number);
+                if is_led {
+                    self.sessions.entry(number).or_insert(Claim {
+                        id,
+                        from: 0,
+                        before: u64::MAX,
+                    });
+                }
+            }
+        }
+    }
+
     /// The service that a process belongs to.
     pub(super) fn owner(&mut self, pid: u32) -> Option<u32> {
         if let Some(owner) = self.found.get(&pid) {
