@@ -24,7 +24,7 @@ use crate::events::EventKind;
 use crate::logs::Stream;
 use crate::meta::Meta;
 use crate::name::ProcessName;
-use crate::spec::{DEFAULT_STOP_TIMEOUT, RestartPolicy, ServiceLimits};
+use crate::spec::{DEFAULT_STOP_TIMEOUT, Dependency, ProcessSpec, RestartPolicy, ServiceLimits};
 use crate::sys::poll::Interest;
 use crate::sys::{self, Identity, Pidfd, Signal, clock};
 
@@ -146,29 +146,8 @@ impl Supervisor {
     ) -> Result<bool> {
         let id = meta.id;
         let now = clock::monotonic();
-        let (mut needs, mut task) = (Vec::new(), false);
-        let mut care = None;
-        let (mut limits, mut followed) = (ServiceLimits::default(), None);
         let claimed = original::claim(&mut meta, &self.boot);
-        let (policy, stop_signal, own_logs) = match self.writer.store().spec(&name) {
-            Ok(Some(saved)) => {
-                (needs, task) = (saved.spec.depends_on.clone(), saved.spec.task);
-                Care::apply(&mut care, &saved.spec);
-                limits = saved.spec.limits;
-                followed = Followed::of(&saved.spec, meta.followed == Some(true));
-                (
-                    policy_of(&saved.spec),
-                    saved.spec.stop_signal,
-                    OwnLogs::of(&saved.spec.logs),
-                )
-            }
-            Ok(None) => (original_policy(), Signal::TERM, None),
-            Err(error) if is_not_known(&error) => return Err(error),
-            Err(error) => {
-                self.log.say(error);
-                (original_policy(), Signal::TERM, None)
-            }
-        };
+        let intent = self.intent_of(&name, &meta)?;
         let desired = match meta.desired.as_deref() {
             Some("up") => Desired::Up,
             Some("gone") => Desired::Gone,
@@ -223,40 +202,27 @@ impl Supervisor {
             this_boot,
             first_start,
         };
-        let phase = lived.phase(&meta, &state, desired, policy.backoff, now);
-        let mut machine = Machine::new(policy, desired, phase);
+        let phase = lived.phase(&meta, &state, desired, intent.policy.backoff, now);
+        let mut machine = Machine::new(intent.policy, desired, phase);
         machine.failures = meta.failures.unwrap_or(0);
         machine.restarts = meta.restarts.unwrap_or(0);
         machine.owes_hook =
             matches!(phase, Phase::Running { .. }) || (this_boot && state == "stopping");
-        self.hold_again(meta.cgroup.as_deref(), &limits);
-        let watched = Watched::adopted(&limits, meta.cgroup.as_deref().map(Path::new));
-        let mut service = Service::new(name, meta, machine, stop_signal);
+        self.hold_again(meta.cgroup.as_deref(), &intent.limits);
+        let watched = Watched::adopted(&intent.limits, meta.cgroup.as_deref().map(Path::new));
+        let mut service = Service::new(name, meta, machine, intent.stop_signal);
         service.dirty = false;
-        service.followed = followed;
-        service.logs = own_logs;
-        (service.needs, service.task) = (needs.into(), task);
+        service.followed = intent.followed;
+        service.logs = intent.logs;
+        service.needs = intent.needs;
+        service.task = intent.task;
+        service.care = intent.care;
         // A child that waits, or has executed: if it turns out that it never did, it is a first start still.
         service.fresh = first_start && state == "starting";
         service.provisional = state == "starting" && leader.is_some();
         let pid = leader.as_ref().map(|leader| leader.identity.pid);
         service.leader = leader;
-        service.care = care;
-        if let Some(leader) = service
-            .leader
-            .as_ref()
-            .filter(|leader| leader.ended.is_none())
-            && let Err(error) = self.poll.add(
-                &leader.handle,
-                token(super::supervisor::Kind::Leader, id),
-                Interest::ReadOnce,
-            )
-        {
-            self.log.say(format_args!(
-                "cannot watch process {}: {error}",
-                leader.identity.pid
-            ));
-        }
+        self.watch_leader(id, service.leader.as_ref());
         self.services.insert(id, service);
         self.watch_limits(id, watched);
         for stream in [Stream::Out, Stream::Err] {
@@ -289,6 +255,36 @@ impl Supervisor {
             self.save(id);
         }
         Ok(rebooted)
+    }
+
+    /// What is asked of a process that is taken over. A spec that cannot be read is told of, and nothing is known of it then.
+    ///
+    /// # Errors
+    /// Where the kernel did not answer: what is not known is not guessed.
+    fn intent_of(&mut self, name: &ProcessName, meta: &Meta) -> Result<Intent> {
+        match self.writer.store().spec(name) {
+            Ok(Some(saved)) => Ok(Intent::of(saved.spec, meta.followed == Some(true))),
+            Ok(None) => Ok(Intent::of_original()),
+            Err(error) if is_not_known(&error) => Err(error),
+            Err(error) => {
+                self.log.say(error);
+                Ok(Intent::of_original())
+            }
+        }
+    }
+
+    /// Watches a main process that was found, and has not ended as far as is known.
+    fn watch_leader(&mut self, id: u32, leader: Option<&Leader>) {
+        let Some(leader) = leader.filter(|leader| leader.ended.is_none()) else {
+            return;
+        };
+        let token = token(super::supervisor::Kind::Leader, id);
+        if let Err(error) = self.poll.add(&leader.handle, token, Interest::ReadOnce) {
+            self.log.say(format_args!(
+                "cannot watch process {}: {error}",
+                leader.identity.pid
+            ));
+        }
     }
 
     fn adopt_log(
@@ -341,6 +337,56 @@ impl Supervisor {
                 run,
                 ..LogEnd::default()
             };
+        }
+    }
+}
+
+/// What is asked of a process, as far as a supervisor needs it before the next launch.
+struct Intent {
+    policy: Policy,
+    stop_signal: Signal,
+    limits: ServiceLimits,
+    logs: Option<Box<OwnLogs>>,
+    needs: Box<[Dependency]>,
+    task: bool,
+    followed: Option<Box<Followed>>,
+    care: Option<Box<Care>>,
+}
+
+impl Intent {
+    /// What its spec says; `is_followed`: its main process was found already, where it puts itself into the background.
+    fn of(spec: ProcessSpec, is_followed: bool) -> Self {
+        let mut care = None;
+        Care::apply(&mut care, &spec);
+        Self {
+            policy: policy_of(&spec),
+            stop_signal: spec.stop_signal,
+            logs: OwnLogs::of(&spec.logs),
+            task: spec.task,
+            followed: Followed::of(&spec, is_followed),
+            care,
+            needs: spec.depends_on.into(),
+            limits: spec.limits,
+        }
+    }
+
+    /// A record of the original TSM has no spec and knows no policy.
+    fn of_original() -> Self {
+        Self {
+            policy: Policy {
+                restart: RestartPolicy::OnFailure,
+                max_restarts: None,
+                stop_timeout: DEFAULT_STOP_TIMEOUT,
+                hooks: HookSet::default(),
+                backoff: Backoff::default(),
+            },
+            stop_signal: Signal::TERM,
+            limits: ServiceLimits::default(),
+            logs: None,
+            needs: Box::default(),
+            task: false,
+            followed: None,
+            care: None,
         }
     }
 }
@@ -442,15 +488,4 @@ fn is_not_known(error: &Error) -> bool {
 fn running_since(meta: &Meta, now: Duration) -> Duration {
     let up = clock::unix_ms().saturating_sub(meta.started_ms.unwrap_or(meta.start_time * 1000));
     now.saturating_sub(Duration::from_millis(up))
-}
-
-/// A record of the original TSM knows no policy.
-fn original_policy() -> Policy {
-    Policy {
-        restart: RestartPolicy::OnFailure,
-        max_restarts: None,
-        stop_timeout: DEFAULT_STOP_TIMEOUT,
-        hooks: HookSet::default(),
-        backoff: Backoff::default(),
-    }
 }

@@ -98,43 +98,8 @@ impl Supervisor {
                 home: self.writer.home().root().to_owned(),
             });
         }
-        // What ended while nobody watched counts as ended, whichever event comes first.
-        let has_ended = |service: &Service| {
-            let leader = service.leader.as_ref();
-            leader.is_some_and(|leader| leader.ended.is_none() && leader.handle.has_ended())
-        };
-        let ended = self.services.iter().filter(|(_, s)| has_ended(s));
-        let ended: Vec<u32> = ended.map(|(id, _)| *id).collect();
-        for id in ended {
-            self.on_leader_ended(id, false);
-            // Who reaps it may never say how it ended: a container may have nobody who does.
-            if self.services.get(&id).is_some_and(has_ended) {
-                self.leader_ended(id, sys::WaitStatus::Unknown);
-            }
-        }
-        // What a supervisor that died was waiting with waits on; but a person who asks for all does not want to wait.
-        let waits_on = request.mode.boot && self.continues;
-        let records: Vec<(ProcessName, bool, bool)> = self
-            .services
-            .values()
-            .map(|service| {
-                // A task that is done has no need to run again.
-                let runs = match service.machine.phase {
-                    Phase::Resting(rest) => service.task && rest == Rest::Exited,
-                    Phase::Waiting { .. } | Phase::Ending { .. } => waits_on,
-                    _ => true,
-                };
-                let wanted = service.machine.desired == Desired::Up;
-                (service.name.clone(), wanted, runs)
-            })
-            .collect();
-        let deleted = persist::deleted_since(self.writer.home());
-        let mut steps = persist::plan(&records, dump.as_ref(), &deleted, &request.mode);
-        if request.mode.boot && self.continues {
-            // What ended by itself since the boot, and was left so, has had its start.
-            let ended = self.ended_by_themselves();
-            steps.retain(|(name, step)| *step != Step::Start || !ended.contains(name));
-        }
+        self.notice_ends();
+        let steps = self.steps_to_take(request, dump.as_ref());
         let names = steps.iter().map(|(name, _)| name.clone()).collect();
         let saved = dump.map(|dump| dump.processes).unwrap_or_default();
         let named = |saved: Saved| (saved.name.clone(), saved);
@@ -203,6 +168,55 @@ impl Supervisor {
         }
         self.end_resurrections();
         Ok(())
+    }
+
+    /// What ended while nobody watched counts as ended, whichever event comes first.
+    fn notice_ends(&mut self) {
+        let has_ended = |service: &Service| {
+            let leader = service.leader.as_ref();
+            leader.is_some_and(|leader| leader.ended.is_none() && leader.handle.has_ended())
+        };
+        let ended = self.services.iter().filter(|(_, s)| has_ended(s));
+        let ended: Vec<u32> = ended.map(|(id, _)| *id).collect();
+        for id in ended {
+            self.on_leader_ended(id, false);
+            // Who reaps it may never say how it ended: a container may have nobody who does.
+            if self.services.get(&id).is_some_and(has_ended) {
+                self.leader_ended(id, sys::WaitStatus::Unknown);
+            }
+        }
+    }
+
+    /// What the records and the dump ask for.
+    fn steps_to_take(
+        &self,
+        request: &ResurrectRequest,
+        dump: Option<&Dump>,
+    ) -> Vec<(ProcessName, Step)> {
+        // What a supervisor that died was waiting with waits on; but a person who asks for all does not want to wait.
+        let waits_on = request.mode.boot && self.continues;
+        let records: Vec<(ProcessName, bool, bool)> = self
+            .services
+            .values()
+            .map(|service| {
+                // A task that is done has no need to run again.
+                let runs = match service.machine.phase {
+                    Phase::Resting(rest) => service.task && rest == Rest::Exited,
+                    Phase::Waiting { .. } | Phase::Ending { .. } => waits_on,
+                    _ => true,
+                };
+                let wanted = service.machine.desired == Desired::Up;
+                (service.name.clone(), wanted, runs)
+            })
+            .collect();
+        let deleted = persist::deleted_since(self.writer.home());
+        let mut steps = persist::plan(&records, dump, &deleted, &request.mode);
+        if request.mode.boot && self.continues {
+            // What ended by itself since the boot, and was left so, has had its start.
+            let ended = self.ended_by_themselves();
+            steps.retain(|(name, step)| *step != Step::Start || !ended.contains(name));
+        }
+        steps
     }
 
     /// Those that ended by themselves since the boot.

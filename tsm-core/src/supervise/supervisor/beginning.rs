@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use super::{EVENTS_AT_ONCE, Ending, Kind, Options, Supervisor, is_of_a_service, token};
 use crate::cookie::Cookies;
 use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::store::Writer;
-use crate::supervise::READY;
 use crate::supervise::care::errands::Errands;
 use crate::supervise::care::notices::Deliveries;
 use crate::supervise::care::saying::Ears;
@@ -25,12 +24,81 @@ use crate::supervise::requests::resurrecting::Resurrecting;
 use crate::supervise::succession::Succession;
 use crate::supervise::succession::carried::Carried;
 use crate::supervise::succession::fdstore::{FdStore, Keeper};
+use crate::supervise::succession::handover;
 use crate::supervise::succession::place::{self, Place};
 use crate::supervise::worker::Worker;
 use crate::supervise::worklog::WorkLog;
+use crate::supervise::{READY, logout, unit};
 use crate::sys::poll::{Interest, Poll};
 use crate::sys::signal::SignalSource;
 use crate::sys::{self, Signal, clock};
+
+/// What a supervisor has from who was there before it: descriptors by the names that they have in the store, and the store.
+struct Inheritance {
+    fds: HashMap<String, OwnedFd>,
+    store: FdStore,
+}
+
+impl Inheritance {
+    /// From the program that was executed here before an upgrade, or else from who started this one.
+    fn take(options: &Options, carried: Option<&mut Carried>) -> Self {
+        let lookup = |name: &str| options.variable(name);
+        match carried {
+            Some(carried) => {
+                let (fds, channel) = carried.take_fds();
+                let store = channel.map_or_else(|| FdStore::find(lookup), FdStore::of_guardian);
+                Self { fds, store }
+            }
+            None => Self {
+                fds: sys::spawn::take_listen_fds(lookup).into_iter().collect(),
+                store: FdStore::find(lookup),
+            },
+        }
+    }
+
+    /// The lock on the home, and whether this supervisor continues another one that did not end well. `None` where another one has it.
+    fn take_lock(
+        &mut self,
+        options: &Options,
+        log: &mut WorkLog,
+    ) -> Result<Option<(Writer, bool)>> {
+        // A supervisor that ended well has given it back, and may have been followed by another one.
+        if let Some(lock) = self.fds.remove("lock").map(File::from)
+            && sys::lock::take(&lock).at("lock", options.home.lock())?
+        {
+            return Ok(Some((Writer::with_lock(options.home.clone(), lock), true)));
+        }
+        if let Some(writer) = Writer::acquire(options.home.clone())? {
+            return Ok(Some((writer, false)));
+        }
+        // In a unit, it is the one that systemd started after the death of a guardian that left its supervisor behind.
+        let takes_over = options.foreground || unit::of_environment(&options.environment).is_some();
+        if !takes_over {
+            return Ok(None);
+        }
+        let taken = handover::take_over(&options.home)?;
+        log.say(format_args!(
+            "took over from another supervisor, with {} descriptors",
+            taken.len()
+        ));
+        for (name, fd) in taken.iter().filter(|(name, _)| is_of_a_service(name)) {
+            self.store.put(name, fd.as_fd());
+        }
+        self.fds.extend(taken);
+        let lock = self.fds.remove("lock").map(File::from);
+        Ok(lock.map(|lock| (Writer::with_lock(options.home.clone(), lock), true)))
+    }
+
+    /// The socket that others know, or a new one.
+    fn take_socket(&mut self, options: &Options, continues: bool) -> Result<OwnedFd> {
+        let kept = self.fds.remove("socket").filter(|_| continues);
+        // Without its file nobody finds it, nor where another's has its place.
+        match kept.and_then(|listener| place::found(&options.home, listener)) {
+            Some(listener) => Ok(listener),
+            None => place::listen(&options.home),
+        }
+    }
+}
 
 impl Supervisor {
     /// `None` where another supervisor has the home.
@@ -38,77 +106,27 @@ impl Supervisor {
         sys::limits::raise_open_files().doing("raise the limit of open files")?;
         // What a child of this process has from the start; its spec says what its service is to have instead.
         let own_limits = sys::limits::current();
-        let lookup = |name: &str| options.variable(name);
-        let (mut inherited, mut store) = match &mut carried {
-            Some(carried) => {
-                let (fds, channel) = carried.take_fds();
-                let store = channel.map_or_else(|| FdStore::find(lookup), FdStore::of_guardian);
-                (fds, store)
-            }
-            None => (
-                sys::spawn::take_listen_fds(lookup).into_iter().collect(),
-                FdStore::find(lookup),
-            ),
-        };
+        let mut inherited = Inheritance::take(&options, carried.as_mut());
         let mut log = WorkLog::open();
-        if inherited.contains_key("lock") && !options.home.processes().is_dir() {
+        if inherited.fds.contains_key("lock") && !options.home.processes().is_dir() {
             // One that follows another does not make anew what somebody removed.
             log.say("the home was removed; ending");
             return Ok(None);
         }
         options.home.prepare()?;
-
         if options.foreground {
             // Orphans of the services come to us; where that is refused, they go to init.
             sys::become_subreaper().best_effort("where it is refused, they go to init");
         }
-        // A supervisor that ended well has given it back, and may have been followed by another one.
-        let kept = match inherited.remove("lock").map(File::from) {
-            Some(lock) if sys::lock::take(&lock).at("lock", options.home.lock())? => Some(lock),
-            _ => None,
-        };
-        let mut continues = kept.is_some();
-        let writer = match kept {
-            Some(lock) => Some(Writer::with_lock(options.home.clone(), lock)),
-            None => Writer::acquire(options.home.clone())?,
-        };
-        let writer = match writer {
-            Some(writer) => writer,
-            // In a unit, it is the one that systemd started after the death of a guardian that left its supervisor behind.
-            None if options.foreground
-                || crate::supervise::unit::of_environment(&options.environment).is_some() =>
-            {
-                continues = true;
-                let taken = crate::supervise::succession::handover::take_over(&options.home)?;
-                log.say(format_args!(
-                    "took over from another supervisor, with {} descriptors",
-                    taken.len()
-                ));
-                for (name, fd) in taken.iter().filter(|(name, _)| is_of_a_service(name)) {
-                    store.put(name, fd.as_fd());
-                }
-                inherited.extend(taken);
-                match inherited.remove("lock") {
-                    Some(lock) => Writer::with_lock(options.home.clone(), File::from(lock)),
-                    None => return Ok(None),
-                }
-            }
-            None => return Ok(None),
+        let Some((writer, continues)) = inherited.take_lock(&options, &mut log)? else {
+            return Ok(None);
         };
         let kept = writer.keep_foreign_status().err();
         for error in writer.remove_temporary_files().into_iter().chain(kept) {
             log.say(error);
         }
-        let kept = inherited.remove("socket").filter(|_| continues);
-        let kept = match kept {
-            // Without its file nobody finds it, nor where another's has its place.
-            Some(listener) => place::found(&options.home, listener),
-            None => None,
-        };
-        let listener = match kept {
-            Some(listener) => listener,
-            None => place::listen(&options.home)?,
-        };
+        let listener = inherited.take_socket(&options, continues)?;
+        let Inheritance { mut fds, mut store } = inherited;
         let signals = SignalSource::open(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])
             .doing("take signals")?;
         let poll = Poll::new(EVENTS_AT_ONCE).doing("make an epoll")?;
@@ -127,10 +145,7 @@ impl Supervisor {
                 .doing("watch the guardian")?;
             guardian = sys::procfs::process(std::process::id()).map(|own| own.parent);
         }
-        let ears = Ears::inherited(
-            inherited.remove("notify"),
-            inherited.remove("notify-hidden"),
-        );
+        let ears = Ears::inherited(fds.remove("notify"), fds.remove("notify-hidden"));
         let place = Place::watch(writer.home(), &poll);
         if carried.is_none() {
             for (name, fd) in ears.named() {
@@ -144,7 +159,7 @@ impl Supervisor {
             .write(true)
             .open("/dev/null")
             .at("open", "/dev/null")?;
-        let own_unit = crate::supervise::unit::of_environment(&options.environment);
+        let own_unit = unit::of_environment(&options.environment);
         let groups = Groups::find(guardian, own_unit, &mut log);
         let mut supervisor = Self {
             boot: sys::procfs::boot_id().doing("read the boot id")?,
@@ -197,11 +212,9 @@ impl Supervisor {
         }
         supervisor.read_defaults();
         if !supervisor.options.foreground && !supervisor.continues {
-            supervisor
-                .notices
-                .extend(crate::supervise::logout::warning());
+            supervisor.notices.extend(logout::warning());
         }
-        if let Err(error) = supervisor.adopt_all(inherited) {
+        if let Err(error) = supervisor.adopt_all(fds) {
             return Err(supervisor.cannot_take_over(error));
         }
         supervisor.succession.carried = None;
