@@ -117,7 +117,7 @@ fn demonstrate() -> Result<()> {
         }
     }
 
-    let overview = Overview::read(&ProcessStore::new(home), true)?;
+    let overview = Overview::with_usage(&ProcessStore::new(home))?;
     for view in &overview.processes {
         println!(
             "{} is {}, restarted {} times",

@@ -88,7 +88,7 @@ impl Services {
         request.wait_ms = Some(READY_WITHIN.as_millis() as u64);
         let environment = Environment::from_os(std::env::vars_os());
         let (started, _) = self.client.start(request, &environment.into())?;
-        let overview = Overview::read(&ProcessStore::new(self.client.home().clone()), false)?;
+        let overview = Overview::read(&ProcessStore::new(self.client.home().clone()))?;
         let view = overview
             .processes
             .into_iter()

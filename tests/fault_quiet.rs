@@ -44,24 +44,24 @@ fn idle_is_idle() {
     assert_eq!(read(), before, "they were scheduled while nothing happened");
 }
 
+/// Starts a service `outer` whose script is to start `inner`, by `"$1" start --name inner -- "$2"`.
+#[track_caller]
+fn start_outer(bed: &Bed, inner: &str, script: &str) {
+    let outer = bed.script("outer.sh", &format!("#!/bin/sh\n{script}\n"));
+    let outer = outer.to_str().unwrap();
+    bed.tsm(["start", "--name", "outer", "--", outer, TSM, inner])
+        .ok();
+}
+
 #[test]
 fn the_end_of_a_service_is_not_the_end_of_what_it_started() {
     let bed = Bed::new();
     let inner = bed.lonely("inner");
-    let outer = bed.script(
-        "outer.sh",
-        "#!/bin/sh\n\"$1\" start --name inner -- \"$2\" || exit 1\ntouch started\nexec sleep 100000\n",
-    );
-    bed.tsm([
-        "start",
-        "--name",
-        "outer",
-        "--",
-        outer.to_str().unwrap(),
-        TSM,
+    start_outer(
+        &bed,
         &inner,
-    ])
-    .ok();
+        "\"$1\" start --name inner -- \"$2\" || exit 1\ntouch started\nexec sleep 100000",
+    );
     bed.wait_file("started", |_| true);
     let pid = bed.wait_runs("inner", 1);
     for verb in ["restart", "stop", "start", "kill", "delete"] {
@@ -75,24 +75,14 @@ fn the_end_of_a_service_is_not_the_end_of_what_it_started() {
 fn the_end_of_a_service_is_not_the_end_of_the_supervisor_that_it_started() {
     let bed = Bed::new();
     let inner = bed.lonely("inner");
-    let outer = bed.script(
-        "outer.sh",
-        "#!/bin/sh\n\
-         while [ ! -e go ]; do sleep 0.02; done\n\
+    start_outer(
+        &bed,
+        &inner,
+        "while [ ! -e go ]; do sleep 0.02; done\n\
          \"$1\" start --name inner -- \"$2\" || exit 1\n\
          touch started\n\
-         while :; do sleep 0.02; done\n",
+         while :; do sleep 0.02; done",
     );
-    bed.tsm([
-        "start",
-        "--name",
-        "outer",
-        "--",
-        outer.to_str().unwrap(),
-        TSM,
-        &inner,
-    ])
-    .ok();
     let outer = bed.pid("outer");
     bed.kill_keepers();
     bed.file("go", "");

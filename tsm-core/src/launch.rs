@@ -12,7 +12,9 @@ use std::path::Path;
 pub(crate) use original::spec_of_original;
 pub use resolve::{Resolved, Typed, resolve};
 pub use shell::{ShellUse, shell_use, shell_variables};
-pub use size::check_size;
+pub use size::{TooLarge, check_size};
+
+use thiserror::Error;
 
 use crate::env::Environment;
 use crate::spec::ProcessSpec;
@@ -36,68 +38,49 @@ pub struct RunVariables<'a> {
     pub shell: &'a [(&'static str, Vec<u8>)],
 }
 
+/// Why a program cannot be given to the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// Strings of the kernel end with a NUL byte and hold none (`execve(2)`).
+    #[error("{what} holds a NUL byte")]
+    NulByte {
+        /// Which part of what is asked for.
+        what: &'static str,
+    },
+    /// There are no words.
+    #[error("there is no program to execute")]
+    NoProgram,
+}
+
 /// Prepares a launch: the environment with what TSM adds, the words, the files to try, the limits to set.
 ///
 /// # Errors
-/// A text that says which part holds a NUL byte and can therefore not be given to the kernel.
+/// What of it the kernel would not take.
 pub fn prepare(
     spec: &ProcessSpec,
     snapshot: &Environment,
     run: &RunVariables<'_>,
     own_limits: &[Limit],
-) -> Result<Launch, String> {
-    let c_string = |what: &str, bytes: &[u8]| {
-        CString::new(bytes).map_err(|_nul| format!("{what} holds a NUL byte"))
-    };
-    // The cookie stands first, where it is found soonest.
-    let mut environment = vec![
-        c_string(
-            "the cookie",
-            format!("TSM_COOKIE={}", run.cookie).as_bytes(),
-        )?,
-        c_string("the id", format!("TSM_ID={}", run.id).as_bytes())?,
-        c_string("the name", format!("TSM_NAME={}", run.name).as_bytes())?,
-    ];
-    if let Some(port) = spec.port {
-        environment.push(c_string("the port", format!("PORT={port}").as_bytes())?);
-    }
-    for (name, value) in run.shell {
-        let entry = [name.as_bytes(), b"=", value].concat();
-        environment.push(c_string("the path of the shell state", &entry)?);
-    }
-    for (name, value) in snapshot.iter() {
-        let ours = matches!(name, b"TSM_COOKIE" | b"TSM_ID" | b"TSM_NAME")
-            || run.shell.iter().any(|(own, _)| own.as_bytes() == name);
-        if ours || (name == b"PORT" && spec.port.is_some()) {
-            continue;
-        }
-        environment.push(c_string("a variable", &[name, b"=", value].concat())?);
-    }
-    let arguments = spec
-        .program
-        .words
-        .iter()
+) -> Result<Launch, PrepareError> {
+    let words = spec.program.words.iter();
+    let arguments = words
         .map(|word| c_string("an argument", word.as_bytes()))
         .collect::<Result<Vec<_>, _>>()?;
     if arguments.is_empty() {
-        return Err("there is no program to execute".to_owned());
+        return Err(PrepareError::NoProgram);
     }
     let file = spec.program.file.as_bytes();
     let candidates = if file.contains(&b'/') {
         vec![c_string("the program", file)?]
     } else {
+        let file = spec.program.file.as_path();
         search_path(snapshot)
-            .map(|directory| {
-                c_string(
-                    "the program",
-                    Path::new(directory)
-                        .join(spec.program.file.as_path())
-                        .as_os_str()
-                        .as_bytes(),
-                )
-            })
+            .map(|directory| Path::new(directory).join(file))
+            .map(|path| c_string("the program", path.as_os_str().as_bytes()))
             .collect::<Result<Vec<_>, _>>()?
     };
+    let environment = environment_of(spec, snapshot, run)?;
     Ok(Launch {
         candidates,
         arguments,
@@ -119,6 +102,44 @@ pub fn prepare(
         extra: None,
         group: None,
     })
+}
+
+/// The variables of a run: those of the snapshot, and TSM's own in the place of those of the same name.
+fn environment_of(
+    spec: &ProcessSpec,
+    snapshot: &Environment,
+    run: &RunVariables<'_>,
+) -> Result<Vec<CString>, PrepareError> {
+    // The cookie stands first, where it is found soonest.
+    let own = [
+        ("the cookie", format!("TSM_COOKIE={}", run.cookie)),
+        ("the id", format!("TSM_ID={}", run.id)),
+        ("the name", format!("TSM_NAME={}", run.name)),
+    ];
+    let mut environment = Vec::with_capacity(snapshot.len() + own.len() + 2);
+    for (what, entry) in own {
+        environment.push(c_string(what, entry.as_bytes())?);
+    }
+    if let Some(port) = spec.port {
+        environment.push(c_string("the port", format!("PORT={port}").as_bytes())?);
+    }
+    for (name, value) in run.shell {
+        let entry = [name.as_bytes(), b"=", value].concat();
+        environment.push(c_string("the path of the shell state", &entry)?);
+    }
+    for (name, value) in snapshot.iter() {
+        let is_ours = matches!(name, b"TSM_COOKIE" | b"TSM_ID" | b"TSM_NAME")
+            || run.shell.iter().any(|(own, _)| own.as_bytes() == name);
+        if is_ours || (name == b"PORT" && spec.port.is_some()) {
+            continue;
+        }
+        environment.push(c_string("a variable", &[name, b"=", value].concat())?);
+    }
+    Ok(environment)
+}
+
+fn c_string(what: &'static str, bytes: &[u8]) -> Result<CString, PrepareError> {
+    CString::new(bytes).map_err(|_nul| PrepareError::NulByte { what })
 }
 
 /// The shell's limits, with what a person said in the place of the shell's.

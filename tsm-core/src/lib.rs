@@ -39,8 +39,9 @@
 //! # Units and errors
 //!
 //! Times that end in `_ms` are milliseconds, since 1970 where they are moments; sizes are bytes; times as text are RFC 3339 in UTC. Every
-//! fallible function, but for those of [`sys`], which return what the kernel said, returns [`error::Error`], whose message says what failed, on which path or process, and what to do, and whose
-//! [`kind`](error::Error::kind) is the exit status of the command line.
+//! fallible function returns [`error::Error`], whose message says what failed, on which path or process, and what to do, and whose
+//! [`kind`](error::Error::kind) is the exit status of the command line. Two modules do not: those of [`sys`] return what the kernel said, and a
+//! question to a server ([`probe::ask_http`]) an [`AskError`](probe::AskError).
 //!
 //! # Embedding
 //!

@@ -398,7 +398,7 @@ pub fn preview_of(
     dump: Option<&Dump>,
     mode: &Mode,
 ) -> Result<Vec<(ProcessName, Step)>> {
-    let overview = crate::view::Overview::read(store, false)?;
+    let overview = crate::view::Overview::read(store)?;
     let records: Vec<(ProcessName, bool, bool)> = overview
         .processes
         .iter()

@@ -24,7 +24,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use asking::ListenerOf;
-pub use asking::{ask_http, ask_tcp, post};
+pub use asking::{AskError, ask_http, ask_tcp, post};
 pub use machine::Machine;
 pub use ports::{Listener, PortHolder, ProcessPorts};
 

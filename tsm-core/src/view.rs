@@ -288,7 +288,7 @@ pub fn full_log_directories(views: &[ProcessView], home: &Home) -> BTreeSet<Path
 ///
 /// # let directory = tempfile::tempdir()?;
 /// let store = ProcessStore::new(Home::at(directory.path().join("home")));
-/// let overview = Overview::read(&store, true)?;
+/// let overview = Overview::with_usage(&store)?;
 /// for view in &overview.processes {
 ///     println!("{} is {}, with {:?} bytes", view.name, view.state, view.memory_bytes);
 /// }
@@ -307,25 +307,15 @@ pub struct Overview {
 }
 
 impl Overview {
-    /// Reads the files; needs no supervisor and starts none. With `usage`, CPU and memory are taken as well.
+    /// Reads the files; needs no supervisor and starts none. Measures neither CPU nor memory: see [`Self::with_usage`].
     ///
     /// # Errors
     /// [`crate::error::Error::Io`] where the home cannot be read at all.
-    pub fn read(store: &ProcessStore, usage: bool) -> Result<Self> {
+    pub fn read(store: &ProcessStore) -> Result<Self> {
         let look = Look::at(store);
         let supervised = look.supervised;
         let see = |name: ProcessName, meta: Meta| look.see(&name, &meta);
         let (mut processes, damaged) = store.records_in_parallel(see)?;
-        if usage {
-            let usages = Usages::of(&processes).doing("read /proc")?;
-            for view in &mut processes {
-                if let Some(usage) = usages.get(view.id) {
-                    view.memory_bytes = Some(usage.memory_bytes);
-                    view.cpu_percent = Some(usage.cpu_percent);
-                    view.sample = Some(usage.sample);
-                }
-            }
-        }
         // Views are large: the keys are sorted, and each view is moved once.
         processes.sort_by_cached_key(|view| view.id);
         let disk_full = is_disk_full(store.home());
@@ -335,6 +325,23 @@ impl Overview {
             supervised,
             disk_full,
         })
+    }
+
+    /// As [`Self::read`], with the memory (bytes) and the CPU time (percent of one core) of each process and its children.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; [`crate::error::Error::System`] where `/proc` cannot be read.
+    pub fn with_usage(store: &ProcessStore) -> Result<Self> {
+        let mut overview = Self::read(store)?;
+        let usages = Usages::of(&overview.processes).doing("read /proc")?;
+        for view in &mut overview.processes {
+            if let Some(usage) = usages.get(view.id) {
+                view.memory_bytes = Some(usage.memory_bytes);
+                view.cpu_percent = Some(usage.cpu_percent);
+                view.sample = Some(usage.sample);
+            }
+        }
+        Ok(overview)
     }
 
     /// What was measured now, for the supervisor to keep.

@@ -197,7 +197,7 @@ impl Why {
     ///
     /// # let directory = tempfile::tempdir()?;
     /// let store = ProcessStore::new(Home::at(directory.path().join("home")));
-    /// for view in &Overview::read(&store, false)?.processes {
+    /// for view in &Overview::read(&store)?.processes {
     ///     let why = Why::find(&store, view)?;
     ///     if let Cause::Backoff { slow: true } = why.cause {
     ///         println!("{} crashes again and again: {:?}", why.name, why.stderr);

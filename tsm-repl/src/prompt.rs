@@ -15,7 +15,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// As the records say; a home that cannot be read has nothing to tell here, the next command will.
     pub(crate) fn read(store: &ProcessStore) -> Self {
-        let Ok(overview) = Overview::read(store, false) else {
+        let Ok(overview) = Overview::read(store) else {
             return Self::default();
         };
         let number = |states: &[&str]| {

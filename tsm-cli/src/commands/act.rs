@@ -144,7 +144,7 @@ pub(crate) fn reload(context: &Context, select: SelectArgs) -> Outcome {
 }
 
 fn confirm(context: &Context, selectors: &[Selector]) -> Result<bool, Failure> {
-    let overview = tsm_core::view::Overview::read(&context.store(), false)?;
+    let overview = tsm_core::view::Overview::read(&context.store())?;
     let names: Vec<&str> = overview
         .processes
         .iter()

@@ -79,7 +79,7 @@ fn in_words(context: &Context, mended: &[String], findings: &[Finding]) -> Outco
     let home = context.home.root().display();
     if findings.is_empty() {
         let known = if context.home.root().exists() {
-            let overview = tsm_core::view::Overview::read(&context.store(), false)?;
+            let overview = tsm_core::view::Overview::read(&context.store())?;
             words::processes(overview.processes.len())
         } else {
             "not made yet".to_owned()

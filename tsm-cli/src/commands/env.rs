@@ -12,9 +12,9 @@ use tsm_core::env::{EnvUpdate, Environment, Origin, dotenv, file, is_tsms_own, q
 use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::name::ProcessName;
 use tsm_core::text::Text;
-use tsm_core::view::{Difference, Variable, Variables};
+use tsm_core::view::{Difference, Overview, Variable, Variables};
 
-use super::list::{overview, select};
+use super::list::select;
 use super::{act, variables};
 use crate::app::{Context, Failure, Outcome};
 use crate::args::{EnvCommand, EnvFormat, EnvShowArgs};
@@ -58,7 +58,10 @@ const TROUBLE: u8 = 2;
 
 /// The one process that a selector means.
 fn the_one(context: &Context, selector: &str) -> Result<ProcessName, Error> {
-    let mut views = select(overview(context, false)?.processes, &[selector.to_owned()])?;
+    let mut views = select(
+        Overview::read(&context.store())?.processes,
+        &[selector.to_owned()],
+    )?;
     match views.len() {
         1 => Ok(views.remove(0).name),
         several => Err(Error::bad_value(
@@ -82,7 +85,14 @@ fn show(context: &Context, args: &EnvShowArgs) -> Outcome {
         .all
         .iter()
         .filter(wanted)
-        .map(|variable| (variable, variables.shown(variable, args.reveal)))
+        .map(|variable| {
+            let shown = if args.reveal {
+                variable.value.clone()
+            } else {
+                variables.shown(variable)
+            };
+            (variable, shown)
+        })
         .collect();
     let missing: Vec<&OsString> = args
         .names
@@ -210,7 +220,11 @@ fn diff(context: &Context, name: &str, other: Option<&str>, reveal: bool, json: 
     let shown = |difference: &Difference| {
         let covered = |value: &Option<Text>| {
             let value = value.as_ref()?;
-            Some(left.cover(&difference.name, value, reveal))
+            Some(if reveal {
+                value.clone()
+            } else {
+                left.cover(&difference.name, value)
+            })
         };
         ShownDifference {
             name: difference.name.clone(),

@@ -29,7 +29,7 @@ pub(crate) struct HistoryArgs {
 }
 
 pub(crate) fn run(context: &Context, args: &HistoryArgs) -> Outcome {
-    let overview = Overview::read(&context.store(), false)?;
+    let overview = Overview::read(&context.store())?;
     for damage in &overview.damaged {
         complain(&damage.error);
     }

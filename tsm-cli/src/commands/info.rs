@@ -20,7 +20,7 @@ use tsm_core::view::ProcessView;
 
 use unusual::{LimitView, limit_views, unusual};
 
-use super::list::{overview, select, tell_full_disks};
+use super::list::{overview_with_usage, select, tell_full_disks};
 use crate::app::{Context, Outcome};
 use crate::args::InfoArgs;
 use crate::output::{Output, complain, json};
@@ -71,7 +71,7 @@ struct Files {
 
 pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     let store = context.store();
-    let overview = overview(context, true)?;
+    let overview = overview_with_usage(context)?;
     for damage in &overview.damaged {
         complain(&damage.error);
     }

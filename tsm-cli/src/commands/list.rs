@@ -14,7 +14,11 @@ use crate::output::{Output, complain};
 use crate::table;
 
 pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
-    let mut overview = overview(context, !args.fast)?;
+    let mut overview = if args.fast {
+        Overview::read(&context.store())?
+    } else {
+        overview_with_usage(context)?
+    };
     for damage in &overview.damaged {
         complain(&damage.error);
     }
@@ -85,10 +89,10 @@ fn tell_unsaved(context: &Context, listed: &[(ProcessName, bool)]) {
     }
 }
 
-/// All processes; where usage is wanted, CPU since the last time that anybody looked.
-pub(crate) fn overview(context: &Context, usage: bool) -> Result<Overview, Error> {
-    let mut overview = Overview::read(&context.store(), usage)?;
-    if usage && overview.supervised {
+/// All processes with what they use: CPU since the last time that anybody looked.
+pub(crate) fn overview_with_usage(context: &Context) -> Result<Overview, Error> {
+    let mut overview = Overview::with_usage(&context.store())?;
+    if overview.supervised {
         let samples = overview.samples();
         if !samples.is_empty() {
             let before = context.client()?.exchange_samples(samples);

@@ -66,7 +66,7 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
         return Err(Error::bad_value("--until", reason).into());
     }
     let grep = args.grep.as_deref().map(Grep::new).transpose()?;
-    let overview = Overview::read(&context.store(), false)?;
+    let overview = Overview::read(&context.store())?;
     for damage in &overview.damaged {
         complain(&damage.error);
     }

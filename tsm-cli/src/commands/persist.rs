@@ -47,7 +47,12 @@ pub(crate) fn save(context: &Context, args: &SaveArgs) -> Outcome {
         }
         .into());
     }
-    let (counts, notices) = context.client()?.save(args.empty)?;
+    let client = context.client()?;
+    let (counts, notices) = if args.empty {
+        client.save_even_nothing()?
+    } else {
+        client.save()?
+    };
     if args.json {
         output::json(&counts)?;
     } else {

@@ -1,15 +1,16 @@
 //! `tsm ports`.
 
 use tsm_core::probe::ProcessPorts;
+use tsm_core::view::Overview;
 
-use super::list::{overview, select};
+use super::list::select;
 use crate::app::{Context, Outcome};
 use crate::args::PortsArgs;
 use crate::output::{self, Output, complain};
 use crate::table;
 
 pub(crate) fn run(context: &Context, args: &PortsArgs) -> Outcome {
-    let overview = overview(context, false)?;
+    let overview = Overview::read(&context.store())?;
     for damage in &overview.damaged {
         complain(&damage.error);
     }

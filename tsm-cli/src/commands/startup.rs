@@ -228,7 +228,7 @@ fn show(output: Output, step: &Step, remark: Option<String>) {
 
 /// The services that run, by name, each with its pid.
 fn running(owner: &Owner) -> Result<BTreeMap<String, u32>, Error> {
-    let overview = Overview::read(&store(owner), false)?;
+    let overview = Overview::read(&store(owner))?;
     let views = overview.processes.into_iter();
     Ok(views
         .filter_map(|view| Some((view.name.to_string(), view.pid?)))

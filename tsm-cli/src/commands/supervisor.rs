@@ -113,7 +113,7 @@ pub(crate) fn stop(context: &Context) -> Outcome {
         return Ok(());
     }
     context.output.fact("Supervisor stopped")?;
-    let running = Overview::read(&context.store(), false)?
+    let running = Overview::read(&context.store())?
         .processes
         .iter()
         .filter(|view| view.pid.is_some())

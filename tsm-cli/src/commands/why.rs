@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 
 use anstyle::AnsiColor;
 use tsm_core::error::BestEffort as _;
+use tsm_core::view::Overview;
 use tsm_core::why::{Cause, Change, FileChange, Why};
 
-use super::list::{overview, select};
+use super::list::select;
 use crate::app::{Context, Outcome};
 use crate::args::InfoArgs;
 use crate::output::{Output, complain, json};
@@ -18,7 +19,7 @@ pub(crate) use sentence::{ordinal, out_of_memory, size, who};
 
 pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     let store = context.store();
-    let overview = overview(context, false)?;
+    let overview = Overview::read(&context.store())?;
     for damage in &overview.damaged {
         complain(&damage.error);
     }

@@ -25,7 +25,7 @@ impl Known {
             return Ok((known, damaged));
         }
         let declared: HashSet<&ProcessName> = wanted.iter().map(|wanted| &wanted.name).collect();
-        for view in Overview::read(store, false)?.processes {
+        for view in Overview::read(store)?.processes {
             let is_declared = declared.contains(&view.name);
             if !is_declared && file.is_none() {
                 continue;

@@ -404,7 +404,8 @@ impl Client {
         }
     }
 
-    /// Writes the dump, and returns when it is safe on the disk. `empty`: even where it lists nothing.
+    /// Writes the dump, and returns when it is safe on the disk. Where nothing would stand in it, it is left as it is: see
+    /// [`Self::save_even_nothing`].
     ///
     /// # Errors
     /// [`Error::Reported`] with the supervisor's words; then the dump is as it was.
@@ -414,13 +415,25 @@ impl Client {
     /// # use tsm_core::home::Home;
     /// # let launcher = Launcher { program: "tsm".into(), arguments: vec![], environment: vec![] };
     /// # let client = Client::new(Home::at("/tmp/nobodys-home"), launcher, "an example");
-    /// let (saved, _) = client.save(false)?;
+    /// let (saved, _) = client.save()?;
     /// println!("{} processes are in the dump, {} of them up", saved.processes, saved.up);
     /// # Ok::<(), tsm_core::error::Error>(())
     /// ```
-    pub fn save(&self, empty: bool) -> Result<(SavedCounts, Vec<String>)> {
+    pub fn save(&self) -> Result<(SavedCounts, Vec<String>)> {
+        self.save_as(&Body::Save { empty: false })
+    }
+
+    /// As [`Self::save`], even where there is no process: then `resurrect` brings nothing back.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn save_even_nothing(&self) -> Result<(SavedCounts, Vec<String>)> {
+        self.save_as(&Body::Save { empty: true })
+    }
+
+    fn save_as(&self, body: &Body) -> Result<(SavedCounts, Vec<String>)> {
         let mut saved = SavedCounts::default();
-        let notices = self.ask(&Body::Save { empty }, &[], |reply| {
+        let notices = self.ask(body, &[], |reply| {
             if let Reply::Saved(counts) = reply {
                 saved = counts;
             }

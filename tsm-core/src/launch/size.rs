@@ -1,5 +1,7 @@
 //! How large arguments and environment may be (`execve(2)`, "Limits on size of arguments and environment").
 
+use thiserror::Error;
+
 use crate::env::Environment;
 use crate::spec::ProcessSpec;
 use crate::sys::{errno, limits};
@@ -12,11 +14,18 @@ const MOST: u64 = 6 << 20;
 /// What TSM itself adds may need so much of it.
 const OURS: usize = 4 << 10;
 
+/// Arguments and environment are larger than the kernel takes. The words name the largest of them.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}; {largest}", std::io::Error::from_raw_os_error(errno::E2BIG))]
+pub struct TooLarge {
+    largest: String,
+}
+
 /// Whether the kernel takes what a program is to be given, so that nothing need be stopped to find out.
 ///
 /// # Errors
-/// What is too large, in words.
-pub fn check_size(spec: &ProcessSpec, snapshot: &Environment) -> Result<(), String> {
+/// Where it does not (`E2BIG` of `execve(2)`).
+pub fn check_size(spec: &ProcessSpec, snapshot: &Environment) -> Result<(), TooLarge> {
     let words = spec.program.words.iter().map(|word| word.as_bytes().len());
     let variables = snapshot
         .iter()
@@ -34,8 +43,9 @@ pub fn check_size(spec: &ProcessSpec, snapshot: &Environment) -> Result<(), Stri
     if longest <= LONGEST_STRING && total as u64 <= most {
         return Ok(());
     }
-    let system = std::io::Error::from_raw_os_error(errno::E2BIG);
-    Err(format!("{system}; {}", largest_in_words(spec, snapshot)))
+    Err(TooLarge {
+        largest: largest_in_words(spec, snapshot),
+    })
 }
 
 /// What of arguments and environment is the largest.
@@ -94,13 +104,13 @@ mod tests {
         };
         // `V0=` and the NUL.
         assert_eq!(with(&[LONGEST_STRING - 4]), Ok(()));
-        let told = with(&[10, LONGEST_STRING - 3]).unwrap_err();
+        let told = with(&[10, LONGEST_STRING - 3]).unwrap_err().to_string();
         assert!(
             told.contains("the largest is the variable V1 with 128 KiB"),
             "{told}"
         );
         assert_eq!(with(&[100 << 10, 100 << 10]), Ok(()));
-        let told = with(&[100 << 10, 100 << 10, 100 << 10]).unwrap_err();
+        let told = with(&[100 << 10; 3]).unwrap_err().to_string();
         assert!(told.contains("a quarter of the stack limit"), "{told}");
     }
 }

@@ -1,10 +1,11 @@
 //! Asking a server how it is. Whoever asks waits for the answer: the supervisor does so in a thread of its own.
 
-use std::io::Read as _;
-use std::net::{TcpStream, ToSocketAddrs as _};
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use super::ports::belongs;
@@ -14,19 +15,112 @@ use crate::sys::{Identity, listening, procfs};
 /// So much of a body is read, to look for a text in it.
 const LONGEST_BODY: u64 = 1 << 20;
 
-/// Sends a request and looks at the answer. The reason of a failure is for people.
+/// Why a server is not as it should be, or could not be asked. The words are for people.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// It is to be asked at the port of its process, and that has none.
+    #[error("it has no port of its own to be asked at")]
+    NoPort,
+    /// Nobody has it: no name, no connection, no valid certificate, no HTTP.
+    #[error("{url}: {source}")]
+    NoAnswer {
+        /// What was asked.
+        url: String,
+        /// What went wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No answer came in time.
+    #[error("{url} did not answer within {}", crate::words::seconds(timeout.as_millis() as u64))]
+    TooLate {
+        /// What was asked.
+        url: String,
+        /// How long it had.
+        timeout: Duration,
+    },
+    /// It answered with a status that is not a good one.
+    #[error("{url} answered with status {status}")]
+    Status {
+        /// What was asked.
+        url: String,
+        /// The status of HTTP.
+        status: u16,
+    },
+    /// The answer is not the right one.
+    #[error("the answer of {url} does not contain '{text}'")]
+    Body {
+        /// What was asked.
+        url: String,
+        /// What was looked for in it.
+        text: String,
+    },
+    /// The name of the host has no address.
+    #[error("{host}: {source}")]
+    Lookup {
+        /// The host.
+        host: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There was no time to try any address of the host.
+    #[error("{host} has no address")]
+    NoAddress {
+        /// The host.
+        host: String,
+    },
+    /// No connection to the address that was tried last.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No process of the run listens on the port.
+    #[error("nobody listens on port {port}")]
+    Nobody {
+        /// The port.
+        port: u16,
+    },
+    /// The kernel does not tell who listens.
+    #[error(transparent)]
+    Sockets(io::Error),
+}
+
+impl AskError {
+    fn no_answer(url: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::NoAnswer {
+            url: url.to_owned(),
+            source: error.into(),
+        }
+    }
+
+    fn of(url: &str, error: ureq::Error, timeout: Duration) -> Self {
+        match error {
+            ureq::Error::Timeout(_) => Self::TooLate {
+                url: url.to_owned(),
+                timeout,
+            },
+            ureq::Error::Io(error) => Self::no_answer(url, error),
+            error => Self::no_answer(url, error),
+        }
+    }
+}
+
+/// Sends a request and looks at the answer.
 ///
 /// # Errors
 /// What is wrong: no answer in time, another status, a body without the text.
-pub fn ask_http(check: &HttpCheck, timeout: Duration) -> Result<(), String> {
+pub fn ask_http(check: &HttpCheck, timeout: Duration) -> Result<(), AskError> {
+    let url = || check.url.clone();
     let request = ureq::http::Request::builder()
         .method(check.method.as_deref().unwrap_or("GET"))
         .uri(&check.url)
         .body(())
-        .map_err(|error| format!("{}: {error}", check.url))?;
+        .map_err(|error| AskError::no_answer(&check.url, error))?;
     let mut response = agent(timeout, check.insecure)
         .run(request)
-        .map_err(|error| in_words(&check.url, error, timeout))?;
+        .map_err(|error| AskError::of(&check.url, error, timeout))?;
     let status = response.status().as_u16();
     let good = if check.status.is_empty() {
         (200..400).contains(&status)
@@ -34,7 +128,7 @@ pub fn ask_http(check: &HttpCheck, timeout: Duration) -> Result<(), String> {
         check.status.contains(&status)
     };
     if !good {
-        return Err(format!("{} answered with status {status}", check.url));
+        return Err(AskError::Status { url: url(), status });
     }
     let Some(text) = &check.body else {
         return Ok(());
@@ -45,27 +139,31 @@ pub fn ask_http(check: &HttpCheck, timeout: Duration) -> Result<(), String> {
         .as_reader()
         .take(LONGEST_BODY)
         .read_to_end(&mut body);
-    read.map_err(|error| format!("{}: {error}", check.url))?;
+    read.map_err(|error| AskError::no_answer(&check.url, error))?;
     let found = !text.is_empty() && body.windows(text.len()).any(|part| part == text.as_bytes());
     if found || text.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "the answer of {} does not contain '{text}'",
-        check.url
-    ))
+    Err(AskError::Body {
+        url: url(),
+        text: text.clone(),
+    })
 }
 
 /// Makes a TCP connection and closes it.
 ///
 /// # Errors
 /// Why none could be made.
-pub fn ask_tcp(host: &str, port: u16, timeout: Duration) -> Result<(), String> {
+pub fn ask_tcp(host: &str, port: u16, timeout: Duration) -> Result<(), AskError> {
     let until = Instant::now() + timeout;
+    let own_host = || host.to_owned();
     let addresses = (host, port)
         .to_socket_addrs()
-        .map_err(|error| format!("{host}: {error}"))?;
-    let mut last = format!("{host} has no address");
+        .map_err(|source| AskError::Lookup {
+            host: own_host(),
+            source,
+        })?;
+    let mut last = AskError::NoAddress { host: own_host() };
     for address in addresses {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -73,7 +171,7 @@ pub fn ask_tcp(host: &str, port: u16, timeout: Duration) -> Result<(), String> {
         }
         match TcpStream::connect_timeout(&address, left) {
             Ok(_) => return Ok(()),
-            Err(error) => last = format!("cannot connect to {address}: {error}"),
+            Err(source) => last = AskError::Connect { address, source },
         }
     }
     Err(last)
@@ -88,7 +186,7 @@ pub fn post(
     headers: &[(String, String)],
     body: &str,
     timeout: Duration,
-) -> Result<(), String> {
+) -> Result<(), AskError> {
     let mut request = agent(timeout, false)
         .post(url)
         .header("Content-Type", "application/json");
@@ -97,12 +195,15 @@ pub fn post(
     }
     let response = request
         .send(body)
-        .map_err(|error| in_words(url, error, timeout))?;
+        .map_err(|error| AskError::of(url, error, timeout))?;
     let status = response.status();
     if status.is_success() {
         return Ok(());
     }
-    Err(format!("{url} answered with status {}", status.as_u16()))
+    Err(AskError::Status {
+        url: url.to_owned(),
+        status: status.as_u16(),
+    })
 }
 
 fn agent(timeout: Duration, insecure: bool) -> ureq::Agent {
@@ -125,17 +226,6 @@ fn agent(timeout: Duration, insecure: bool) -> ureq::Agent {
     ureq::Agent::new_with_config(config)
 }
 
-fn in_words(url: &str, error: ureq::Error, timeout: Duration) -> String {
-    match error {
-        ureq::Error::Timeout(_) => format!(
-            "{url} did not answer within {}",
-            crate::words::seconds(timeout.as_millis() as u64)
-        ),
-        ureq::Error::Io(error) => format!("{url}: {error}"),
-        error => format!("{url}: {error}"),
-    }
-}
-
 /// Somebody of a run who is to listen on a port.
 pub(crate) struct ListenerOf {
     /// The main process of the run.
@@ -149,9 +239,9 @@ pub(crate) struct ListenerOf {
 impl ListenerOf {
     /// Looks whether somebody of the run listens there. Whoever began to listen since the run began counts too, where
     /// nobody can tell whose it is: a container that the run started is nobody's child.
-    pub(crate) fn look(&self) -> Result<(), String> {
-        let nobody = || Err(format!("nobody listens on port {}", self.port));
-        let sockets = listening::tcp_on(self.port).map_err(|error| error.to_string())?;
+    pub(crate) fn look(&self) -> Result<(), AskError> {
+        let nobody = || Err(AskError::Nobody { port: self.port });
+        let sockets = listening::tcp_on(self.port).map_err(AskError::Sockets)?;
         if sockets.is_empty() {
             return nobody();
         }
@@ -199,12 +289,12 @@ mod tests {
         let moved = "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n";
         let sick = "HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n";
         let check = |answer| HttpCheck::new(server(answer)).unwrap();
-        assert_eq!(ask_http(&check(moved), TIMEOUT), Ok(()));
-        let told = ask_http(&check(sick), TIMEOUT).unwrap_err();
+        ask_http(&check(moved), TIMEOUT).unwrap();
+        let told = ask_http(&check(sick), TIMEOUT).unwrap_err().to_string();
         assert!(told.ends_with("answered with status 503"), "{told}");
         let mut wanted = check(sick);
         wanted.status = vec![503];
-        assert_eq!(ask_http(&wanted, TIMEOUT), Ok(()));
+        ask_http(&wanted, TIMEOUT).unwrap();
     }
 
     #[test]
@@ -223,10 +313,13 @@ mod tests {
         let address = silent.local_addr().unwrap();
         let check = HttpCheck::new(format!("http://{address}/")).unwrap();
         let told = ask_http(&check, Duration::from_millis(100)).unwrap_err();
+        assert!(matches!(told, AskError::TooLate { .. }), "{told:?}");
+        let told = told.to_string();
         assert!(told.contains("did not answer within 0.1 s"), "{told}");
-        assert_eq!(ask_tcp("127.0.0.1", address.port(), TIMEOUT), Ok(()));
+        ask_tcp("127.0.0.1", address.port(), TIMEOUT).unwrap();
         drop(silent);
         let told = ask_tcp("127.0.0.1", address.port(), TIMEOUT).unwrap_err();
+        let told = told.to_string();
         assert!(told.contains("cannot connect to 127.0.0.1:"), "{told}");
     }
 
@@ -242,7 +335,7 @@ mod tests {
             cookie: "nobody:".to_owned(),
             port: listener.local_addr().unwrap().port(),
         };
-        assert_eq!(of.look(), Ok(()));
+        of.look().unwrap();
         // Who was there before the run is not of the run.
         of.leader = Identity {
             pid: 1,

@@ -59,17 +59,14 @@ impl HttpCheck {
         })
     }
 
-    /// The same, asked at this port where it is asked at [the process's own](OWN_PORT).
-    ///
-    /// # Errors
-    /// In words, that there is none.
-    pub fn at(&self, port: Option<u16>) -> std::result::Result<Self, String> {
+    /// The same, asked at this port where it is asked at [the process's own](OWN_PORT); `None` where it is to be asked there, and has none.
+    #[must_use]
+    pub fn at(&self, port: Option<u16>) -> Option<Self> {
         let mut check = self.clone();
         if self.is_at_own_port() {
-            let port = port.ok_or_else(|| NO_PORT.to_owned())?;
-            check.url = self.url.replace(OWN_PORT, &port.to_string());
+            check.url = self.url.replace(OWN_PORT, &port?.to_string());
         }
-        Ok(check)
+        Some(check)
     }
 
     fn is_at_own_port(&self) -> bool {
@@ -80,9 +77,6 @@ impl HttpCheck {
 /// What stands in an address for the port that the process itself has: each instance, and a port that is found at its start,
 /// is asked at its own.
 pub const OWN_PORT: &str = "$PORT";
-
-/// What is said where a process is to be asked at its own port, and has none.
-pub const NO_PORT: &str = "it has no port of its own to be asked at";
 
 /// When a process counts as ready.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

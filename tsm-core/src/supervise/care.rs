@@ -4,6 +4,7 @@
 mod awaiting;
 mod checking;
 pub(super) mod errands;
+mod failure;
 mod hooks;
 mod log_scan;
 pub(super) mod notices;

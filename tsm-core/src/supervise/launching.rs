@@ -15,20 +15,22 @@ pub(super) mod shells;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::machine::{Event, Phase};
 use super::service::{Leader, LogEnd};
 use super::supervisor::{Kind, Supervisor, token};
 use crate::env::Environment;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext as _, Reason, Result};
 use crate::fail;
 use crate::launch::{self, RunVariables};
 use crate::logs::Stream;
+use crate::name::ProcessName;
 use crate::spec::{LogTarget, ProcessSpec, ReadyCheck};
 use crate::sys::fd::LogPipe;
 use crate::sys::poll::Interest;
+use crate::sys::spawn::HeldChild;
 use crate::sys::{self, Identity, Pidfd, clock, procfs};
 use following::Followed;
 use limits::KEPT_FOR_WORK;
@@ -85,20 +87,25 @@ impl Supervisor {
         };
         let mut own_variables = shell.to_vec();
         own_variables.extend(self.variables_to_speak(&spec)?);
+        self.record_new_run(id, &spec)?;
+        fail::point("start-1-recorded");
+        let waiting = self.fork_waiting(id, &spec, &environment, &own_variables)?;
+        fail::point("start-2-forked");
+        let go = self.identify(id, waiting)?;
+        fail::point("start-3-identified");
+        self.release(id, go);
+        fail::point("start-4-released");
+        Ok(())
+    }
+
+    /// Step 1: the record says `starting`, with a fresh run id.
+    fn record_new_run(&mut self, id: u32, spec: &ProcessSpec) -> Result<()> {
         let Some(service) = self.services.get_mut(&id) else {
-            return Ok(());
+            return Err(gone());
         };
-        let failed = |reason: String, name: &crate::name::ProcessName| Error::LaunchFailed {
-            name: name.to_string(),
-            reason: reason.into(),
-        };
-
         // The rules are those of the spec that is executed.
-        service.apply_spec(&spec);
-
-        // Step 1: the record, with a fresh run.
+        service.apply_spec(spec);
         let run = service.run() + 1;
-        let name = service.name.clone();
         service.meta.run = Some(run);
         service.begun_here = true;
         service.meta.pid = None;
@@ -110,68 +117,77 @@ impl Supervisor {
         service.meta.boot = Some(self.boot.clone());
         service.launch_error = None;
         service.meta.followed = None;
-        service.followed = Followed::of(&spec, false);
+        service.followed = Followed::of(spec, false);
         service.dirty = true;
         let fresh = service.fresh;
         self.save(id);
         if fresh && self.records.unsaved.remove(&id) {
             // Something new is not started without a record; its words are the system's.
-            self.writer.write_meta(&name, &self.services[&id].meta)?;
+            let service = &self.services[&id];
+            self.writer.write_meta(&service.name, &service.meta)?;
         }
-        fail::point("start-1-recorded");
+        Ok(())
+    }
 
-        // Step 2: a child that waits.
+    /// Step 2: a child that has its session, its pipes and its limits, and waits for one byte.
+    fn fork_waiting(
+        &mut self,
+        id: u32,
+        spec: &ProcessSpec,
+        environment: &Environment,
+        own_variables: &[(&'static str, Vec<u8>)],
+    ) -> Result<Waiting> {
+        let Some(service) = self.services.get(&id) else {
+            return Err(gone());
+        };
+        let (run, fresh) = (service.run(), service.fresh);
+        let name = service.name.clone();
         let cookie = self.cookies.write(id, run);
         let variables = RunVariables {
             cookie: &cookie,
             id,
             name: name.as_str(),
-            shell: &own_variables,
+            shell: own_variables,
         };
-        let mut prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
-            .map_err(|r| failed(r, &name))?;
+        let mut prepared = launch::prepare(spec, environment, &variables, &self.own_limits)
+            .map_err(|error| launch_failed(&name, error))?;
         prepared.group = self.make_group(id, &name, &spec.limits);
         // What a person asks for now and cannot have is refused; what once was granted is not insisted on.
         let insisted = fresh && spec.limits.nofile.is_some();
         let nice = prepared.nice;
         self.fit_limits(id, &mut prepared.limits, nice, insisted);
-        let system = |what: &'static str| {
-            move |source: std::io::Error| Error::System {
-                action: what,
-                source,
-            }
-        };
-        if let Some(reason) = super::logs::direct::refusal(&spec, &self.logs.defaults) {
-            return Err(failed(format!("--log-mode {reason}"), &name));
+        if let Some(reason) = super::logs::direct::refusal(spec, &self.logs.defaults) {
+            return Err(launch_failed(&name, format!("--log-mode {reason}")));
         }
         let [out_file, err_file] =
             [Stream::Out, Stream::Err].map(|stream| self.direct_file(id, stream));
-        let out_file = out_file.map_err(system("open a log"))?;
-        let err_file = err_file.map_err(system("open a log"))?;
+        let out_file = out_file.doing("open a log")?;
+        let err_file = err_file.doing("open a log")?;
         let service = &self.services[&id];
         let out = pipe_for(spec.logs.out.as_ref(), out_file.is_some(), &service.out);
-        let out = out.map_err(system("make a log pipe"))?;
+        let out = out.doing("make a log pipe")?;
         let err = pipe_for(spec.logs.err.as_ref(), err_file.is_some(), &service.err);
-        let err = err.map_err(system("make a log pipe"))?;
+        let err = err.doing("make a log pipe")?;
         if let Some(pipe) = err.as_ref().or(out.as_ref()).filter(|_| fresh)
             && self.descriptors_left(&pipe.writer) < KEPT_FOR_WORK
         {
-            return Err(failed(self.too_many_for_limit(), &name));
+            return Err(launch_failed(&name, self.too_many_for_limit()));
         }
         if let Some(user) = &spec.user {
             for pipe in out.iter().chain(&err) {
                 sys::fd::give_to(&pipe.writer, user.uid, user.gid)
-                    .map_err(system("give a log pipe to its user"))?;
+                    .doing("give a log pipe to its user")?;
             }
         }
         let mut ready_pipe = None;
-        if let Some(ReadyCheck::Fd(number)) = spec.ready.as_ref().map(|ready| &ready.check) {
-            let (reader, writer) = sys::fd::pipe(true).map_err(system("make a readiness pipe"))?;
-            prepared.extra = Some((writer, i32::from(*number)));
-            ready_pipe = Some(reader);
-        }
-        if let Some(ReadyCheck::Log(pattern)) = spec.ready.as_ref().map(|ready| &ready.check) {
-            self.begin_log_scan(id, pattern, None);
+        match spec.ready.as_ref().map(|ready| &ready.check) {
+            Some(ReadyCheck::Fd(number)) => {
+                let (reader, writer) = sys::fd::pipe_to_poll().doing("make a readiness pipe")?;
+                prepared.extra = Some((writer, i32::from(*number)));
+                ready_pipe = Some(reader);
+            }
+            Some(ReadyCheck::Log(pattern)) => self.begin_log_scan(id, pattern, None),
+            _ => {}
         }
         let null = self.null.as_fd();
         let stdout = end_of(out_file.as_ref(), out.as_ref()).unwrap_or(null);
@@ -179,11 +195,23 @@ impl Supervisor {
             Some(LogTarget::Same) => stdout,
             _ => end_of(err_file.as_ref(), err.as_ref()).unwrap_or(null),
         };
-        fail::error("fork").map_err(system("fork"))?;
-        let held = sys::spawn::fork_held(prepared, null, stdout, stderr).map_err(system("fork"))?;
-        fail::point("start-2-forked");
+        fail::error("fork").doing("fork")?;
+        let held = sys::spawn::fork_held(prepared, null, stdout, stderr).doing("fork")?;
+        Ok(Waiting {
+            held,
+            out,
+            err,
+            ready_pipe,
+        })
+    }
 
-        // Step 3: who it is goes on record, what outlives us into the store.
+    /// Step 3: who it is goes on record, what outlives us into the store. Returns what the byte is written to.
+    fn identify(&mut self, id: u32, waiting: Waiting) -> Result<OwnedFd> {
+        let Some(service) = self.services.get(&id) else {
+            return Err(gone());
+        };
+        let (run, name) = (service.run(), service.name.clone());
+        let held = waiting.held;
         let identity = procfs::start_time(held.pid).map(|start| Identity {
             pid: held.pid,
             start,
@@ -191,23 +219,21 @@ impl Supervisor {
         let (Some(identity), Ok(handle)) = (identity, Pidfd::open_child(held.pid)) else {
             // Without the byte the child ends itself.
             drop(held);
-            return Err(failed(
-                "the system has no descriptor left for it".to_owned(),
-                &name,
-            ));
+            let reason = "the system has no descriptor left for it";
+            return Err(launch_failed(&name, reason));
         };
         self.store.put(&format!("p{id}.{run}"), handle.as_fd());
-        for (stream, pipe) in [(Stream::Out, out), (Stream::Err, err)] {
+        for (stream, pipe) in [(Stream::Out, waiting.out), (Stream::Err, waiting.err)] {
             if let Some(pipe) = pipe {
                 self.take_log_end(id, run, stream, pipe);
             }
         }
-        if let Some(pipe) = ready_pipe {
+        if let Some(pipe) = waiting.ready_pipe {
             self.take_ready_pipe(id, run, pipe);
         }
         let now_ms = clock::unix_ms();
         let Some(service) = self.services.get_mut(&id) else {
-            return Ok(());
+            return Err(gone());
         };
         service.meta.pid = Some(identity.pid);
         service.meta.ticks = Some(identity.start);
@@ -220,7 +246,7 @@ impl Supervisor {
         let reported = self
             .poll
             .add(&held.report, token(Kind::Report, id), Interest::Read);
-        watched.and(reported).map_err(system("watch a process"))?;
+        watched.and(reported).doing("watch a process")?;
         service.leader = Some(Leader {
             identity,
             handle,
@@ -234,21 +260,21 @@ impl Supervisor {
         if let Err(error) = self.writer.write_pid(&name, Some(identity.pid)) {
             self.log.say(error);
         }
-        fail::point("start-3-identified");
+        Ok(held.go)
+    }
 
-        // Step 4: go.
-        let released = std::fs::File::from(held.go).write_all(b"g");
-        fail::point("start-4-released");
-        if let Err(error) = released {
+    /// Step 4: one byte, and the child executes the program.
+    fn release(&mut self, id: u32, go: OwnedFd) {
+        if let Err(error) = std::fs::File::from(go).write_all(b"g") {
+            let name = self.name_of(id);
             self.log
                 .say(format_args!("cannot release '{name}': {error}"));
         }
-        Ok(())
     }
 
     pub(super) fn read_for_launch(&self, id: u32) -> Result<(ProcessSpec, Environment)> {
         let Some(service) = self.services.get(&id) else {
-            return Err(Error::bad_value("launch", "the process is gone"));
+            return Err(gone());
         };
         let store = self.writer.store();
         let environment = store.environment(&service.name)?;
@@ -296,6 +322,26 @@ impl Supervisor {
         end.reader = Some(pipe.reader);
         end.run = run;
     }
+}
+
+/// A child that waits for the byte on which it executes, and our ends of its pipes.
+struct Waiting {
+    held: HeldChild,
+    out: Option<LogPipe>,
+    err: Option<LogPipe>,
+    ready_pipe: Option<OwnedFd>,
+}
+
+fn launch_failed(name: &ProcessName, reason: impl Into<Reason>) -> Error {
+    Error::LaunchFailed {
+        name: name.to_string(),
+        reason: reason.into(),
+    }
+}
+
+/// What a launch is told whose record is not there any more. Nobody hears it: who deletes a process ends its launch first.
+fn gone() -> Error {
+    Error::bad_value("launch", "the process is gone")
 }
 
 /// The kind of token and the letter in the store for a stream.

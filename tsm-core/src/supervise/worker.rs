@@ -102,7 +102,7 @@ impl Turns {
 
 impl Worker {
     pub(super) fn new(home: &Path) -> std::io::Result<Self> {
-        let (event, wake) = sys::fd::pipe(true)?;
+        let (event, wake) = sys::fd::pipe_to_poll()?;
         let wake = File::from(wake);
         sys::fd::set_nonblocking(&wake)?;
         Ok(Self {

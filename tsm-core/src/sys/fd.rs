@@ -62,15 +62,21 @@ pub(crate) fn log_pipe_again(reader: &OwnedFd) -> io::Result<LogPipe> {
     })
 }
 
-/// Makes a plain pipe, both ends close-on-exec; the reading end non-blocking where asked.
+/// Makes a plain pipe, both ends close-on-exec: the one to read from, and the one to write to.
 ///
 /// # Errors
 /// Those of `pipe(2)`: no descriptor is left.
-pub fn pipe(nonblocking_reader: bool) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-    if nonblocking_reader {
-        set_nonblocking(&reader)?;
-    }
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// As [`pipe`], for who reads in a loop: a read that finds nothing does not wait (`O_NONBLOCK`).
+///
+/// # Errors
+/// As [`pipe`].
+pub fn pipe_to_poll() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = pipe()?;
+    set_nonblocking(&reader)?;
     Ok((reader, writer))
 }
 
@@ -172,7 +178,7 @@ pub(crate) fn splice(pipe: impl AsFd, file: &File, offset: u64, max: usize) -> i
 pub(crate) fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     const MOST: usize = 64 << 10;
-    let (reader, writer) = self::pipe(true)?;
+    let (reader, writer) = pipe_to_poll()?;
     let flags = SpliceFlags::NONBLOCK;
     match rustix::pipe::tee(pipe, &writer, MOST, flags) {
         Ok(_) | Err(rustix::io::Errno::AGAIN) => {}

@@ -184,8 +184,8 @@ pub(crate) fn fork_held(
     stdout: BorrowedFd<'_>,
     stderr: BorrowedFd<'_>,
 ) -> io::Result<HeldChild> {
-    let (mut go_reader, go) = fd::pipe(false)?;
-    let (report, mut report_writer) = fd::pipe(true)?;
+    let (mut go_reader, go) = fd::pipe()?;
+    let (report, mut report_writer) = fd::pipe_to_poll()?;
     let mut extra = None;
     if let Some((source, number)) = launch.extra.take() {
         // None of the child's descriptors may stand where that one is to be.

@@ -90,16 +90,13 @@ impl Variables {
         })
     }
 
-    /// A value as it may be shown: secrets are covered unless `reveal`.
-    pub fn shown(&self, variable: &Variable, reveal: bool) -> Text {
-        self.cover(&variable.name, &variable.value, reveal)
+    /// A value as it may be shown: secrets are covered.
+    pub fn shown(&self, variable: &Variable) -> Text {
+        self.cover(&variable.name, &variable.value)
     }
 
     /// As [`Self::shown`], of any name and value.
-    pub fn cover(&self, name: &Text, value: &Text, reveal: bool) -> Text {
-        if reveal {
-            return value.clone();
-        }
+    pub fn cover(&self, name: &Text, value: &Text) -> Text {
         let shown = self
             .secrets
             .shown(&name.to_string_lossy(), &value.to_string_lossy());

@@ -124,7 +124,7 @@ fn by_ready(check: &ReadyCheck, declared: Option<u16>) -> String {
 
 /// Where it is asked; where that cannot be told yet, as it was written.
 fn address(check: &HttpCheck, declared: Option<u16>) -> String {
-    check.at(declared).unwrap_or_else(|_| check.clone()).url
+    check.at(declared).unwrap_or_else(|| check.clone()).url
 }
 
 fn by_health(health: &HealthSpec, declared: Option<u16>) -> String {

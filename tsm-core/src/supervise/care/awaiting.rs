@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use super::Timer;
 use super::errands::{Order, Purpose};
+use super::failure::Failure;
 use super::log_scan::LogScan;
-use crate::probe::{ListenerOf, ask_http};
+use crate::probe::{AskError, ListenerOf, ask_http};
 use crate::spec::{HttpCheck, ReadyCheck};
 use crate::supervise::machine::Report;
 use crate::supervise::supervisor::{Kind, Supervisor, token};
@@ -56,7 +57,7 @@ pub(super) enum Awaiting {
 struct Search {
     over: Mutex<bool>,
     changed: Condvar,
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Option<Failure>>,
 }
 
 /// A thread that searches ends when this does.
@@ -75,7 +76,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Search {
     /// Looks until it is found or nobody wants it any more; tells which.
-    fn run(&self, mut look: impl FnMut() -> Result<(), String>) -> bool {
+    fn run(&self, mut look: impl FnMut() -> Result<(), Failure>) -> bool {
         let mut pause = FIRST_PAUSE;
         loop {
             match look() {
@@ -159,17 +160,20 @@ impl Supervisor {
             cookie,
             port,
         };
-        self.search(id, move || listener.look());
+        self.search(id, move || Ok(listener.look()?));
     }
 
     fn await_http(&mut self, id: u32, check: HttpCheck, port: Option<u16>) {
-        self.search(id, move || ask_http(&check.at(port)?, TRY_TIMEOUT));
+        self.search(id, move || {
+            let check = check.at(port).ok_or(AskError::NoPort)?;
+            Ok(ask_http(&check, TRY_TIMEOUT)?)
+        });
     }
 
     pub(super) fn search(
         &mut self,
         id: u32,
-        look: impl FnMut() -> Result<(), String> + Send + 'static,
+        look: impl FnMut() -> Result<(), Failure> + Send + 'static,
     ) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
@@ -250,7 +254,7 @@ impl Supervisor {
     }
 
     /// A try has come out.
-    pub(super) fn ready_tried(&mut self, id: u32, run: u64, outcome: Result<(), String>) {
+    pub(super) fn ready_tried(&mut self, id: u32, run: u64, outcome: Result<(), Failure>) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -260,7 +264,7 @@ impl Supervisor {
         match (outcome, service.care.as_mut()) {
             (Ok(()), _) => self.vital(id, VitalEvent::Ready),
             (Err(reason), Some(care)) => {
-                care.trouble = Some(reason);
+                care.trouble = Some(reason.to_string());
                 self.try_again(id);
             }
             (Err(_), None) => {}
@@ -321,8 +325,11 @@ impl Supervisor {
                 self.store.forget(&format!("r{id}.{run}"));
                 None
             }
-            Awaiting::Search(searching) => locked(&searching.0.trouble).take(),
-            Awaiting::Log(scan) => Some(scan.in_vain()),
+            Awaiting::Search(searching) => {
+                let trouble = locked(&searching.0.trouble).take();
+                trouble.map(|reason| reason.to_string())
+            }
+            Awaiting::Log(scan) => Some(scan.in_vain().to_string()),
             Awaiting::Command { .. } | Awaiting::Notify => None,
         };
         let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());

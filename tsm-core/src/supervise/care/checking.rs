@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use super::errands::{Order, Purpose};
-use crate::probe::{ask_http, ask_tcp};
-use crate::spec::{HealthCheck, checks::NO_PORT};
+use super::failure::Failure;
+use crate::error::IoContext as _;
+use crate::probe::{AskError, ask_http, ask_tcp};
+use crate::spec::HealthCheck;
 use crate::supervise::supervisor::Supervisor;
 use crate::supervise::vitals::VitalEvent;
 
@@ -19,44 +21,49 @@ impl Supervisor {
         let health = service.care.as_ref().and_then(|care| care.health.clone());
         let Some(health) = health else { return };
         let timeout = Duration::from_millis(health.timeout_ms);
-        let told =
-            move |supervisor: &mut Self, outcome| supervisor.health_checked(id, run, outcome);
+        let told = move |supervisor: &mut Self, outcome: Result<(), AskError>| {
+            supervisor.health_checked(id, run, outcome.map_err(Failure::from));
+        };
         let begun = match health.check {
             HealthCheck::Http(check) => self
                 .worker
-                .apart(move || ask_http(&check.at(own_port)?, timeout), told)
-                .map_err(|error| error.to_string()),
+                .apart(
+                    move || ask_http(&check.at(own_port).ok_or(AskError::NoPort)?, timeout),
+                    told,
+                )
+                .doing("start a thread"),
             HealthCheck::Tcp { host, port } => self
                 .worker
                 .apart(
-                    move || ask_tcp(&host, port.or(own_port).ok_or(NO_PORT)?, timeout),
+                    move || {
+                        let port = port.or(own_port).ok_or(AskError::NoPort)?;
+                        ask_tcp(&host, port, timeout)
+                    },
                     told,
                 )
-                .map_err(|error| error.to_string()),
-            HealthCheck::Command(command) => self
-                .begin_errand(
-                    id,
-                    Order {
-                        purpose: Purpose::Health,
-                        command: &command,
-                        timeout,
-                        variables: Vec::new(),
-                        input: None,
-                    },
-                )
-                .map_err(|error| error.to_string()),
+                .doing("start a thread"),
+            HealthCheck::Command(command) => self.begin_errand(
+                id,
+                Order {
+                    purpose: Purpose::Health,
+                    command: &command,
+                    timeout,
+                    variables: Vec::new(),
+                    input: None,
+                },
+            ),
             HealthCheck::Watchdog => return,
         };
-        if let Err(reason) = begun {
+        if let Err(error) = begun {
             // That it cannot be looked at says nothing of it.
             self.log
-                .say(format_args!("cannot check a process: {reason}"));
+                .say(format_args!("cannot check a process: {error}"));
             self.vital(id, VitalEvent::Unchecked);
         }
     }
 
     /// A check has come out.
-    pub(super) fn health_checked(&mut self, id: u32, run: u64, outcome: Result<(), String>) {
+    pub(super) fn health_checked(&mut self, id: u32, run: u64, outcome: Result<(), Failure>) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
@@ -65,7 +72,7 @@ impl Supervisor {
         }
         let well = outcome.is_ok();
         if let Some(care) = service.care.as_mut() {
-            care.trouble = outcome.err();
+            care.trouble = outcome.err().map(|failure| failure.to_string());
         }
         self.vital(id, VitalEvent::Checked { well });
     }

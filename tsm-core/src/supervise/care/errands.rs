@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::Timer;
+use super::failure::Failure;
 use super::notices::Delivery;
 use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::launch::{self, RunVariables};
@@ -76,7 +77,8 @@ pub(in crate::supervise) struct Errand {
     report: Option<LaunchReport>,
     pipes: [Option<OwnedFd>; 2],
     said: Vec<u8>,
-    failure: Option<String>,
+    /// Why it was not executed (`errno(3)`).
+    not_executed: Option<i32>,
     until: Duration,
     timeout: Duration,
     overdue: bool,
@@ -101,21 +103,7 @@ impl Supervisor {
     /// Begins an errand for a process. What comes of it is told when it has ended.
     pub(super) fn begin_errand(&mut self, id: u32, order: Order<'_>) -> Result<()> {
         let (mut spec, environment) = self.read_for_launch(id)?;
-        spec.program = match order.command {
-            CommandLine::Line(line) => Program {
-                file: "/bin/sh".into(),
-                words: vec!["sh".into(), "-c".into(), line.clone()],
-                shell_fallback: false,
-            },
-            CommandLine::Words(words) => Program {
-                file: words
-                    .first()
-                    .cloned()
-                    .ok_or_else(|| Error::bad_value("command", "it has no words"))?,
-                words: words.clone(),
-                shell_fallback: true,
-            },
-        };
+        spec.program = program_of(order.command)?;
         let Some(service) = self.services.get(&id) else {
             return Ok(());
         };
@@ -132,21 +120,11 @@ impl Supervisor {
             shell: &order.variables,
         };
         let prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
-            .map_err(|reason| Error::bad_value("command", reason))?;
-        let stdin = match order.input {
-            Some(input) => {
-                let (reader, writer) = sys::fd::pipe(false).doing("make a pipe")?;
-                sys::fd::set_nonblocking(&writer).doing("make a pipe")?;
-                std::fs::File::from(writer)
-                    .write(&input)
-                    .best_effort("what does not fit is more than anybody was promised");
-                Some(reader)
-            }
-            None => None,
-        };
+            .map_err(|error| Error::bad_value("command", error))?;
+        let stdin = order.input.map(|input| pipe_with(&input)).transpose()?;
         let stdin = stdin.as_ref().map_or(self.null.as_fd(), |fd| fd.as_fd());
-        let (out, out_writer) = sys::fd::pipe(true).doing("make a pipe")?;
-        let (err, err_writer) = sys::fd::pipe(true).doing("make a pipe")?;
+        let (out, out_writer) = sys::fd::pipe_to_poll().doing("make a pipe")?;
+        let (err, err_writer) = sys::fd::pipe_to_poll().doing("make a pipe")?;
         if let Some(user) = &spec.user {
             for pipe in [&out_writer, &err_writer] {
                 sys::fd::give_to(pipe, user.uid, user.gid).doing("give a pipe to its user")?;
@@ -162,21 +140,16 @@ impl Supervisor {
         self.errands.next = number.wrapping_add(1);
         // Closed first where anything fails: without the byte the child ends itself.
         let go = held.go;
-        self.poll
-            .add(&handle, token(Kind::Errand, number), Interest::ReadOnce)
-            .and_then(|()| {
-                let token = token(Kind::ErrandReport, number);
-                self.poll.add(&held.report, token, Interest::Read)
-            })
-            .and_then(|()| {
-                self.poll
-                    .add(&out, token(Kind::ErrandOut, number), Interest::Read)
-            })
-            .and_then(|()| {
-                self.poll
-                    .add(&err, token(Kind::ErrandErr, number), Interest::Read)
-            })
-            .doing("watch a process")?;
+        let watched = [
+            (handle.as_fd(), Kind::Errand, Interest::ReadOnce),
+            (held.report.as_fd(), Kind::ErrandReport, Interest::Read),
+            (out.as_fd(), Kind::ErrandOut, Interest::Read),
+            (err.as_fd(), Kind::ErrandErr, Interest::Read),
+        ];
+        for (fd, kind, interest) in watched {
+            let watched = self.poll.add(fd, token(kind, number), interest);
+            watched.doing("watch a process")?;
+        }
         let until = clock::monotonic() + order.timeout;
         self.timers.insert((until, Timer::Errand(number)));
         let errand = Errand {
@@ -188,7 +161,7 @@ impl Supervisor {
             report: Some(held.report),
             pipes: [Some(out), Some(err)],
             said: Vec::new(),
-            failure: None,
+            not_executed: None,
             until,
             timeout: order.timeout,
             overdue: false,
@@ -215,8 +188,7 @@ impl Supervisor {
         };
         errand.report = None;
         if let Some(failure) = outcome {
-            let system = std::io::Error::from_raw_os_error(failure.errno);
-            errand.failure = Some(format!("it cannot be executed: {system}"));
+            errand.not_executed = Some(failure.errno);
         }
     }
 
@@ -334,6 +306,35 @@ impl Supervisor {
     }
 }
 
+/// What a command line means to the kernel.
+fn program_of(command: &CommandLine) -> Result<Program> {
+    Ok(match command {
+        CommandLine::Line(line) => Program {
+            file: "/bin/sh".into(),
+            words: vec!["sh".into(), "-c".into(), line.clone()],
+            shell_fallback: false,
+        },
+        CommandLine::Words(words) => Program {
+            file: words
+                .first()
+                .cloned()
+                .ok_or_else(|| Error::bad_value("command", "it has no words"))?,
+            words: words.clone(),
+            shell_fallback: true,
+        },
+    })
+}
+
+/// A pipe in which these bytes wait, as far as they fit.
+fn pipe_with(input: &[u8]) -> Result<OwnedFd> {
+    let (reader, writer) = sys::fd::pipe().doing("make a pipe")?;
+    sys::fd::set_nonblocking(&writer).doing("make a pipe")?;
+    std::fs::File::from(writer)
+        .write(input)
+        .best_effort("what does not fit is more than anybody was promised");
+    Ok(reader)
+}
+
 fn kill(errand: &Errand) {
     // It is our child and not reaped yet, so that its pid is its own and that of its group.
     errand
@@ -344,28 +345,22 @@ fn kill(errand: &Errand) {
         .best_effort("no group is left where all of it has ended");
 }
 
-fn outcome(errand: &Errand, status: WaitStatus) -> std::result::Result<(), String> {
-    if let Some(failure) = &errand.failure {
-        return Err(failure.clone());
+/// How an errand came out.
+fn outcome(errand: &Errand, status: WaitStatus) -> std::result::Result<(), Failure> {
+    if let Some(errno) = errand.not_executed {
+        let source = std::io::Error::from_raw_os_error(errno);
+        return Err(Failure::NotExecuted(source));
     }
     if errand.overdue {
-        let time = crate::words::seconds(errand.timeout.as_millis() as u64);
-        return Err(format!("it took longer than {time} and was killed"));
+        return Err(Failure::Overdue(errand.timeout));
     }
     if status.is_success() {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&errand.said);
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    let last = last.map(|line| format!(": {}", line.trim()));
-    let was = if matches!(status, WaitStatus::Signal { .. }) {
-        "was "
-    } else {
-        ""
-    };
-    Err(format!(
-        "it {was}{}{}",
-        status.in_words(),
-        last.unwrap_or_default()
-    ))
+    Err(Failure::Ended {
+        status,
+        last_line: last.map(|line| line.trim().to_owned()),
+    })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::PreStart;
 use super::errands::{HookKind, Order, Purpose};
+use super::failure::Failure;
 use crate::error::Error;
 use crate::events::EventKind;
 use crate::supervise::machine::{Event, Phase, Stage};
@@ -86,12 +87,12 @@ impl Supervisor {
             },
         );
         if let Err(error) = begun {
-            self.hook_ended(id, kind, Err(error.to_string()));
+            self.hook_ended(id, kind, Err(error.into()));
         }
     }
 
     /// A hook has ended.
-    pub(super) fn hook_ended(&mut self, id: u32, kind: HookKind, outcome: Result<(), String>) {
+    pub(super) fn hook_ended(&mut self, id: u32, kind: HookKind, outcome: Result<(), Failure>) {
         if let Err(reason) = &outcome {
             let Some(service) = self.services.get(&id) else {
                 return;
@@ -103,7 +104,7 @@ impl Supervisor {
             ));
             if !service.fresh {
                 let hook = kind.word().to_owned();
-                let reason = reason.clone();
+                let reason = reason.to_string();
                 self.note(id, EventKind::HookFailed { hook, reason });
             }
         }
@@ -114,7 +115,7 @@ impl Supervisor {
         }
     }
 
-    fn pre_start_ended(&mut self, id: u32, outcome: Result<(), String>) {
+    fn pre_start_ended(&mut self, id: u32, outcome: Result<(), Failure>) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };

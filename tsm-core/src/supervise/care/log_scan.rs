@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use super::awaiting::Awaiting;
+use super::failure::Failure;
 use crate::error::{BestEffort as _, Result};
 use crate::logs::Stream;
 use crate::logs::index::{Index, index_path};
@@ -201,8 +202,10 @@ impl Supervisor {
 
 impl LogScan {
     /// Why it is not ready.
-    pub(super) fn in_vain(&self) -> String {
-        format!("it printed no line like '{}'", self.pattern)
+    pub(super) fn in_vain(&self) -> Failure {
+        Failure::NoLine {
+            pattern: self.pattern.to_string(),
+        }
     }
 }
 

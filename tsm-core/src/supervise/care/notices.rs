@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::Timer;
 use super::errands::{Order, Purpose};
+use super::failure::Failure;
 use crate::events::Event;
-use crate::probe::post;
+use crate::probe::{AskError, post};
 use crate::spec::{CommandLine, NoticeTarget};
 use crate::supervise::supervisor::Supervisor;
 use crate::sys::clock;
@@ -109,9 +110,9 @@ impl Supervisor {
                     .worker
                     .apart(move || post(&url, &headers, &body, TIMEOUT), {
                         let delivery = delivery.take();
-                        move |supervisor: &mut Self, outcome| {
+                        move |supervisor: &mut Self, outcome: Result<(), AskError>| {
                             if let Some(delivery) = delivery {
-                                supervisor.delivered(delivery, outcome);
+                                supervisor.delivered(delivery, outcome.map_err(Failure::from));
                             }
                         }
                     });
@@ -145,7 +146,7 @@ impl Supervisor {
     }
 
     /// A notice has been delivered, or not.
-    pub(super) fn delivered(&mut self, mut delivery: Delivery, outcome: Result<(), String>) {
+    pub(super) fn delivered(&mut self, mut delivery: Delivery, outcome: Result<(), Failure>) {
         let Err(reason) = outcome else {
             self.deliveries.under_way = self.deliveries.under_way.saturating_sub(1);
             return;

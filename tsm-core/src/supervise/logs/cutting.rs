@@ -97,7 +97,7 @@ mod tests {
 
     /// Moves all of `text` through a pipe in chunks as the mover does, and returns the segments.
     fn segments_of(text: &[u8], chunks: &[usize], limit: u64) -> Vec<Vec<u8>> {
-        let (reader, writer) = fd::pipe(true).unwrap();
+        let (reader, writer) = fd::pipe_to_poll().unwrap();
         let mut writer = File::from(writer);
         let mut segments = Vec::new();
         let mut file = tempfile::tempfile().unwrap();

@@ -206,7 +206,7 @@ pub(crate) fn detached(
     environment: &[(OsString, OsString)],
     stderr: std::fs::File,
 ) -> io::Result<(std::process::Child, OwnedFd)> {
-    let (reader, writer) = fd::pipe(false)?;
+    let (reader, writer) = fd::pipe()?;
     let mut command = Command::new(program);
     command
         .args(arguments)
