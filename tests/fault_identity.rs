@@ -94,8 +94,10 @@ fn who_has_the_pid_of_a_dead_service_is_left_alone() {
 fn a_process_with_another_start_time_is_not_the_service() {
     let bed = Bed::new();
     let script = bed.lonely("a");
-    bed.tsm(["start", "--restart", "no", "--name", "a", "--", &script])
-        .ok();
+    // It bears no cookie: only its pid and its start time are known.
+    let env = ["env", "-i", "PATH=/usr/bin:/bin", &script];
+    let start = ["start", "--restart", "no", "--name", "a", "--"];
+    bed.tsm(start.iter().chain(&env)).ok();
     let process = Seen::now(bed.wait_runs("a", 1));
     bed.tsm(["supervisor", "stop"]).ok();
     let ticks: u64 = bed.meta("a", "ticks").unwrap().parse().unwrap();
@@ -108,6 +110,7 @@ fn a_process_with_another_start_time_is_not_the_service() {
     assert!(view["pid"].is_null(), "{view}");
     assert!(process.is_alive());
     assert_eq!(bed.runs_of("a"), [process.pid]);
+    process.signal(rustix::process::Signal::KILL);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A port that somebody has: the start is refused, and who has it is told.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 
 use crate::bed::{Bed, free_port, is_free};
@@ -11,7 +12,7 @@ fn server(bed: &Bed, behind: bool) -> String {
          s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
          s.bind(('127.0.0.1', int(os.environ['PORT']))); s.listen()\n";
     let fork = "if os.fork() == 0:\n    signal.signal(signal.SIGHUP, signal.SIG_IGN)\n    time.sleep(100000)\n\
-         s.close(); time.sleep(100000)\n";
+         s.close()\nwhile not os.path.exists('go'):\n    time.sleep(0.02)\n";
     let rest = if behind { fork } else { "time.sleep(100000)\n" };
     let name = if behind { "behind.py" } else { "server.py" };
     let path = bed.file(name, format!("{listen}{rest}"));
@@ -107,10 +108,11 @@ fn a_port_that_the_last_run_left_behind_is_not_somebody_elses() {
     ])
     .ok();
     wait_until("it listens", || !is_free(port));
-    // The leader dies; the child that has the port stays.
-    bed.crash("a");
-    bed.wait_state("a", "failed");
+    // The leader ends well; the child that has the port stays.
+    let go = bed.file("go", "");
+    bed.wait_state("a", "exited");
     assert!(!is_free(port));
+    fs::remove_file(go).unwrap();
     bed.tsm(["start", "a"]).ok();
     wait_until("it listens again", || !is_free(port));
     bed.tsm(["stop", "a"]).ok();
