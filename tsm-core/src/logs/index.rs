@@ -16,6 +16,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::segments::FileId;
+use crate::events::{EventKind, History};
+use crate::home::Home;
+use crate::name::ProcessName;
 
 /// How much is read at a time.
 const BLOCK: u64 = 8 * 1024;
@@ -51,20 +54,29 @@ pub(crate) fn append_note(log: &Path, offset: u64, unix_ms: u64, bound: u64) -> 
     Ok(())
 }
 
-/// Leaves out notes until what is left fits into `bound`. The file is overwritten in place: whoever reads it meanwhile, or
-/// after this was interrupted, finds true notes all the same, for each voids those before it that it contradicts.
+/// Leaves out notes until what is left fits into `bound`, but not those with which a run begins: bytes without a note of their own
+/// belong to the one before, and `--since start` would show no first lines. The file is overwritten in place: whoever reads it meanwhile,
+/// or after this was interrupted, finds true notes all the same, for each voids those before it that it contradicts.
 fn thin(log: &Path, bound: u64) -> io::Result<()> {
     let path = index_path(log);
     let notes = notes_of(log)?;
+    let mut moments = moments_of(log);
+    let most = bound as usize / 4 / (LONGEST_LINE + 1);
+    moments.drain(..moments.len().saturating_sub(most));
     let mut gap = 200;
     let thinned = loop {
         let mut kept = String::new();
         let mut last = None;
+        let mut before = None;
         for &(offset, ms) in &notes {
-            if last.is_none_or(|last: u64| ms.abs_diff(last) >= gap) {
+            let is_first_since = |moment: &u64| *moment <= ms && before.is_none_or(|b| b < *moment);
+            if last.is_none_or(|last: u64| ms.abs_diff(last) >= gap)
+                || moments.iter().any(is_first_since)
+            {
                 kept.push_str(&note_line(offset, ms));
                 last = Some(ms);
             }
+            before = Some(ms);
         }
         if kept.len() as u64 <= bound || last.is_none() || gap > u64::MAX / 2 {
             break kept;
@@ -74,6 +86,28 @@ fn thin(log: &Path, bound: u64) -> io::Result<()> {
     let file = crate::sys::open_for_writing(&path)?;
     file.write_all_at(thinned.as_bytes(), 0)?;
     file.set_len(thinned.len() as u64)
+}
+
+/// The moments from which on lines of a log may be asked for ([`Since`](crate::view::Since)), oldest first, in milliseconds since 1970:
+/// the history beside it tells. None where the log is not in the `logs` of a home.
+fn moments_of(log: &Path) -> Vec<u64> {
+    let history = || {
+        let logs = log.parent().filter(|parent| parent.ends_with("logs"))?;
+        let name: ProcessName = log.file_stem()?.to_str()?.parse().ok()?;
+        History::read(&Home::at(logs.parent()?).events(&name)).ok()
+    };
+    let history = history().unwrap_or_default();
+    let moments = history.events().filter_map(|event| {
+        let after = match event.kind {
+            EventKind::StartRequested { .. } | EventKind::RestartRequested { .. } => 0,
+            // What it printed last may have come in the very millisecond in which it ended.
+            EventKind::Exited { .. } => 1,
+            _ => return None,
+        };
+        let at = chrono::DateTime::parse_from_rfc3339(&event.at).ok()?;
+        Some(at.timestamp_millis() as u64 + after)
+    });
+    moments.collect()
 }
 
 /// Writes an index for the `length` bytes of `log` from `first` on: its offsets count from there.

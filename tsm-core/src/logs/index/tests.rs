@@ -100,6 +100,53 @@ fn its_size_is_bounded_and_times_stay_as_true_as_they_can() {
 }
 
 #[test]
+fn the_first_bytes_of_a_run_keep_their_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::at(dir.path());
+    let name = "a".parse().unwrap();
+    for directory in [home.logs(), home.processes()] {
+        fs::create_dir(directory).unwrap();
+    }
+    let log = home.out_log(&name);
+    // A run of 50 notes every 100 ms, and then one that is started again at once, 300 times.
+    let mut history = String::new();
+    let (mut offset, mut ms) = (0, 1_700_000_000_000);
+    let mut begins = Vec::new();
+    for run in 0..300 {
+        for note in 0..50 {
+            if note == 0 {
+                begins.push((offset, ms));
+            }
+            append_note(&log, offset, ms, 16 << 10).unwrap();
+            (offset, ms) = (offset + 10, ms + 100);
+        }
+        let exited = EventKind::Exited {
+            run,
+            pid: 7,
+            status: "code:1".to_owned(),
+            uptime_ms: 1,
+            oom: None,
+        };
+        let line = format!("{}\n", serde_json::to_string(&at(ms - 60, exited)).unwrap());
+        history.push_str(&line);
+        fs::write(home.events(&name), &history).unwrap();
+    }
+    let length = fs::metadata(index_path(&log)).unwrap().len();
+    assert!(length <= (16 << 10) + 41, "{length}");
+    let index = Index::load(&index_path(&log));
+    for &(offset, ms) in &begins[begins.len() - 30..] {
+        assert_eq!(index.time_of(offset), Some(ms));
+    }
+}
+
+fn at(ms: u64, kind: EventKind) -> crate::events::Event {
+    crate::events::Event {
+        at: crate::events::rfc3339(ms),
+        kind,
+    }
+}
+
+#[test]
 fn grows_and_begins_anew() {
     let (_dir, path) = index_of(b"0 1\n10 2");
     let mut index = Index::open(&path, u64::MAX);
