@@ -24,6 +24,37 @@ const SIGNALS: [(&str, &str); 10] = [
     ("KILL", "end at once"),
 ];
 
+/// A command on what is selected, in the words for what it does meanwhile and has done at last.
+struct Verb {
+    word: &'static str,
+    doing: &'static str,
+    done: &'static str,
+    /// What it is asked by, first, where it ends more than one process or for good.
+    question: Option<&'static str>,
+}
+
+impl Verb {
+    /// `None` for an action that is not simply such a command.
+    fn of(action: Action, is_one: bool) -> Option<Self> {
+        let (word, doing, done, question) = match action {
+            Action::Start => ("start", "starting", "started", None),
+            Action::Reload => ("reload", "reloading", "asked to reload", None),
+            Action::Reset => ("reset", "resetting", "reset", None),
+            Action::Stop => ("stop", "stopping", "stopped", Some("Stop")),
+            Action::Restart => ("restart", "restarting", "restarted", Some("Restart")),
+            Action::Delete => ("delete", "deleting", "deleted", Some("Delete")),
+            _ => return None,
+        };
+        let is_for_good = word == "delete";
+        Some(Self {
+            word,
+            doing,
+            done,
+            question: question.filter(|_| is_for_good || !is_one),
+        })
+    }
+}
+
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::New => {
@@ -52,80 +83,31 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         words.extend(ids.iter().cloned());
         words
     };
-    match action {
-        Action::Start => {
-            let doing = format!("starting {whom}");
-            return run(
-                model,
-                with("start"),
-                &doing,
-                &format!("{whom} started"),
-                false,
-            );
-        }
-        Action::Reload => {
-            let doing = format!("reloading {whom}");
-            let done = format!("{whom} asked to reload");
-            return run(model, with("reload"), &doing, &done, false);
-        }
-        Action::Reset => {
-            let doing = format!("resetting {whom}");
-            return run(
-                model,
-                with("reset"),
-                &doing,
-                &format!("{whom} reset"),
-                false,
-            );
-        }
-        Action::Stop if is_one => {
-            let doing = format!("stopping {whom}");
-            return run(
-                model,
-                with("stop"),
-                &doing,
-                &format!("{whom} stopped"),
-                false,
-            );
-        }
-        Action::Restart if is_one => {
-            let doing = format!("restarting {whom}");
-            let done = format!("{whom} restarted");
-            return run(model, with("restart"), &doing, &done, false);
-        }
-        Action::Stop => {
-            let done = format!("{whom} stopped");
-            ask(
-                model,
-                format!("Stop {whom}?"),
-                with("stop"),
-                "stopping",
-                done,
-            );
-        }
-        Action::Restart => {
-            let done = format!("{whom} restarted");
-            ask(
-                model,
-                format!("Restart {whom}?"),
-                with("restart"),
-                "restarting",
-                done,
-            );
-        }
-        Action::Delete => {
+    if let Some(verb) = Verb::of(action, is_one) {
+        let mut words = with(verb.word);
+        let (doing, done) = (
+            format!("{} {whom}", verb.doing),
+            format!("{whom} {}", verb.done),
+        );
+        let Some(question) = verb.question else {
+            return run(model, words, &doing, &done, false);
+        };
+        let mut text = format!("{question} {whom}?");
+        if action == Action::Delete {
             let files = if is_one { "its files" } else { "their files" };
-            let mut words = with("delete");
+            text = format!("{question} {whom} and {files}?");
             words.push("--yes".to_owned());
-            let question = format!("Delete {whom} and {files}?");
-            ask(
-                model,
-                question,
-                words,
-                "deleting",
-                format!("{whom} deleted"),
-            );
         }
+        model.layer = Some(Layer::Question(Question {
+            text,
+            words,
+            doing,
+            done,
+            typed: false,
+        }));
+        return Vec::new();
+    }
+    match action {
         Action::Signal => {
             let items = SIGNALS.iter().map(|(name, help)| {
                 let name = (*name).to_owned();
@@ -153,20 +135,6 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => {}
     }
     Vec::new()
-}
-
-fn ask(model: &mut Model, text: String, words: Vec<String>, doing: &str, done: String) {
-    let whom = text
-        .split_once(' ')
-        .map_or("", |(_, whom)| whom.trim_end_matches('?'));
-    let whom = whom.split(" and ").next().unwrap_or(whom);
-    model.layer = Some(Layer::Question(Question {
-        doing: format!("{doing} {whom}"),
-        done,
-        text,
-        words,
-        typed: false,
-    }));
 }
 
 /// Runs a command; `done` is told when it has worked and printed nothing of more use.
