@@ -37,35 +37,7 @@ const COLOURS: &[AnsiColor] = &[
 const LINES: usize = 20;
 
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
-    let now_ms = clock::unix_ms();
-    let lines = match args.tail.as_deref() {
-        Some("all") => None,
-        Some(number) => Some(number.parse::<usize>().map_err(|_not_a_number| {
-            Error::bad_value(
-                "--tail",
-                format!("'{number}' is neither a number of lines nor 'all'"),
-            )
-        })?),
-        None => {
-            let chosen = args.since.is_some() || args.until.is_some() || args.grep.is_some();
-            (!chosen).then_some(LINES)
-        }
-    };
-    let since = args.since.as_deref();
-    let since = since
-        .map(|text| Since::parse("--since", text, now_ms))
-        .transpose()?;
-    let until = args.until.as_deref();
-    let until_ms = until
-        .map(|text| moment("--until", text, now_ms))
-        .transpose()?;
-    if let (Some(Since::Time(since)), Some(until)) = (since, until_ms)
-        && until <= since
-    {
-        let reason = "it is not later than --since: nothing came in between";
-        return Err(Error::bad_value("--until", reason).into());
-    }
-    let grep = args.grep.as_deref().map(Grep::new).transpose()?;
+    let wanted = Wanted::read(args)?;
     let overview = Overview::read(&context.store())?;
     for damage in &overview.damaged {
         complain(&damage.error);
@@ -95,20 +67,27 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
     if args.places {
         return print_places(&sources, args.json);
     }
+    let since = wanted.since;
     let query = Query {
-        lines,
+        lines: wanted.lines,
         since_ms: since.map_or_else(Vec::new, |since| since_of(context, &views, since)),
-        until_ms,
-        grep,
+        until_ms: wanted.until_ms,
+        grep: wanted.grep,
     };
     let forms = views.iter().map(|view| Form::of(context, args, view));
     let show = Show::new(context, args, &sources, forms.collect());
-    if !args.follow {
-        show.tail(logs::select(&sources, &query).map_err(Error::from)?)?;
-        return show.end();
+    if args.follow {
+        return follow(&show, &sources, &query);
     }
-    let (tail, mut follower) = logs::select_and_follow(&sources, &query).map_err(Error::from)?;
+    show.tail(logs::select(&sources, &query).map_err(Error::from)?)?;
+    show.end()
+}
+
+/// Shows what is there, and then what comes, until nobody is left to print or to read it.
+fn follow(show: &Show<'_>, sources: &[Source], query: &Query) -> Outcome {
+    let (tail, mut follower) = logs::select_and_follow(sources, query).map_err(Error::from)?;
     show.tail(tail)?;
+    let is_wanted = |line: &[u8]| query.grep.as_ref().is_none_or(|grep| grep.is_match(line));
     while !follower.is_empty() {
         let lines = match follower.next_batch(Some(Duration::ZERO)) {
             Ok(lines) if lines.is_empty() => {
@@ -129,20 +108,62 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
                 continue;
             }
         };
-        for line in lines {
-            if query
-                .grep
-                .as_ref()
-                .is_none_or(|grep| grep.is_match(&line.bytes))
-            {
-                show.line(&line)?;
-            }
+        for line in lines.iter().filter(|line| is_wanted(&line.bytes)) {
+            show.line(line)?;
         }
         for gone in follower.take_gone() {
             show.gone(gone)?;
         }
     }
     show.end()
+}
+
+/// Which lines are asked for.
+struct Wanted {
+    /// How many, where not all.
+    lines: Option<usize>,
+    since: Option<Since>,
+    until_ms: Option<u64>,
+    grep: Option<Grep>,
+}
+
+impl Wanted {
+    fn read(args: &LogsArgs) -> Result<Self, Error> {
+        let now_ms = clock::unix_ms();
+        let lines = match args.tail.as_deref() {
+            Some("all") => None,
+            Some(number) => Some(number.parse().map_err(|_not_a_number| {
+                Error::bad_value(
+                    "--tail",
+                    format!("'{number}' is neither a number of lines nor 'all'"),
+                )
+            })?),
+            None => {
+                let is_chosen = args.since.is_some() || args.until.is_some() || args.grep.is_some();
+                (!is_chosen).then_some(LINES)
+            }
+        };
+        let since = args.since.as_deref();
+        let since = since
+            .map(|text| Since::parse("--since", text, now_ms))
+            .transpose()?;
+        let until = args.until.as_deref();
+        let until_ms = until
+            .map(|text| moment("--until", text, now_ms))
+            .transpose()?;
+        if let (Some(Since::Time(since)), Some(until)) = (since, until_ms)
+            && until <= since
+        {
+            let reason = "it is not later than --since: nothing came in between";
+            return Err(Error::bad_value("--until", reason));
+        }
+        Ok(Self {
+            lines,
+            since,
+            until_ms,
+            grep: args.grep.as_deref().map(Grep::new).transpose()?,
+        })
+    }
 }
 
 /// Since when each process is shown. What never was is told, and nothing of that process shown.
