@@ -1,4 +1,4 @@
-//! The words that are fixed, as `cli.md` of the design has them.
+//! The words that are fixed: scripts and people match them.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

@@ -1,4 +1,16 @@
 //! Declared services: `tspm.yaml` and its like, read into what is to be started.
+//!
+//! From a file to processes it is four steps, each a value that can be looked at before the next:
+//!
+//! 1. [`Config::load`] reads YAML, JSON or TOML into one tree. Every mistake is a [`Mistake`] with its place in the file, and all of
+//!    them are told at once.
+//! 2. [`Config::wanted`] makes a [`Wanted`] of each declared process and each of its instances: the script is looked for, files of
+//!    variables are read, and nothing is started.
+//! 3. [`plan`] compares these with what is [`Known`]: a pure function that returns [`Step`]s.
+//! 4. [`Client::apply`](crate::control::Client::apply) takes the steps.
+//!
+//! What a key means stands in one table ([`PROCESS`], [`TOP`]), which the checks, the JSON [`schema()`] and the [`reference()`] for people
+//! are made from.
 
 mod declare;
 mod home;

@@ -1,4 +1,7 @@
 //! What happened: the history of a process, one JSON object a line, and how a process ended, in words.
+//!
+//! A line is an [`Event`]: a time (RFC 3339, UTC, milliseconds) and an [`EventKind`]. Lines are only appended, each once whoever died
+//! meanwhile; [`History`] reads them, passes over what is torn, and keeps kinds that this version does not know.
 
 pub(crate) mod history;
 

@@ -1,4 +1,7 @@
 //! Where TSM keeps its files, who may read them, and the path of each.
+//!
+//! A [`Home`] is a path and makes nothing: only what begins to write prepares the directory. Nobody but its owner may read or
+//! write in it, and a home that others could write to is refused.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -16,7 +19,7 @@ use crate::sys;
 /// What the file `layout` says in a home that this version writes.
 pub const LAYOUT: &str = "tsm 1";
 
-/// A home: the directory that holds everything that TSM knows. See `files.md` of the design for its layout.
+/// A home: the directory that holds everything that TSM knows. `docs/on-disk-format.md` says what each file in it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
     root: PathBuf,

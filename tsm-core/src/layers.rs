@@ -1,4 +1,4 @@
-//! What ARCHITECTURE.md says that modules never do, seen to by reading them.
+//! Checks what ARCHITECTURE.md says that modules never do, by reading their source.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,8 +4,9 @@
 //! [`segments`]). Its time index ([`index`]) tells when the bytes arrived; where it is missing or
 //! damaged, lines have no time and are shown all the same.
 //!
-//! This module only reads. Everything that it reads may be truncated, renamed, removed or made
-//! anew meanwhile; none of that is an error. It neither prints nor decides what is shown.
+//! What of this module is public only reads. Everything that it reads may be truncated, renamed,
+//! removed or made anew meanwhile; none of that is an error. It neither prints nor decides what is
+//! shown. What changes the files of a log, which only the supervisor does, is in `rotate`, `packed` and `direct`.
 
 pub(crate) mod direct;
 mod follow;

@@ -1,4 +1,7 @@
 //! Every read and write of the layout. Anybody may read; only the holder of the lock writes, through [`Writer`].
+//!
+//! [`ProcessStore`] reads while a supervisor writes: a record is replaced as a whole, so that a reader sees the one before or
+//! the one after. One that cannot be read is a [`Damage`] among the others, and hides none of them.
 
 mod replacing;
 mod staged;

@@ -278,7 +278,8 @@ pub(crate) fn only_regular(file: &std::fs::File) -> std::io::Result<()> {
 pub(crate) fn release_code() {
     for (from, length) in code_to_release() {
         // SAFETY: a private mapping of a file that may not be written, and never could (elf(5): the ELF header and code
-        // are in segments without PF_W, and text relocations are refused by the linker), holds nothing but the file's own bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.
+        // are in segments without PF_W, and text relocations are refused by the linker), holds nothing but the file's own
+        // bytes, which the kernel reads again when they are used; see madvise(2), MADV_DONTNEED.
         unsafe {
             let address = std::ptr::without_provenance_mut(from);
             libc::madvise(address, length, libc::MADV_DONTNEED);

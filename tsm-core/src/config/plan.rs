@@ -352,5 +352,4 @@ fn variable_changes(
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! In what the list and the dump that was saved last differ.
+//! How the present list differs from the dump that was saved last.
 
 use std::fmt;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the files of TSM's own are called in the directory of an init system.
+//! The names of the files that TSM puts into the directories of init systems.
 
 use std::fs;
 use std::path::{Path, PathBuf};

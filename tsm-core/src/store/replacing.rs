@@ -12,8 +12,8 @@ use crate::{fail, sys};
 /// The bytes are written into a spare file beside it (its name with a dot before), which then changes places with it:
 /// the file before stays as the next spare. That costs neither a new inode nor, on file systems that write a file out
 /// when another is renamed over it, a wait for the disk. A spare that a reader still has open, from the time when it was
-/// the file, is left to that reader, and a new one is made. Nothing is synced; see "Durability" in `files.md` for what
-/// is, and by whom.
+/// the file, is left to that reader, and a new one is made. Nothing is synced here: a record may be lost with the machine, and what a
+/// person asked for is synced by the supervisor's worker.
 ///
 /// # Errors
 /// [`Error::Io`](crate::error::Error::Io); what stood there is kept.

@@ -3,8 +3,8 @@
 //! Nothing here does I/O or reads a clock; the supervisor executes the [`Action`]s that come out and feeds back what
 //! comes of them. So every policy is tested by plain calls, and by properties over random sequences of events.
 //!
-//! What follows what stands here; in `ending` the stages in which a run ends, from the first signal to the last process. What
-//! the words mean stands in `states`, what a spec decides in `policy`.
+//! This file decides what follows what. `ending` has the stages in which a run ends, from the first signal to the last process;
+//! `states` defines the words, and `policy` the rules that come from a spec.
 
 mod ending;
 mod policy;

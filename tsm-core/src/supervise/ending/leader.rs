@@ -122,29 +122,28 @@ impl Supervisor {
         }
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        let never = matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED)
-            && service.provisional;
-        let was_provisional = std::mem::take(&mut service.provisional);
         meta.pid = None;
         meta.ticks = None;
         // What it leaves in its session is found by this when its handle is gone, by a successor too.
         meta.last_pid = Some(pid);
         meta.last_ticks = Some(identity.start);
         meta.last_end = Some(ended_ticks);
+        let was_provisional = std::mem::take(&mut service.provisional);
+        let never = was_provisional
+            && matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED);
         if !never {
             // 127 is also how a child ends whose supervisor was not there to hear that it could not execute.
-            let may_have_failed = was_provisional && status == WaitStatus::Code(127);
-            service.fresh &= may_have_failed;
-            meta.exit = Some(status.to_string());
-            meta.exit_ms = Some(now_ms);
+            service.fresh &= was_provisional && status == WaitStatus::Code(127);
             // Why it was ended by us stands there already.
-            let before = meta.reason.take().filter(|_| was_unfit);
+            let before = service.meta.reason.take().filter(|_| was_unfit);
             let words = status.in_words();
-            meta.reason = Some(match (before, why) {
+            service.meta.reason = Some(match (before, why) {
                 (Some(before), _) => [&before, format!("; {words}").as_bytes()].concat(),
                 (None, Some(why)) => format!("{words}; {why}").into_bytes(),
                 (None, None) => words.into_bytes(),
             });
+            service.meta.exit = Some(status.to_string());
+            service.meta.exit_ms = Some(now_ms);
         }
         service.dirty = true;
         if let Err(error) = self.writer.write_pid(&name, None) {

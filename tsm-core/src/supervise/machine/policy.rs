@@ -1,4 +1,4 @@
-//! What a process is told by its spec: when it restarts, how long it waits, how long its end may take. All numbers of the machine stand here.
+//! The rules that a spec gives a machine: when it restarts, how long it waits, how long its end may take. All default numbers are defined here.
 
 use std::time::Duration;
 
