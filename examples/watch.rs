@@ -70,7 +70,7 @@ fn follow(home: &Home, name: &str, until: Option<&String>) -> Result<()> {
 fn state(watch: &Watch, name: &ProcessName) -> String {
     let mut processes = watch.processes();
     let found = processes.find(|view| view.name == *name);
-    found.map_or_else(|| "not there".to_owned(), |view| view.state.clone())
+    found.map_or_else(|| "not there".to_owned(), |view| view.state.to_string())
 }
 
 /// Prints what the history has beyond the first `printed` lines, and returns how many it has now.

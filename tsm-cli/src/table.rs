@@ -2,6 +2,7 @@
 
 use anstyle::AnsiColor;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use tsm_core::meta::State;
 use tsm_core::sys::clock;
 use tsm_core::view::ProcessView;
 
@@ -163,7 +164,7 @@ fn limit_names(columns: &mut [Column], room: usize) {
 
 fn state(view: &ProcessView, now_ms: u64) -> String {
     match view.next_ms {
-        Some(next) if view.state == "backoff" => {
+        Some(next) if view.state == State::Backoff => {
             let state = if view.slow_lane {
                 "crash loop"
             } else {
@@ -172,26 +173,30 @@ fn state(view: &ProcessView, now_ms: u64) -> String {
             let wait = words::seconds(next.saturating_sub(now_ms));
             format!("{state}, next in {wait}")
         }
-        _ if view.state == "waiting"
+        _ if view.state == State::Waiting
             && let Some(due) = view.next_run_at.as_deref().and_then(words::unix_ms) =>
         {
             let wait = words::duration(due.saturating_sub(now_ms));
             format!("waiting, next in {wait}")
         }
         _ => match &view.exit {
-            Some(exit) if view.state == "stopped" && exit.reason == "reboot" => {
+            Some(exit) if view.state == State::Stopped && exit.reason == "reboot" => {
                 "stopped (reboot)".to_owned()
             }
-            _ => view.state.clone(),
+            _ => view.state.to_string(),
         },
     }
 }
 
-fn colour(state: &str) -> Color {
+fn colour(state: &State) -> Color {
     match state {
-        "running" | "done" => Color::Green,
-        "failed" => Color::Red,
-        "starting" | "stopping" | "backoff" | "waiting" | "unsupervised" => Color::Yellow,
+        State::Running | State::Done => Color::Green,
+        State::Failed => Color::Red,
+        State::Starting
+        | State::Stopping
+        | State::Backoff
+        | State::Waiting
+        | State::Unsupervised => Color::Yellow,
         _ => Color::DarkGrey,
     }
 }

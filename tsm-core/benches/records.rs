@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput};
 use tsm_core::env::{Environment, file};
-use tsm_core::meta::{Kind, Meta};
+use tsm_core::meta::{Kind, Meta, State};
 
 const RECORDS: u32 = 1_000;
 const VARIABLES: usize = 250;
@@ -25,7 +25,7 @@ fn records() -> Vec<Meta> {
                 port: (id % 3 == 0).then_some(4000 + (id % 1000) as u16),
                 start_time: 1_790_000_000,
                 started_ms: Some(1_790_000_000_123),
-                state: Some(if runs { "running" } else { "failed" }.to_owned()),
+                state: Some(if runs { State::Running } else { State::Failed }),
                 desired: Some("up".to_owned()),
                 args: Some(b"--listen '127.0.0.1' --name 'it'\\''s me'".to_vec()),
                 run: Some(u64::from(id % 7)),

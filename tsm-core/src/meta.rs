@@ -9,6 +9,7 @@
 //! order, quoted or not, with `port=-` and `tpm_id=`.
 
 mod fields;
+mod state;
 
 use std::borrow::Cow;
 
@@ -16,6 +17,7 @@ use thiserror::Error;
 
 pub use self::fields::Fields;
 use self::fields::{Assignments, append, last_wins};
+pub use self::state::State;
 use crate::env::file::is_identifier;
 use crate::env::quote::QuoteErrorKind;
 
@@ -119,7 +121,7 @@ pub struct Meta {
     /// The directory it runs in. Lines without `cwd` have it in `start_dir`.
     pub cwd: Vec<u8>,
     /// The observed state.
-    pub state: Option<String>,
+    pub state: Option<State>,
     /// The desired state.
     pub desired: Option<String>,
     /// The namespace.
@@ -260,7 +262,7 @@ impl Meta {
                 "type" => (meta.kind, meta.kind_text) = kind_of(&value),
                 "tsm_id" => id = number("tsm_id", &value)?,
                 "cwd" => cwd = Some(value),
-                "state" => meta.state = Some(text("state", value)?),
+                "state" => meta.state = Some(State::from(text("state", value)?.as_str())),
                 "desired" => meta.desired = Some(text("desired", value)?),
                 "namespace" => meta.namespace = Some(text("namespace", value)?),
                 "args" => meta.args = Some(value.into_owned()),
@@ -344,7 +346,7 @@ impl Meta {
         }
         append_number(&mut line, "tsm_id", Some(self.id));
         append(&mut line, "cwd", &self.cwd);
-        append_some(&mut line, "state", self.state.as_ref());
+        append_some(&mut line, "state", self.state.as_ref().map(State::as_str));
         append_some(&mut line, "desired", self.desired.as_ref());
         append_some(&mut line, "namespace", self.namespace.as_ref());
         append_some(&mut line, "args", self.args.as_ref());

@@ -1,4 +1,7 @@
 //! What is, for people and programs: the records as a reader sees them, with or without a supervisor.
+//!
+//! An [`Overview`] is all of a home at one moment, and each [`ProcessView`] in it what `tsm list --json` prints of a process. What a record
+//! says is compared with what the kernel says: a pid counts only where the process of that pid started when the record says so.
 
 mod document;
 mod moments;
@@ -15,7 +18,7 @@ use crate::env::secret::{cover_command, cover_words};
 use crate::error::{IoContext as _, Result};
 use crate::events::rfc3339;
 use crate::home::Home;
-use crate::meta::Meta;
+use crate::meta::{Meta, State};
 use crate::name::ProcessName;
 use crate::probe::{CpuSample, Usages};
 use crate::spec::DEFAULT_NAMESPACE;
@@ -36,7 +39,7 @@ pub struct ProcessView {
     /// Namespace.
     pub namespace: String,
     /// `starting`, `running`, `stopping`, `stopped`, `exited`, `backoff`, `failed`, `waiting`, `done` or `unsupervised`.
-    pub state: String,
+    pub state: State,
     /// Pid of the main process, while it runs.
     pub pid: Option<u32>,
     /// Declared port.
@@ -125,7 +128,7 @@ impl ProcessView {
             .reason
             .as_deref()
             .map(|reason| String::from_utf8_lossy(reason).into_owned());
-        let is_waiting = meta.state.as_deref() == Some("waiting");
+        let is_waiting = meta.state == Some(State::Waiting);
         let (waits, reason) = if is_waiting {
             (reason, None)
         } else {
@@ -160,8 +163,8 @@ impl ProcessView {
         });
         // A record that says of no state (the original TSM wrote none) tells nothing of a process that is there now.
         let is_up = matches!(
-            meta.state.as_deref(),
-            Some("starting" | "running" | "stopping")
+            meta.state,
+            Some(State::Starting | State::Running | State::Stopping)
         );
         let pid = meta.pid.filter(|_| is_up);
         let started_ms = meta
@@ -179,7 +182,7 @@ impl ProcessView {
                 .namespace
                 .clone()
                 .unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned()),
-            state: meta.state.clone().unwrap_or_else(|| "stopped".to_owned()),
+            state: meta.state.clone().unwrap_or(State::Stopped),
             pid,
             port: meta.port,
             restarts: meta.restarts.unwrap_or(0),
@@ -425,12 +428,12 @@ fn judge_unsupervised(
     identity: Option<Identity>,
     boot: Option<&str>,
 ) {
-    if view.state == "waiting" && meta.boot.as_deref() != boot {
-        "stopped".clone_into(&mut view.state);
+    if view.state == State::Waiting && meta.boot.as_deref() != boot {
+        view.state = State::Stopped;
     }
     let was_up = matches!(
-        view.state.as_str(),
-        "starting" | "running" | "stopping" | "backoff"
+        view.state,
+        State::Starting | State::Running | State::Stopping | State::Backoff
     );
     if !was_up {
         return;
@@ -446,7 +449,7 @@ fn judge_unsupervised(
     view.next_start_at = None;
     view.next_ms = None;
     if alive {
-        "unsupervised".clone_into(&mut view.state);
+        view.state = State::Unsupervised;
         return;
     }
     view.pid = None;
@@ -456,8 +459,8 @@ fn judge_unsupervised(
     } else {
         "reboot".to_owned()
     };
-    let died = this_boot && view.state != "backoff";
-    if died { "failed" } else { "stopped" }.clone_into(&mut view.state);
+    let died = this_boot && view.state != State::Backoff;
+    view.state = if died { State::Failed } else { State::Stopped };
     view.exit = Some(ExitView {
         code: None,
         signal: None,

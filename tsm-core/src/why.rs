@@ -18,6 +18,7 @@ pub use self::past::{Past, Run};
 pub use self::unfit::Unfit;
 use crate::error::Result;
 use crate::events::{EventKind, OutOfMemory};
+use crate::meta::State;
 use crate::name::ProcessName;
 use crate::spec::ProcessSpec;
 use crate::store::ProcessStore;
@@ -34,7 +35,7 @@ pub struct Why {
     /// Its name.
     pub name: ProcessName,
     /// Its state, as `list` has it.
-    pub state: String,
+    pub state: State,
     /// Its pid, while it runs.
     pub pid: Option<u32>,
     /// Whether it is as its operator wants it: it runs and did not just crash, or it was stopped or has done its work.
@@ -276,17 +277,17 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
         .exit
         .as_ref()
         .is_some_and(|exit| exit.code.is_none() && exit.reason == "reboot");
-    match view.state.as_str() {
-        "starting" => Cause::Starting {
+    match &view.state {
+        State::Starting => Cause::Starting {
             by: by(&past.request).filter(|_| !past.started_again),
         },
-        "running" => Cause::Running {
+        State::Running => Cause::Running {
             since: view.started_at.clone(),
             by: by(&past.request).filter(|_| !past.started_again),
             unhealthy: (view.health.as_deref() == Some("unhealthy"))
                 .then(|| past.unhealthy.clone().unwrap_or_default()),
         },
-        "waiting" => match (&view.waits, &view.next_run_at) {
+        State::Waiting => match (&view.waits, &view.next_run_at) {
             (Some(reason), _) => Cause::Waiting {
                 reason: reason.clone(),
             },
@@ -295,8 +296,8 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
             },
             (None, None) => Cause::Unknown,
         },
-        "unsupervised" => Cause::Unsupervised,
-        "stopping" => {
+        State::Unsupervised => Cause::Unsupervised,
+        State::Stopping => {
             if let Some(members) = &past.resists {
                 return Cause::Resists {
                     members: members.clone(),
@@ -306,7 +307,7 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
             let by = by(&past.request).filter(|_| unfit.is_none());
             Cause::Stopping { by, unfit }
         }
-        "backoff" => match &past.exec_failed {
+        State::Backoff => match &past.exec_failed {
             Some(reason) => Cause::ExecFailed {
                 reason: reason.clone(),
             },
@@ -315,12 +316,12 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
             },
         },
         _ if rebooted => Cause::Rebooted,
-        "stopped" => match (&past.shut_down, by(&past.request)) {
+        State::Stopped => match (&past.shut_down, by(&past.request)) {
             (Some(by), _) => Cause::ShutDown { by: by.clone() },
             (None, by) if past.stop_asked => Cause::Stopped { by },
             (None, _) => Cause::Unknown,
         },
-        "exited" | "failed" => match (&past.gave_up, &past.exec_failed) {
+        State::Exited | State::Failed => match (&past.gave_up, &past.exec_failed) {
             (Some(restarts), _) => Cause::GaveUp {
                 restarts: *restarts,
                 within_ms: past
@@ -334,7 +335,7 @@ fn cause(view: &ProcessView, past: &Past, spec: Option<&ProcessSpec>) -> Cause {
             (None, None) if past.last_ended().is_some() && view.exit_is_known() => Cause::Ended {
                 policy: spec.map(|spec| spec.restart.to_string()),
             },
-            (None, None) if view.state == "failed" => Cause::EndedUnseen,
+            (None, None) if view.state == State::Failed => Cause::EndedUnseen,
             (None, None) => Cause::Unknown,
         },
         _ => Cause::Unknown,

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anstyle::AnsiColor;
 use tsm_core::error::{Error, Result};
+use tsm_core::meta::State;
 use tsm_core::store::ProcessStore;
 use tsm_core::view::ProcessView;
 use tsm_core::watch::{Change, Watch};
@@ -76,7 +77,7 @@ fn serve(
 fn in_words(change: &Change, colour: bool) -> Option<String> {
     let (colour_of, text) = match change {
         Change::Changed { before, now } => {
-            let came_back = now.restarts > before.restarts && now.state == "running";
+            let came_back = now.restarts > before.restarts && now.state == State::Running;
             if before.state == now.state && !came_back {
                 return None;
             }
@@ -95,10 +96,10 @@ fn state(view: &ProcessView, came_back: bool) -> Option<(AnsiColor, String)> {
     let name = &view.name;
     let reason = view.exit.as_ref().map(|exit| exit.reason.as_str());
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
-    Some(match view.state.as_str() {
+    Some(match &view.state {
         // On the way to something that will be told.
-        "starting" | "stopping" => return None,
-        "running" => {
+        State::Starting | State::Stopping => return None,
+        State::Running => {
             let pid = view
                 .pid
                 .map_or_else(String::new, |pid| format!(", pid {pid}"));
@@ -111,8 +112,8 @@ fn state(view: &ProcessView, came_back: bool) -> Option<(AnsiColor, String)> {
                 (AnsiColor::Green, format!("{name} runs{pid}"))
             }
         }
-        "failed" => (AnsiColor::Red, format!("{name} failed{reason}")),
-        "backoff" => (
+        State::Failed => (AnsiColor::Red, format!("{name} failed{reason}")),
+        State::Backoff => (
             AnsiColor::Yellow,
             format!("{name} waits to be restarted{reason}"),
         ),

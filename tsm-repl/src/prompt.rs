@@ -1,6 +1,7 @@
 //! The prompt: where one is, and how many processes run and do not.
 
 use anstyle::{AnsiColor, Style};
+use tsm_core::meta::State;
 use tsm_core::store::ProcessStore;
 use tsm_core::view::Overview;
 
@@ -18,18 +19,16 @@ impl Counts {
         let Ok(overview) = Overview::read(store) else {
             return Self::default();
         };
-        let number = |states: &[&str]| {
-            let among = |state: &str| states.contains(&state);
-            overview
-                .processes
-                .iter()
-                .filter(|view| among(&view.state))
+        let number = |states: &[State]| {
+            let processes = overview.processes.iter();
+            processes
+                .filter(|view| states.contains(&view.state))
                 .count()
         };
         Self {
-            running: number(&["running", "unsupervised"]),
-            waiting: number(&["backoff"]),
-            failed: number(&["failed"]),
+            running: number(&[State::Running, State::Unsupervised]),
+            waiting: number(&[State::Backoff]),
+            failed: number(&[State::Failed]),
         }
     }
 }

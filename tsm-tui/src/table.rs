@@ -2,8 +2,9 @@
 
 mod order;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use tsm_core::meta::State;
 use tsm_core::view::ProcessView;
 
 use crate::meter::Meter;
@@ -62,7 +63,7 @@ pub struct Table {
     /// What all come to, and each namespace.
     sums: (Sum, BTreeMap<String, Sum>),
     /// How many are in which state, and how many are unhealthy.
-    states: BTreeMap<String, usize>,
+    states: HashMap<State, usize>,
     unhealthy: usize,
     /// Whether they are of more than one namespace.
     is_mixed: bool,
@@ -105,7 +106,7 @@ impl Table {
     }
 
     /// How many processes are in a state.
-    pub fn in_state(&self, state: &str) -> usize {
+    pub fn in_state(&self, state: &State) -> usize {
         self.states.get(state).copied().unwrap_or(0)
     }
 
@@ -130,7 +131,7 @@ impl Table {
     }
 
     fn take_stock(&mut self) {
-        let (mut states, mut unhealthy) = (BTreeMap::<String, usize>::new(), 0);
+        let (mut states, mut unhealthy) = (HashMap::<State, usize>::new(), 0);
         for Entry { view, .. } in self.all.values() {
             match states.get_mut(&view.state) {
                 Some(number) => *number += 1,
@@ -260,8 +261,8 @@ impl Table {
             longest(|view| view.name.as_str().len()),
             longest(|view| match view.next_ms {
                 // How long it waits stands behind it.
-                Some(_) => view.state.len() + 5,
-                None => view.state.len(),
+                Some(_) => view.state.as_str().len() + 5,
+                None => view.state.as_str().len(),
             }),
         );
         let ids = |entries: &[&Entry]| -> Vec<Row> {

@@ -26,7 +26,7 @@ fn process(id: u32, name: &str, state: &str) -> ProcessView {
         id,
         name: name.parse().unwrap(),
         namespace: "default".to_owned(),
-        state: state.to_owned(),
+        state: state.into(),
         pid: is_up.then_some(4000 + id),
         port: None,
         restarts: 0,

@@ -1,6 +1,7 @@
 //! Colours, such as a terminal has them: the sixteen named ones, whatever they look like there, or none.
 
 use ratatui::style::{Color, Modifier, Style};
+use tsm_core::meta::State;
 
 /// How many colours a terminal shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -148,11 +149,15 @@ impl Theme {
     }
 
     /// How a state is shown.
-    pub fn state(self, state: &str) -> Style {
+    pub fn state(self, state: &State) -> Style {
         match state {
-            "running" | "done" => self.good(),
-            "failed" => self.bad(),
-            "starting" | "stopping" | "backoff" | "waiting" | "unsupervised" => self.warning(),
+            State::Running | State::Done => self.good(),
+            State::Failed => self.bad(),
+            State::Starting
+            | State::Stopping
+            | State::Backoff
+            | State::Waiting
+            | State::Unsupervised => self.warning(),
             _ => self.faint(),
         }
     }

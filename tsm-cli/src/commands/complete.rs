@@ -9,6 +9,7 @@ use std::path::Path;
 use clap::{Arg, Command};
 use tsm_core::config::{Config, DEFAULT_FILES};
 use tsm_core::error::BestEffort as _;
+use tsm_core::meta::State;
 use tsm_core::selector::Selector;
 use tsm_core::spec::DEFAULT_NAMESPACE;
 use tsm_core::store::ProcessStore;
@@ -62,8 +63,8 @@ impl Source for Live<'_> {
         let mut found = vec![("all".to_owned(), "all processes".to_owned())];
         let mut namespaces = Vec::new();
         for (name, meta) in &records {
-            let state = meta.state.clone().unwrap_or_default();
-            found.push((name.to_string(), state.clone()));
+            let state = meta.state.as_ref().map_or("", State::as_str);
+            found.push((name.to_string(), state.to_owned()));
             found.push((meta.id.to_string(), format!("{name} {state}")));
             namespaces.extend(meta.namespace.clone());
         }

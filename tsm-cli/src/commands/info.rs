@@ -11,6 +11,7 @@ use tsm_core::env::secret::cover_words;
 use tsm_core::error::{BestEffort as _, Error};
 use tsm_core::home::Home;
 use tsm_core::launch::{self, ShellUse};
+use tsm_core::meta::State;
 use tsm_core::name::ProcessName;
 use tsm_core::spec::{ProcessSpec, ServiceLimits};
 use tsm_core::store::ProcessStore;
@@ -272,12 +273,12 @@ fn status(context: &Context, view: &ProcessView) -> String {
         .pid
         .map(|pid| format!(" (PID: {pid})"))
         .unwrap_or_default();
-    let (glyph, word, colour, more) = match view.state.as_str() {
-        "running" => ("✓", "Running", AnsiColor::Green, pid),
-        "starting" => ("…", "Starting", AnsiColor::Yellow, pid),
-        "stopping" => ("…", "Stopping", AnsiColor::Yellow, pid),
-        "unsupervised" => ("!", "Unsupervised", AnsiColor::Yellow, pid),
-        "backoff" => {
+    let (glyph, word, colour, more) = match &view.state {
+        State::Running => ("✓", "Running", AnsiColor::Green, pid),
+        State::Starting => ("…", "Starting", AnsiColor::Yellow, pid),
+        State::Stopping => ("…", "Stopping", AnsiColor::Yellow, pid),
+        State::Unsupervised => ("!", "Unsupervised", AnsiColor::Yellow, pid),
+        State::Backoff => {
             let wait = view
                 .next_ms
                 .map(|at| at.saturating_sub(clock::unix_ms()))
@@ -293,15 +294,15 @@ fn status(context: &Context, view: &ProcessView) -> String {
                 format!("{because}{next}"),
             )
         }
-        "waiting" => {
+        State::Waiting => {
             let waits = view.waits.as_deref().map(table::printable);
             let waits = waits.map(|waits| format!(" ({waits})")).unwrap_or_default();
             ("…", "Waiting", AnsiColor::Yellow, waits)
         }
-        "done" => ("✓", "Done", AnsiColor::Green, because),
-        "failed" => ("✗", "Failed", AnsiColor::Red, because),
-        "exited" => ("○", "Exited", AnsiColor::White, because),
-        "stopped" if because == " (reboot)" => ("○", "Stopped", AnsiColor::White, because),
+        State::Done => ("✓", "Done", AnsiColor::Green, because),
+        State::Failed => ("✗", "Failed", AnsiColor::Red, because),
+        State::Exited => ("○", "Exited", AnsiColor::White, because),
+        State::Stopped if because == " (reboot)" => ("○", "Stopped", AnsiColor::White, because),
         _ => ("○", "Stopped", AnsiColor::White, String::new()),
     };
     format!("{} {word}{more}", context.output.paint(colour, glyph))

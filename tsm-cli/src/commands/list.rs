@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use tsm_core::error::Error;
+use tsm_core::meta::State;
 use tsm_core::name::ProcessName;
 use tsm_core::persist::Differences;
 use tsm_core::selector::{Selector, suggestion};
@@ -56,7 +57,7 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
         && overview
             .processes
             .iter()
-            .any(|view| view.state == "unsupervised")
+            .any(|view| view.state == State::Unsupervised)
     {
         context.output.remark(
             "no supervisor looks after these; any command that changes something brings one back",

@@ -91,7 +91,10 @@ pub(crate) fn start(
             return Err(Error::AlreadyThere {
                 name: own.to_string(),
                 id: meta.id,
-                state: meta.state.clone().unwrap_or_default(),
+                state: meta
+                    .state
+                    .as_ref()
+                    .map_or_else(String::new, ToString::to_string),
                 remedy: format!(
                     "'tsm scale {name} N' changes how many there are, another --name starts others"
                 ),

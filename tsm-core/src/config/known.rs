@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::plan::{Known, Standing, Wanted};
 use crate::error::{Error, Result};
+use crate::meta::State;
 use crate::name::ProcessName;
 use crate::store::ProcessStore;
 use crate::text::Text;
@@ -30,10 +31,14 @@ impl Known {
             if !is_declared && file.is_none() {
                 continue;
             }
-            let standing = match view.state.as_str() {
-                "done" => Standing::Done,
-                "running" | "starting" | "backoff" | "waiting" | "unsupervised" => Standing::Up,
-                "stopping" if view.wanted => Standing::Up,
+            let standing = match view.state {
+                State::Done => Standing::Done,
+                State::Running
+                | State::Starting
+                | State::Backoff
+                | State::Waiting
+                | State::Unsupervised => Standing::Up,
+                State::Stopping if view.wanted => Standing::Up,
                 _ => Standing::Down,
             };
             match Self::of(store, view.name, standing) {

@@ -21,6 +21,7 @@ use super::protocol::{
 use crate::env::{EnvUpdate, Snapshot};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
+use crate::meta::State;
 use crate::name::ProcessName;
 use crate::persist;
 use crate::store::ProcessStore;
@@ -110,7 +111,8 @@ impl Client {
     /// Starts something new with this snapshot and waits until it is executed, or ready where the request says so.
     ///
     /// # Errors
-    /// [`Error::Awaited`] where it was not ready in time or ended before, [`Error::Reported`] with the supervisor's words (kind: already there, failed …), [`Error::Unreachable`].
+    /// [`Error::Awaited`] where it was not ready in time or ended before, [`Error::Reported`] with the supervisor's words (kind: already
+    /// there, failed …), [`Error::Unreachable`].
     ///
     /// ```no_run
     /// use tsm_core::control::StartRequest;
@@ -383,12 +385,12 @@ impl Client {
     /// What became of a process that is not ready in the time that a command waits.
     fn too_late(&self, name: ProcessName, wait_ms: Option<u64>) -> Outcome {
         let meta = ProcessStore::new(self.home.clone()).meta(&name).ok();
-        let state = meta.as_ref().and_then(|meta| meta.state.as_deref());
+        let state = meta.as_ref().and_then(|meta| meta.state.as_ref());
         let reason = meta.as_ref().and_then(|meta| meta.reason.as_deref());
         let what = match (state, reason) {
             // That stands in the reason, with what it waits for.
-            (Some("waiting"), Some(reason)) => String::from_utf8_lossy(reason).into_owned(),
-            (Some("running") | None, _) => "runs on".to_owned(),
+            (Some(State::Waiting), Some(reason)) => String::from_utf8_lossy(reason).into_owned(),
+            (Some(State::Running) | None, _) => "runs on".to_owned(),
             (Some(state), _) => format!("is {state}"),
         };
         let time = crate::words::seconds(wait_ms.unwrap_or_default());

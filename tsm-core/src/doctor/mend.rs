@@ -10,7 +10,7 @@ use crate::env::{Environment, Snapshot, file};
 use crate::error::{Error, IoContext as _, NewerVersion, Result};
 use crate::home::Home;
 use crate::keepers::Keeper;
-use crate::meta::Meta;
+use crate::meta::{Meta, State};
 use crate::name::ProcessName;
 use crate::persist::Dump;
 use crate::spec::{ProcessSpec, SavedSpec};
@@ -100,7 +100,7 @@ pub(crate) fn meta_from_spec(store: &ProcessStore, saved: &SavedSpec) -> Result<
         meta.pid = Some(identity.pid);
         meta.ticks = Some(identity.start);
         meta.boot = procfs::boot_id().ok();
-        meta.state = Some("running".to_owned());
+        meta.state = Some(State::Running);
     }
     Ok(meta)
 }

@@ -9,6 +9,7 @@ use crate::cookie::Cookies;
 use crate::error::{IoContext as _, Result};
 use crate::home::Home;
 use crate::keepers::{Keeper, Part};
+use crate::meta::State;
 use crate::name::ProcessName;
 use crate::store::ProcessStore;
 use crate::sys::procfs::{self, ProcessTable};
@@ -45,12 +46,12 @@ pub(super) fn look(
     let table = ProcessTable::read().doing("read /proc")?;
     let root = store.home().root();
     let cookies = Cookies::of(store.home());
-    let by_id: BTreeMap<u32, (&ProcessName, Option<&str>)> = known
+    let by_id: BTreeMap<u32, (&ProcessName, Option<&State>)> = known
         .iter()
-        .map(|(name, meta)| (meta.id, (name, meta.state.as_deref())))
+        .map(|(name, meta)| (meta.id, (name, meta.state.as_ref())))
         .collect();
     let (mut supervisors, mut guardians) = (Vec::new(), Vec::new());
-    let mut unsupervised = 0;
+    let mut is_any_up = false;
     for process in table.iter().filter(|process| !process.ended) {
         let pid = process.identity.pid;
         match Part::of_command_line(pid, root.as_os_str()) {
@@ -66,64 +67,80 @@ pub(super) fn look(
         let Some((id, _)) = cookies.read(&cookie) else {
             continue;
         };
-        let program = procfs::name(pid);
         match by_id.get(&id) {
             // It is told of already, with what mends it: the process itself is in order.
             None if is_of_damaged(store, known, pid)? => {}
             None => findings.push(Finding::new(
                 Kind::Orphan,
-                format!("process {pid} ({program}) comes from the service with ID {id}, which has no record"),
+                format!(
+                    "process {pid} ({}) comes from the service with ID {id}, which has no record",
+                    procfs::name(pid)
+                ),
                 format!("kill {pid}"),
             )),
-            Some((name, Some(state @ ("stopped" | "exited" | "done" | "failed")))) => {
-                let how = match *state {
-                    "stopped" => "is stopped",
-                    "failed" => "has failed",
-                    _ => "has ended",
-                };
-                findings.push(
-                    Finding::new(
-                        Kind::Orphan,
-                        format!("process {pid} ({program}) comes from '{name}', which {how}"),
-                        format!("'tsm stop {name}' ends it"),
-                    )
-                    .of(name),
-                );
-            }
-            Some(_) => unsupervised += 1,
+            Some((name, state)) => match state.and_then(how_it_is_down) {
+                Some(how) => findings.push(left_behind(pid, name, how)),
+                None => is_any_up = true,
+            },
         }
     }
-    if unsupervised > 0 && status.is_none() && !store.is_supervised() {
+    if is_any_up && status.is_none() && !store.is_supervised() {
         findings.push(Finding::new(
             Kind::Unsupervised,
             "services run, and no supervisor looks after them",
             "any command that changes something brings one back, such as 'tsm save'",
         ));
     }
-    let mut told = |what: &str, pids: Vec<u32>, right: Option<u32>| {
-        if pids.len() < 2 {
-            return;
-        }
-        let all: Vec<String> = pids.iter().map(ToString::to_string).collect();
-        let wrong = pids.iter().filter(|pid| Some(**pid) != right);
-        let wrong: Vec<String> = wrong.map(ToString::to_string).collect();
-        let remedy = match right {
-            Some(right) => format!(
-                "{right} is the right one; kill {}; services go on",
-                wrong.join(" ")
-            ),
-            None => "kill all but the one that holds the lock; services go on".to_owned(),
-        };
-        let problem = format!("there are {} {what}: {}", pids.len(), all.join(", "));
-        findings.push(Finding::new(Kind::TwoSupervisors, problem, remedy));
-    };
-    told("supervisors", supervisors, status.map(|status| status.pid));
-    told(
-        "guardians",
-        guardians,
-        status.and_then(|status| status.guardian),
-    );
+    let right = status.map(|status| status.pid);
+    findings.extend(more_than_one("supervisors", &supervisors, right));
+    let right = status.and_then(|status| status.guardian);
+    findings.extend(more_than_one("guardians", &guardians, right));
     Ok(())
+}
+
+/// How a service is of which no process should be left, in words.
+fn how_it_is_down(state: &State) -> Option<&'static str> {
+    match state {
+        State::Stopped => Some("is stopped"),
+        State::Failed => Some("has failed"),
+        State::Exited | State::Done => Some("has ended"),
+        _ => None,
+    }
+}
+
+/// A process of a service that is down.
+fn left_behind(pid: u32, name: &ProcessName, how: &str) -> Finding {
+    let program = procfs::name(pid);
+    Finding::new(
+        Kind::Orphan,
+        format!("process {pid} ({program}) comes from '{name}', which {how}"),
+        format!("'tsm stop {name}' ends it"),
+    )
+    .of(name)
+}
+
+/// Several of what there is to be one of; `right` is the one that has the home in hand, where that is known.
+fn more_than_one(what: &str, pids: &[u32], right: Option<u32>) -> Option<Finding> {
+    if pids.len() < 2 {
+        return None;
+    }
+    let listed = |pids: &mut dyn Iterator<Item = &u32>, between: &str| {
+        let words: Vec<String> = pids.map(ToString::to_string).collect();
+        words.join(between)
+    };
+    let remedy = match right {
+        Some(right) => format!(
+            "{right} is the right one; kill {}; services go on",
+            listed(&mut pids.iter().filter(|pid| **pid != right), " ")
+        ),
+        None => "kill all but the one that holds the lock; services go on".to_owned(),
+    };
+    let problem = format!(
+        "there are {} {what}: {}",
+        pids.len(),
+        listed(&mut pids.iter(), ", ")
+    );
+    Some(Finding::new(Kind::TwoSupervisors, problem, remedy))
 }
 
 /// A child of the supervisor or the guardian that is neither a service nor says whose it is.

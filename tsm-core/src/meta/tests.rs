@@ -15,7 +15,7 @@ fn full() -> Meta {
         kind_text: None,
         id: 7,
         cwd: b"/srv/\xff".to_vec(),
-        state: Some("online".into()),
+        state: Some(State::from("online")),
         desired: Some("up".into()),
         namespace: Some(String::new()),
         args: Some(b"--a 'b c'".to_vec()),
@@ -259,7 +259,7 @@ prop_compose! {
         let text = |index: usize| texts[index].clone();
         Meta {
             script, pid, port, start_time, kind, kind_text, id, cwd,
-            state: text(0), desired: text(1), namespace: text(2), args, run: numbers[0],
+            state: text(0).map(|word| State::from(word.as_str())), desired: text(1), namespace: text(2), args, run: numbers[0],
             boot: text(3), ticks: numbers[1], last_pid: None, last_ticks: None, last_end: None, lowered: None, started_ms: numbers[2], restarts: numbers[3],
             failures, exit: text(4), exit_ms: numbers[4], reason, next_ms: numbers[5], slow,
             request: text(5), out_pipe: numbers[6], err_pipe: numbers[7], cgroup: None, followed: None, out_file: None, err_file: None,

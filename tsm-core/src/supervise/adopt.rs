@@ -22,7 +22,7 @@ use crate::doctor::mend::meta_from_spec;
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
-use crate::meta::Meta;
+use crate::meta::{Meta, State};
 use crate::name::ProcessName;
 use crate::spec::{DEFAULT_STOP_TIMEOUT, Dependency, ProcessSpec, RestartPolicy, ServiceLimits};
 use crate::sys::poll::Interest;
@@ -155,15 +155,22 @@ impl Supervisor {
         };
         let first_start =
             meta.run.unwrap_or(0) <= 1 && meta.exit.is_none() && meta.request.is_some();
-        let state = meta.state.clone().unwrap_or_default();
+        let state = meta.state.clone();
         let run = meta.run.unwrap_or(0);
         let this_boot = meta.boot.as_deref() == Some(self.boot.as_str());
         let was_up = matches!(
-            state.as_str(),
-            "starting" | "running" | "stopping" | "backoff" | "waiting"
+            state,
+            Some(
+                State::Starting
+                    | State::Running
+                    | State::Stopping
+                    | State::Backoff
+                    | State::Waiting
+            )
         );
+        let was_starting = state == Some(State::Starting);
         // Who shut down in order has stopped it, and wants it up nevertheless.
-        let was_shut_down = state == "stopped" && meta.reason.as_deref() != Some(REBOOT);
+        let was_shut_down = state == Some(State::Stopped) && meta.reason.as_deref() != Some(REBOOT);
         let rebooted = (was_up || was_shut_down)
             && !this_boot
             && meta.boot.is_some()
@@ -202,12 +209,12 @@ impl Supervisor {
             this_boot,
             first_start,
         };
-        let phase = lived.phase(&meta, &state, desired, intent.policy.backoff, now);
+        let phase = lived.phase(&meta, desired, intent.policy.backoff, now);
         let mut machine = Machine::new(intent.policy, desired, phase);
         machine.failures = meta.failures.unwrap_or(0);
         machine.restarts = meta.restarts.unwrap_or(0);
         machine.owes_hook =
-            matches!(phase, Phase::Running { .. }) || (this_boot && state == "stopping");
+            matches!(phase, Phase::Running { .. }) || (this_boot && state == Some(State::Stopping));
         self.hold_again(meta.cgroup.as_deref(), &intent.limits);
         let watched = Watched::adopted(&intent.limits, meta.cgroup.as_deref().map(Path::new));
         let mut service = Service::new(name, meta, machine, intent.stop_signal);
@@ -218,8 +225,8 @@ impl Supervisor {
         service.task = intent.task;
         service.care = intent.care;
         // A child that waits, or has executed: if it turns out that it never did, it is a first start still.
-        service.fresh = first_start && state == "starting";
-        service.provisional = state == "starting" && leader.is_some();
+        service.fresh = first_start && was_starting;
+        service.provisional = was_starting && leader.is_some();
         let pid = leader.as_ref().map(|leader| leader.identity.pid);
         service.leader = leader;
         self.watch_leader(id, service.leader.as_ref());
@@ -243,8 +250,8 @@ impl Supervisor {
             return Ok(false);
         }
         // One that still waits, or is about to execute, has the environment of a supervisor.
-        let executed = pid.filter(|&pid| state != "starting" || self.bears_cookie(pid, id, run));
-        self.complete_history(id, &state, executed);
+        let executed = pid.filter(|&pid| !was_starting || self.bears_cookie(pid, id, run));
+        self.complete_history(id, state.as_ref(), executed);
         let leader = self.services.get(&id).and_then(|s| s.leader.as_ref());
         if let Some(pid) = leader.and_then(|l| (!l.handle.has_ended()).then_some(l.identity.pid)) {
             self.note(id, EventKind::Adopted { run, pid });
@@ -408,25 +415,21 @@ struct Lived {
 
 impl Lived {
     /// Where the machine of a record begins that was in this state when its supervisor was last heard of.
-    fn phase(
-        self,
-        meta: &Meta,
-        state: &str,
-        desired: Desired,
-        backoff: Backoff,
-        now: Duration,
-    ) -> Phase {
+    fn phase(self, meta: &Meta, desired: Desired, backoff: Backoff, now: Duration) -> Phase {
         let running = Phase::Running {
             since: running_since(meta, now),
         };
         if self.up {
             return running;
         }
+        let Some(state) = &meta.state else {
+            return Phase::Resting(Rest::Stopped);
+        };
         match state {
             // Dead without a handle: it is told later, like any other end.
-            "running" | "starting" | "stopping" if self.found_dead => running,
+            State::Running | State::Starting | State::Stopping if self.found_dead => running,
             _ if self.rebooted => Phase::Resting(Rest::Stopped),
-            "starting" | "stopping" if self.this_boot => Phase::Ending {
+            State::Starting | State::Stopping if self.this_boot => Phase::Ending {
                 stage: Stage::Check,
                 leader: false,
                 next: match desired {
@@ -438,7 +441,7 @@ impl Lived {
                     Desired::Gone => Next::Remove,
                 },
             },
-            "backoff" if self.this_boot && desired == Desired::Up => {
+            State::Backoff if self.this_boot && desired == Desired::Up => {
                 let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
                 // The clock on the wall may have been set: never longer than a delay after so many restarts can be.
                 let most = backoff.longest(meta.failures.unwrap_or(0));
@@ -447,15 +450,17 @@ impl Lived {
                     slow: meta.slow.unwrap_or(false),
                 }
             }
-            "waiting" if self.this_boot && desired == Desired::Up => Phase::Held { asked: false },
-            "exited" | "done" => Phase::Resting(Rest::Exited),
+            State::Waiting if self.this_boot && desired == Desired::Up => {
+                Phase::Held { asked: false }
+            }
+            State::Exited | State::Done => Phase::Resting(Rest::Exited),
             // The supervisor before may have died while it ended what the run left behind.
-            "failed" if self.this_boot && meta.last_pid.is_some() => Phase::Ending {
+            State::Failed if self.this_boot && meta.last_pid.is_some() => Phase::Ending {
                 stage: Stage::Check,
                 leader: false,
                 next: Next::Rest(Rest::Failed),
             },
-            "failed" => Phase::Resting(Rest::Failed),
+            State::Failed => Phase::Resting(Rest::Failed),
             _ => Phase::Resting(Rest::Stopped),
         }
     }

@@ -9,6 +9,7 @@ use super::service::Service;
 use super::supervisor::Supervisor;
 use super::vitals::VitalEvent;
 use crate::fail;
+use crate::meta::State;
 use crate::sys::{WaitStatus, clock};
 
 /// How many launches are made before other events get their turn.
@@ -49,7 +50,7 @@ impl Supervisor {
         if service.sync_meta(now, clock::unix_ms()) {
             service.dirty = true;
             // Who finds it starting has to know that this was asked for since the machine came up.
-            if service.meta.pid.is_none() && service.meta.state.as_deref() == Some("starting") {
+            if service.meta.pid.is_none() && service.meta.state == Some(State::Starting) {
                 service.meta.boot = Some(self.boot.clone());
             }
         }

@@ -11,7 +11,7 @@ use super::logs::rules::OwnLogs;
 use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use crate::env::quote;
 use crate::logs::Stream;
-use crate::meta::{Kind, Meta};
+use crate::meta::{Kind, Meta, State};
 use crate::name::ProcessName;
 use crate::probe::CpuSample;
 use crate::spec::{DEFAULT_NAMESPACE, Dependency, ProcessSpec};
@@ -187,6 +187,12 @@ impl Service {
         }
     }
 
+    /// What it is doing, for messages.
+    pub(super) fn state_in_words(&self) -> String {
+        let state = self.meta.state.as_ref();
+        state.map_or_else(String::new, ToString::to_string)
+    }
+
     /// The number of the process group of the run, or of the last one.
     pub(super) fn group(&self) -> Option<u32> {
         let leader = self.leader.as_ref().map(|leader| leader.identity.pid);
@@ -217,9 +223,9 @@ impl Service {
         let by_the_clock = self.machine.phase == Phase::Resting(Rest::Stopped)
             && self.machine.desired == Desired::Up
             && self.care.as_deref().is_some_and(Care::is_scheduled_task);
-        let state = match state_word(&self.machine) {
-            "exited" if self.task => "done",
-            "stopped" if by_the_clock => "waiting",
+        let state = match state_of(&self.machine) {
+            State::Exited if self.task => State::Done,
+            State::Stopped if by_the_clock => State::Waiting,
             state => state,
         };
         let desired = desired_word(self.machine.desired);
@@ -237,7 +243,7 @@ impl Service {
         let restarts = (self.machine.restarts > 0).then_some(self.machine.restarts);
         let failures = (self.machine.failures > 0).then_some(self.machine.failures);
         let meta = &mut self.meta;
-        let same = meta.state.as_deref() == Some(state)
+        let same = meta.state.as_ref() == Some(&state)
             && meta.desired.as_deref() == Some(desired)
             && meta.slow == slow
             && meta.restarts == restarts
@@ -246,7 +252,7 @@ impl Service {
         if same {
             return false;
         }
-        meta.state = Some(state.to_owned());
+        meta.state = Some(state);
         meta.desired = Some(desired.to_owned());
         meta.next_ms = next_ms;
         meta.slow = slow;
@@ -296,39 +302,39 @@ pub(super) fn quoted_args(spec: &ProcessSpec) -> Vec<u8> {
     quote::quote_words(spec.args.iter().map(Text::as_bytes))
 }
 
-/// The word for a state, as `cli.md` fixes them.
-fn state_word(machine: &Machine) -> &'static str {
+/// The state that a record says and `list` shows.
+fn state_of(machine: &Machine) -> State {
     match machine.phase {
-        Phase::Resting(Rest::Stopped) | Phase::Removed => "stopped",
-        Phase::Resting(Rest::Exited) => "exited",
-        Phase::Resting(Rest::Failed) => "failed",
-        Phase::Launching { .. } => "starting",
-        Phase::Running { .. } => "running",
-        Phase::Held { .. } => "waiting",
-        Phase::Lingering { .. } => "stopping",
+        Phase::Resting(Rest::Stopped) | Phase::Removed => State::Stopped,
+        Phase::Resting(Rest::Exited) => State::Exited,
+        Phase::Resting(Rest::Failed) => State::Failed,
+        Phase::Launching { .. } => State::Starting,
+        Phase::Running { .. } => State::Running,
+        Phase::Held { .. } => State::Waiting,
+        Phase::Lingering { .. } => State::Stopping,
         Phase::Waiting { .. }
         | Phase::Ending {
             next: Next::Wait { .. },
             leader: false,
             ..
-        } => "backoff",
+        } => State::Backoff,
         Phase::Ending {
             next: Next::Launch { .. },
             leader: false,
             ..
-        } => "starting",
+        } => State::Starting,
         // It ended by itself: what is still to be done changes nothing of that.
         Phase::Ending {
             next: Next::Rest(Rest::Exited),
             leader: false,
             ..
-        } => "exited",
+        } => State::Exited,
         Phase::Ending {
             next: Next::Rest(Rest::Failed),
             leader: false,
             ..
-        } => "failed",
-        Phase::Ending { .. } => "stopping",
+        } => State::Failed,
+        Phase::Ending { .. } => State::Stopping,
     }
 }
 

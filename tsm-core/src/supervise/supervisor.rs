@@ -155,7 +155,12 @@ pub(super) struct Supervisor {
     /// The highest id that any record ever had here.
     pub(super) highest_id: u32,
     /// Processes that were taken over, with their states, what is wanted of them, and whether they were found dead.
-    pub(super) adopted: Vec<(u32, String, super::machine::Desired, bool)>,
+    pub(super) adopted: Vec<(
+        u32,
+        Option<crate::meta::State>,
+        super::machine::Desired,
+        bool,
+    )>,
     /// Adopted processes that have ended and whose status somebody else is about to take; until when that is waited for.
     pub(super) awaited: BTreeMap<u32, Duration>,
 

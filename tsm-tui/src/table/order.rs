@@ -1,5 +1,6 @@
 //! What rows are sorted and filtered by.
 
+use tsm_core::meta::State;
 use tsm_core::view::ProcessView;
 
 /// What the table is sorted by.
@@ -67,7 +68,7 @@ impl Column {
 
 /// Whether a process runs, looked after or not.
 pub(super) fn is_up(view: &ProcessView) -> bool {
-    matches!(view.state.as_str(), "running" | "unsupervised")
+    matches!(view.state, State::Running | State::Unsupervised)
 }
 
 /// Whether a word is in what is known of a process, or is one of its numbers.
@@ -76,7 +77,7 @@ pub(super) fn holds(view: &ProcessView, word: &str) -> bool {
     let text = |text: &str| text.to_lowercase().contains(word);
     text(view.name.as_str())
         || text(&view.namespace)
-        || view.state.contains(word)
+        || view.state.as_str().contains(word)
         || view.condition().is_some_and(|condition| condition == word)
         || number(Some(view.id))
         || number(view.pid)
@@ -87,7 +88,7 @@ pub(super) fn holds(view: &ProcessView, word: &str) -> bool {
 /// Which of two comes first.
 pub(super) fn compare(a: &ProcessView, b: &ProcessView, column: Column) -> std::cmp::Ordering {
     match column {
-        Column::State => a.state.cmp(&b.state),
+        Column::State => a.state.as_str().cmp(b.state.as_str()),
         Column::Name => natural(a.name.as_str()).cmp(natural(b.name.as_str())),
         Column::Id => a.id.cmp(&b.id),
         Column::Pid => a.pid.cmp(&b.pid),

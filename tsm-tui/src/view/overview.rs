@@ -4,6 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
+use tsm_core::meta::State;
 use tsm_core::view::ProcessView;
 use tsm_core::words::{duration, size};
 
@@ -47,11 +48,20 @@ fn totals(model: &Model, width: u16) -> Line<'static> {
     };
     let sum = model.table.total();
     part(processes(sum.processes), Style::new());
-    part(format!("{} running", sum.running), theme.state("running"));
-    for state in ["starting", "stopping", "waiting", "backoff", "failed"] {
-        let number = model.table.in_state(state);
+    part(
+        format!("{} running", sum.running),
+        theme.state(&State::Running),
+    );
+    for state in [
+        State::Starting,
+        State::Stopping,
+        State::Waiting,
+        State::Backoff,
+        State::Failed,
+    ] {
+        let number = model.table.in_state(&state);
         if number > 0 {
-            part(format!("{number} {state}"), theme.state(state));
+            part(format!("{number} {state}"), theme.state(&state));
         }
     }
     if model.table.unhealthy() > 0 {
@@ -266,10 +276,10 @@ fn cell(model: &Model, view: &ProcessView, column: Column) -> (String, Style) {
     match column {
         Column::State => {
             let state = match view.next_ms {
-                Some(next) if view.state == "backoff" && next > model.now_ms => {
+                Some(next) if view.state == State::Backoff && next > model.now_ms => {
                     format!("backoff {}", duration(next - model.now_ms + 999))
                 }
-                _ => view.state.clone(),
+                _ => view.state.to_string(),
             };
             (state, theme.state(&view.state))
         }

@@ -78,7 +78,7 @@ fn head(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             [] => spans.push(Span::styled("all processes", theme.strong())),
             [one] => {
                 spans.push(Span::styled(one.view.name.to_string(), theme.strong()));
-                let state = one.view.state.clone();
+                let state = &one.view.state;
                 spans.push(Span::styled(
                     format!(" {state}"),
                     theme.state(&one.view.state),

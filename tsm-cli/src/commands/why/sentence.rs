@@ -229,6 +229,7 @@ pub(crate) fn who(by: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tsm_core::meta::State;
     use tsm_core::why::Unfit;
 
     use super::*;
@@ -253,7 +254,7 @@ mod tests {
         Why {
             id: 1,
             name: "api".parse().unwrap(),
-            state: "backoff".to_owned(),
+            state: State::Backoff,
             pid: None,
             well: false,
             cause,

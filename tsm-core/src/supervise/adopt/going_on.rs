@@ -1,7 +1,8 @@
-//! What comes after a record was taken over, once all are known: what the supervisor before was doing with it is gone on with.
+//! Continues what the previous supervisor was doing with each process, once all records have been taken over.
 
 use std::collections::HashMap;
 
+use crate::meta::State;
 use crate::supervise::machine::{Desired, Event, Phase};
 use crate::supervise::supervisor::Supervisor;
 use crate::sys::{Identity, WaitStatus, clock};
@@ -12,14 +13,14 @@ impl Supervisor {
         self.index_needs();
         let adopted = std::mem::take(&mut self.adopted);
         let mut order: Vec<u32> = adopted.iter().map(|(id, ..)| *id).collect();
-        let mut adopted: HashMap<u32, (String, Desired, bool)> = adopted
+        let mut adopted: HashMap<u32, (Option<State>, Desired, bool)> = adopted
             .into_iter()
             .map(|(id, state, desired, dead)| (id, (state, desired, dead)))
             .collect();
         self.in_order(&mut order, true);
         for id in &order {
             if let Some((state, desired, found_dead)) = adopted.remove(id) {
-                self.go_on(*id, &state, desired, found_dead);
+                self.go_on(*id, state.as_ref(), desired, found_dead);
             }
         }
         for id in order {
@@ -28,7 +29,7 @@ impl Supervisor {
     }
 
     /// Goes on with what the supervisor before was doing.
-    fn go_on(&mut self, id: u32, state: &str, desired: Desired, found_dead: bool) {
+    fn go_on(&mut self, id: u32, state: Option<&State>, desired: Desired, found_dead: bool) {
         if found_dead {
             // Its parent is gone as well, so that nobody can say how it ended.
             let Some(service) = self.services.get_mut(&id) else {
@@ -48,7 +49,7 @@ impl Supervisor {
             return;
         };
         match (service.machine.phase, desired) {
-            (Phase::Running { .. }, Desired::Up) if state == "stopping" => {
+            (Phase::Running { .. }, Desired::Up) if state == Some(&State::Stopping) => {
                 // A run that had failed bears the reason.
                 let failed = service.meta.reason.is_some();
                 self.step(id, if failed { Event::Unfit } else { Event::Restart });

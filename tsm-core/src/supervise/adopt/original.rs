@@ -4,7 +4,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::meta::Meta;
+use crate::meta::{Meta, State};
 use crate::sys::{Identity, account, clock, procfs};
 
 /// How far the time in the record may be from the start of the process. The original noted it after half a second.
@@ -24,7 +24,7 @@ pub(super) fn claim(meta: &mut Meta, boot: &str) -> bool {
     meta.ticks = Some(identity.start);
     meta.boot = Some(boot.to_owned());
     meta.started_ms = Some(started_ms(identity));
-    meta.state = Some("running".to_owned());
+    meta.state = Some(State::Running);
     meta.desired = Some("up".to_owned());
     true
 }

@@ -62,7 +62,7 @@ impl Supervisor {
         };
         let not_running = || Error::NotRunning {
             name: service.name.to_string(),
-            state: service.meta.state.clone().unwrap_or_default(),
+            state: service.state_in_words(),
         };
         // What has not executed its program yet would take the signal for it.
         let leader = service

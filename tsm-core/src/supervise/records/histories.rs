@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::events::{Event, EventKind, History, OutOfMemory, rfc3339};
 use crate::fail;
-use crate::meta::Meta;
+use crate::meta::{Meta, State};
 use crate::name::ProcessName;
 use crate::supervise::machine::{Machine, Phase, Rest, SLOW_AFTER};
 use crate::supervise::supervisor::Supervisor;
@@ -193,7 +193,7 @@ impl Supervisor {
     pub(in crate::supervise) fn complete_history(
         &mut self,
         id: u32,
-        was: &str,
+        was: Option<&State>,
         executed: Option<u32>,
     ) {
         let history = self.end_of_history(id);
@@ -260,7 +260,12 @@ impl Supervisor {
 
 /// The last event, where it should be in a history that ends like this and is not: a record is written before what it says
 /// is noted. `was` is the state on record.
-fn missing(history: &History, was: &str, meta: &Meta, machine: &Machine) -> Option<EventKind> {
+fn missing(
+    history: &History,
+    was: Option<&State>,
+    meta: &Meta,
+    machine: &Machine,
+) -> Option<EventKind> {
     let last = history.events().next_back()?;
     let after_an_end = matches!(
         last.kind,
@@ -268,7 +273,7 @@ fn missing(history: &History, was: &str, meta: &Meta, machine: &Machine) -> Opti
     );
     let failures = machine.failures;
     match was {
-        "backoff" if after_an_end => {
+        Some(State::Backoff) if after_an_end => {
             let now = clock::unix_ms();
             Some(EventKind::Backoff {
                 delay_ms: meta.next_ms.unwrap_or(now).saturating_sub(now),
@@ -276,7 +281,7 @@ fn missing(history: &History, was: &str, meta: &Meta, machine: &Machine) -> Opti
                 slow: meta.slow.unwrap_or(false),
             })
         }
-        "failed"
+        Some(State::Failed)
             if after_an_end
                 && machine.has_failed()
                 && machine
@@ -286,7 +291,7 @@ fn missing(history: &History, was: &str, meta: &Meta, machine: &Machine) -> Opti
         {
             Some(EventKind::GaveUp { failures })
         }
-        "stopped" if machine.phase == Phase::Resting(Rest::Stopped) => {
+        Some(State::Stopped) if machine.phase == Phase::Resting(Rest::Stopped) => {
             let mut back = history.events().rev();
             let settled = back.find(|event| {
                 !matches!(
@@ -357,27 +362,38 @@ mod tests {
             slow: false,
         };
         let meta = Meta::default();
-        let find =
-            |kinds: &[EventKind], was, phase| missing(&history(kinds), was, &meta, &machine(phase));
-        assert_eq!(find(&[exited()], "backoff", waiting), Some(backoff.clone()));
-        assert_eq!(find(&[exited(), backoff], "backoff", waiting), None);
+        let find = |kinds: &[EventKind], was, phase| {
+            missing(&history(kinds), Some(&was), &meta, &machine(phase))
+        };
+        assert_eq!(
+            find(&[exited()], State::Backoff, waiting),
+            Some(backoff.clone())
+        );
+        assert_eq!(find(&[exited(), backoff], State::Backoff, waiting), None);
         let failed = Phase::Resting(Rest::Failed);
         let gave_up = EventKind::GaveUp { failures: 3 };
-        assert_eq!(find(&[exited()], "failed", failed), Some(gave_up.clone()));
-        assert_eq!(find(&[exited(), gave_up], "failed", failed), None);
+        assert_eq!(
+            find(&[exited()], State::Failed, failed),
+            Some(gave_up.clone())
+        );
+        assert_eq!(find(&[exited(), gave_up], State::Failed, failed), None);
         let stopped = Phase::Resting(Rest::Stopped);
         let asked = EventKind::StopRequested {
             by: "mr".to_owned(),
         };
         assert_eq!(
-            find(&[asked.clone(), exited()], "stopped", stopped),
+            find(&[asked.clone(), exited()], State::Stopped, stopped),
             Some(EventKind::Stopped)
         );
         assert_eq!(
-            find(&[asked, exited(), EventKind::Stopped], "stopped", stopped),
+            find(
+                &[asked, exited(), EventKind::Stopped],
+                State::Stopped,
+                stopped
+            ),
             None
         );
-        assert_eq!(find(&[], "stopped", stopped), None);
-        assert_eq!(find(&[exited()], "running", stopped), None);
+        assert_eq!(find(&[], State::Stopped, stopped), None);
+        assert_eq!(find(&[exited()], State::Running, stopped), None);
     }
 }

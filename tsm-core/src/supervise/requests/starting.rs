@@ -311,7 +311,7 @@ impl Supervisor {
     pub(super) fn already_there(&self, id: u32) -> Error {
         let service = &self.services[&id];
         let name = service.name.to_string();
-        let state = service.meta.state.clone().unwrap_or_default();
+        let state = service.state_in_words();
         let state = service
             .live_pid()
             .map_or(state.clone(), |pid| format!("{state}, PID: {pid}"));
