@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::env::{Environment, ShellState, Snapshot};
+use crate::env::{Environment, ShellState, Snapshot, SnapshotError};
 use crate::error::{BestEffort as _, Error, IoContext as _, NewerVersion, Reason, Result, advised};
 use crate::events::rfc3339;
 use crate::fail;
@@ -66,8 +66,8 @@ impl Saved {
     /// Its snapshot.
     ///
     /// # Errors
-    /// In words, what of it is none.
-    pub fn snapshot(&self) -> std::result::Result<Snapshot, String> {
+    /// [`SnapshotError`] with the part that is wrong.
+    pub fn snapshot(&self) -> std::result::Result<Snapshot, SnapshotError> {
         let mut block = Vec::new();
         for variable in &self.environment {
             block.extend_from_slice(variable.as_bytes());
@@ -77,10 +77,9 @@ impl Saved {
             .shell
             .as_ref()
             .map(|text| ShellState::parse(text.as_bytes()))
-            .transpose()
-            .map_err(|error| format!("shell state: {error}"))?;
+            .transpose()?;
         Ok(Snapshot {
-            environment: Environment::from_block(&block).map_err(|error| error.to_string())?,
+            environment: Environment::from_block(&block)?,
             shell,
         })
     }
@@ -193,7 +192,7 @@ impl Dump {
         for saved in &dump.processes {
             saved
                 .snapshot()
-                .map_err(|reason| format!("'{}': {reason}", saved.name))?;
+                .map_err(|error| format!("'{}': {error}", saved.name))?;
         }
         Ok(dump)
     }

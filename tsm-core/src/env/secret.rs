@@ -88,6 +88,15 @@ pub struct Secrets {
     open: Vec<glob::Pattern>,
 }
 
+/// A line of a `secrets` file that is no glob.
+#[derive(Debug, thiserror::Error)]
+#[error("line {line}: '{glob}' is no glob: {source}")]
+struct BadGlob {
+    line: usize,
+    glob: String,
+    source: glob::PatternError,
+}
+
 impl Secrets {
     /// The built-in rules, and those of the home's `secrets` file where there is one.
     ///
@@ -102,17 +111,14 @@ impl Secrets {
             }
             Err(error) => return Err(error).at("read", &path),
         };
-        Self::parse(&text).map_err(|reason| Error::Damaged {
+        Self::parse(&text).map_err(|wrong| Error::Damaged {
             path,
-            reason: reason.into(),
+            reason: wrong.into(),
         })
     }
 
     /// Reads the text of a `secrets` file.
-    ///
-    /// # Errors
-    /// The line that is no glob, in words.
-    pub fn parse(text: &str) -> std::result::Result<Self, String> {
+    fn parse(text: &str) -> std::result::Result<Self, BadGlob> {
         let mut secrets = Self::default();
         for (number, line) in text.lines().enumerate() {
             let line = line.trim();
@@ -123,8 +129,11 @@ impl Secrets {
                 Some(glob) => (&mut secrets.open, glob.trim()),
                 None => (&mut secrets.secret, line),
             };
-            let pattern = glob::Pattern::new(glob)
-                .map_err(|error| format!("line {}: '{glob}' is no glob: {error}", number + 1))?;
+            let pattern = glob::Pattern::new(glob).map_err(|source| BadGlob {
+                line: number + 1,
+                glob: glob.to_owned(),
+                source,
+            })?;
             globs.push(pattern);
         }
         Ok(secrets)
@@ -284,7 +293,7 @@ mod tests {
         assert!(secrets.is_secret("ACME_ID"));
         assert!(!secrets.is_secret("PUBLIC_KEY"));
         assert!(secrets.is_secret("OTHER_KEY"));
-        let wrong = Secrets::parse("A\n[").unwrap_err();
+        let wrong = Secrets::parse("A\n[").unwrap_err().to_string();
         assert!(wrong.starts_with("line 2: '[' is no glob"), "{wrong}");
     }
 

@@ -67,7 +67,7 @@ fn one_that_is_torn_foreign_or_newer_is_named_with_the_remedy_and_kept() {
     assert!(told("[]").contains("it is no dump of TSM"));
     assert!(told("{\"version\": 2}").contains("newer than this TSM"));
     assert!(told("{\"version\": 2}").contains("'tsm save' writes a new one"));
-    assert!(told(&whole.replace("A=1", "A")).contains("'a': entry 0"));
+    assert!(told(&whole.replace("A=1", "A")).contains("'a': environment: entry 0"));
     let foreign = "{\"a\": {\"pid\": 1}}";
     fs::write(&path, foreign).unwrap();
     dump(Vec::new()).replace(&home).unwrap();

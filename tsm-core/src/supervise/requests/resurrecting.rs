@@ -306,7 +306,7 @@ impl Supervisor {
         let name = saved.name.clone();
         let snapshot: Snapshot = saved
             .snapshot()
-            .map_err(|reason| Error::bad_value(name.as_str(), reason))?;
+            .map_err(|error| Error::bad_value(name.as_str(), error))?;
         let highest = self.services.keys().next_back().copied().unwrap_or(0);
         let highest = highest.max(self.highest_id);
         let id = if self.services.contains_key(&saved.id) || saved.id == 0 {
