@@ -91,6 +91,29 @@ fn a_full_disk_that_only_a_log_is_on_is_told_too() {
 }
 
 #[test]
+fn a_log_that_a_full_disk_lets_nobody_rename_waits_for_room() {
+    let bed = Bed::new();
+    bed.script("batches.pl", BATCHES);
+    let words = "start --name b --log-max-size 16K --log-keep 100 -- perl batches.pl";
+    let mut start = bed.tsm_command(words.split(' '));
+    start.env("TSM_FAIL_POINT", bed.path("point"));
+    run(start).ok();
+    bed.wait_state("b", "running");
+    // ENOSPC: a directory may need a block more for the new name.
+    let point = bed.file("point", "rotate-rename 1 28");
+    go(&bed, 0, 50_000);
+    let log = bed.home().join("logs/b.out");
+    bed.wait_log("tsm.log", "cannot rotate");
+    // The supervisor has time for others.
+    bed.start_idle("other");
+    assert!(!log.with_extension("out.1").exists());
+    fs::remove_file(point).unwrap();
+    bed.wait_log("b.out", "line 49999\n");
+    let shown = bed.tsm(["logs", "b", "--tail", "all"]).ok().bytes;
+    assert!(shown == lines(0..50_000).as_bytes());
+}
+
+#[test]
 fn a_log_whose_successor_cannot_be_made_waits_for_it() {
     let bed = Bed::new();
     bed.script("batches.pl", BATCHES);

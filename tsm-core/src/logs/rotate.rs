@@ -26,6 +26,7 @@ pub(crate) fn rotate(live: &Path, keep: u32) -> io::Result<()> {
     }
     make_room(live, keep)?;
     fail::point("rotate-2-room");
+    fail::error("rotate-rename")?;
     fs::rename(live, numbered(live, 1))?;
     fail::point("rotate-3-renamed");
     absent_is_fine(fs::rename(index_path(live), index_path(&numbered(live, 1))))?;

@@ -185,7 +185,7 @@ pub(crate) fn peek(pipe: impl AsFd) -> io::Result<Vec<u8>> {
         Err(errno) => return Err(errno.into()),
     }
     drop(writer);
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(MOST + 1);
     File::from(reader).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

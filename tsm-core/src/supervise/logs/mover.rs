@@ -132,12 +132,35 @@ impl Supervisor {
         }
     }
 
+    /// Moves what waits in a pipe, or the first part of it.
     fn move_some(&mut self, id: u32, stream: Stream) -> Result<Moved> {
+        let Some(service) = self.services.get_mut(&id) else {
+            return Ok(Moved::Empty);
+        };
+        let end = service.log_end(stream);
+        let Some(pipe) = &end.reader else {
+            return Ok(Moved::Empty);
+        };
+        // Counted once, not before each piece: the kernel locks the pipe for it, and its writer waits, or spins.
+        let waiting = fd::bytes_waiting(pipe) as usize;
+        if waiting == 0 {
+            return Ok(Moved::Empty);
+        }
+        if waiting >= PIPE_BYTES && !end.widened {
+            end.widened = true;
+            // Where the user's share of pipe memory is used up, it stays as it is.
+            fd::widen_pipe(pipe, WIDE_PIPE_BYTES);
+        }
+        self.move_bytes(id, stream, waiting.min(AT_ONCE))
+    }
+
+    /// Moves so many bytes, which wait in a pipe.
+    fn move_bytes(&mut self, id: u32, stream: Stream, waiting: usize) -> Result<Moved> {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return Ok(Moved::Empty);
         };
         let mut moved = 0;
-        while moved < AT_ONCE {
+        while moved < waiting {
             let Some(service) = self.services.get_mut(&id) else {
                 return Ok(Moved::Empty);
             };
@@ -145,17 +168,11 @@ impl Supervisor {
             let Some(pipe) = &end.reader else {
                 return Ok(Moved::Empty);
             };
-            let waiting = fd::bytes_waiting(pipe) as usize;
-            if waiting == 0 {
-                return Ok(Moved::Empty);
-            }
-            if waiting >= PIPE_BYTES && !end.widened {
-                end.widened = true;
-                // Where the user's share of pipe memory is used up, it stays as it is.
-                fd::widen_pipe(pipe, WIDE_PIPE_BYTES);
-            }
             if end.in_dropped_line {
-                skip_dropped_line(end).at("read what was printed for", &path)?;
+                match skip_dropped_line(end).at("read what was printed for", &path)? {
+                    0 => return Ok(Moved::Empty),
+                    skipped => moved += skipped,
+                }
                 continue;
             }
             // The length is asked for each time: others may truncate the file, and what is written beyond its end would
@@ -169,7 +186,7 @@ impl Supervisor {
             let most = match cutting::next(pipe, file, offset, limit, end.rotate) {
                 Ok(Next::Move(most)) => most.min(PIECE),
                 Ok(Next::Rotate) => {
-                    self.rotate_log(id, stream);
+                    self.rotate_log(id, stream).at("rotate", &path)?;
                     continue;
                 }
                 // It cannot be read: then it is not cut between lines.
@@ -225,17 +242,18 @@ impl Supervisor {
         }
     }
 
-    /// Rotates a log now. Where that cannot be done, it goes on growing: that is better than losing what comes.
-    pub(super) fn rotate_log(&mut self, id: u32, stream: Stream) {
+    /// Rotates a log now. Where that cannot be done, it goes on growing: that is better than losing what comes. A full disk
+    /// is an error: there may be room later, and what is printed waits for it.
+    pub(super) fn rotate_log(&mut self, id: u32, stream: Stream) -> io::Result<()> {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
-            return;
+            return Ok(());
         };
         self.logs.open.close((id, stream));
         let rotated = rotate::rotate(&path, rules.keep)
             .and_then(|()| open(&path).map(drop))
             .and_then(|()| rotate::prune(&path, 0, &rules).map(drop));
         let Some(service) = self.services.get_mut(&id) else {
-            return;
+            return Ok(());
         };
         let end = service.log_end(stream);
         end.rotate = false;
@@ -244,8 +262,7 @@ impl Supervisor {
                 end.unrotatable = false;
                 self.log_was_rotated(id, stream, &rules);
             }
-            // There may be room for the new file later: what is printed waits for it.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {}
+            Err(error) if is_no_room(&error) => return Err(error),
             Err(error) => {
                 let told = std::mem::replace(&mut end.unrotatable, true);
                 if !told {
@@ -256,6 +273,7 @@ impl Supervisor {
                 }
             }
         }
+        Ok(())
     }
 
     /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.
@@ -402,11 +420,12 @@ pub(super) fn index_bound(rules: &LogRules) -> u64 {
 }
 
 fn is_full(error: &Error) -> bool {
-    let Error::Io { source, .. } = error else {
-        return false;
-    };
+    matches!(error, Error::Io { source, .. } if is_no_room(source))
+}
+
+fn is_no_room(error: &io::Error) -> bool {
     matches!(
-        source.kind(),
+        error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
 }
@@ -441,10 +460,10 @@ fn take_back_torn_line(path: &Path) -> io::Result<u64> {
     Ok(len - begin)
 }
 
-/// Takes the rest of a line out of the pipe whose beginning was dropped.
-fn skip_dropped_line(end: &mut LogEnd) -> io::Result<()> {
+/// Takes the rest of a line out of the pipe whose beginning was dropped, and says how many bytes that were.
+fn skip_dropped_line(end: &mut LogEnd) -> io::Result<usize> {
     let Some(pipe) = &end.reader else {
-        return Ok(());
+        return Ok(0);
     };
     let waiting = fd::peek(pipe)?;
     let newline = waiting.iter().position(|byte| *byte == b'\n');
@@ -452,7 +471,7 @@ fn skip_dropped_line(end: &mut LogEnd) -> io::Result<()> {
     let bytes = fd::take(pipe, rest)?;
     end.in_dropped_line = newline.is_none();
     count_dropped(end, bytes.len() as u64, newlines(&bytes));
-    Ok(())
+    Ok(bytes.len())
 }
 
 fn newlines(bytes: &[u8]) -> u64 {

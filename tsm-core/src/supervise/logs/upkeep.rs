@@ -288,7 +288,12 @@ impl Supervisor {
             end.rotate = true;
             return false;
         }
-        self.rotate_log(id, stream);
+        if let Err(error) = self.rotate_log(id, stream) {
+            self.log.say(format_args!(
+                "cannot rotate {}: {error}",
+                place.path.display()
+            ));
+        }
         true
     }
 }
