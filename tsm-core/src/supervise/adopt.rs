@@ -50,6 +50,7 @@ impl Supervisor {
             }
             rebooted += u32::from(self.adopt(name, meta, &mut inherited)?);
         }
+        // After the good ones, so that none is rebuilt under an ID that one of them bears.
         for damage in damaged {
             if is_not_known(&damage.error) {
                 return Err(damage.error);
@@ -57,7 +58,8 @@ impl Supervisor {
             self.rebuild(&damage.name, &damage.error, &mut inherited)?;
         }
         self.go_on_all();
-        // What belongs to no record any more is kept by nobody.
+        // Descriptors of services whose records are gone are given up, or the keeper would hold
+        // them for ever.
         for name in inherited.into_keys().filter(|name| is_of_a_service(name)) {
             self.store.forget(&name);
         }
@@ -82,7 +84,8 @@ impl Supervisor {
         if !is_not_known(&error) {
             return error;
         }
-        // What it holds is let go of: there may be no descriptor left to count with.
+        // Descriptors are what is short, and reading the records takes some: all that were taken
+        // over are closed first.
         self.services.clear();
         let running = self.writer.store().records().map_or(0, |(records, _)| {
             records
@@ -169,13 +172,15 @@ impl Supervisor {
             )
         );
         let was_starting = state == Some(State::Starting);
-        // Who shut down in order has stopped it, and wants it up nevertheless.
+        // An orderly shutdown stops a service and leaves its desired state up: it counts as one
+        // that ran before the reboot.
         let was_shut_down = state == Some(State::Stopped) && meta.reason.as_deref() != Some(REBOOT);
         let rebooted = (was_up || was_shut_down)
             && !this_boot
             && meta.boot.is_some()
             && desired == Desired::Up;
 
+        // A pid and a start time of another boot say nothing about this one.
         let identity = meta
             .pid
             .zip(meta.ticks)
@@ -198,6 +203,8 @@ impl Supervisor {
         if rebooted {
             meta.reason = Some(REBOOT.to_vec());
         }
+        // What was found dead keeps its pid on record until its end is noted; should we die before
+        // that, our successor notes it.
         if leader.is_none() && !found_dead {
             meta.pid = None;
             meta.ticks = None;
@@ -249,7 +256,8 @@ impl Supervisor {
             self.go_on_without_hook(id);
             return Ok(false);
         }
-        // One that still waits, or is about to execute, has the environment of a supervisor.
+        // A child that has not executed its program yet shows the environment of the supervisor,
+        // without a cookie.
         let executed = pid.filter(|&pid| !was_starting || self.bears_cookie(pid, id, run));
         self.complete_history(id, state.as_ref(), executed);
         let leader = self.services.get(&id).and_then(|s| s.leader.as_ref());
@@ -468,6 +476,7 @@ impl Lived {
 
 /// The process of a record, if it is still there, or its handle is, which still tells how it ended.
 fn find_leader(identity: Identity, stored: Option<Pidfd>) -> Result<Option<Leader>> {
+    // The stored one first: it was opened before the process ended, and may still tell how it did.
     let handle = match stored {
         Some(handle) => Some(handle),
         None => Pidfd::open(identity).doing("open a handle on a process")?,

@@ -256,6 +256,7 @@ impl Supervisor {
         let (vitals, actions) = care.vitals.step(event, now);
         care.vitals = vitals;
         if event == VitalEvent::Ended {
+            // What was seen and said of one run says nothing about the next.
             care.port_seen = false;
             care.trouble = None;
             service.meta.status = None;
@@ -290,6 +291,7 @@ impl Supervisor {
             service.meta.ready = ready;
             service.meta.health = health;
             service.dirty = true;
+            // The record first: should we die while acting, our successor knows how far it was.
             self.save(id);
         }
         for action in actions {
@@ -319,6 +321,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
+        // A stop may have come first; then it is being ended anyway.
         if !matches!(service.machine.phase, Phase::Running { .. }) {
             return;
         }
@@ -365,6 +368,7 @@ impl Supervisor {
             return;
         };
         let (run, since_ms) = (service.run(), service.meta.started_ms);
+        // Without a word on record nothing was asked for, and that is ready.
         let ready = service.meta.ready != Some(false);
         let health = match service.meta.health.as_deref() {
             Some("healthy") => Health::Healthy,

@@ -154,6 +154,7 @@ impl Supervisor {
 
     /// How many launches can be made right now.
     pub(super) fn launches_to_make(&self) -> usize {
+        // Asked before every wait, so the common case must not walk all services.
         if self.launching.queue.is_empty() || self.is_quieting() {
             return 0;
         }
@@ -180,6 +181,7 @@ impl Supervisor {
         }
         self.sweeping.not_before = None;
         let ending = |service: &&Service| matches!(service.machine.phase, Phase::Ending { .. });
+        // When all that are ending have come, waiting for more gains nothing.
         let all_are_here =
             || self.services.values().filter(ending).count() <= self.sweeping.wanted.len();
         if self.sweeping.at.is_some_and(|at| at <= now) || all_are_here() {

@@ -133,11 +133,14 @@ impl Supervisor {
             self.guardian.unwrap_or(std::process::id()),
         ];
         let mut kinship = Kinship::new(&table, self.cookies.clone(), own, self.began(ids));
+        // All services claim what is theirs, not only those in question: nobody's process is to be
+        // taken for another's.
         for (&id, service) in &self.services {
             match &service.leader {
                 Some(leader) => kinship.claim_of_leader(id, leader),
                 None => {
                     if let Some((number, claim)) = self.claim_of_last_run(id, service) {
+                        // Whose leader has this number now outweighs a run that once had it.
                         kinship.sessions.entry(number).or_insert(claim);
                     }
                 }
@@ -167,6 +170,8 @@ impl Supervisor {
             // One that is gone meanwhile could not be asked for its cookie.
             .filter(|o| procfs::start_time(o.pid) == Some(o.start))
             .collect();
+        // One missing answer is enough: by half an answer something would survive, or be ended with
+        // another service.
         if let Some(error) = kinship.unanswered {
             self.blind(&error);
             return None;
@@ -186,6 +191,7 @@ impl Supervisor {
     /// The session of the last run, whose leader is gone, as far as its record proves it.
     fn claim_of_last_run(&self, id: u32, service: &Service) -> Option<(u32, Claim)> {
         let meta = &service.meta;
+        // Numbers of another boot say nothing.
         if meta.boot.as_deref() != Some(self.boot.as_str()) {
             return None;
         }
@@ -246,10 +252,13 @@ impl Supervisor {
             Force::Ask => vec![service.stop_signal, Signal::CONT],
             Force::Kill => vec![Signal::KILL],
         };
+        // A zombie of ours keeps its number until it is reaped, an adopted leader only while it
+        // lives.
         let pinned = service.leader.as_ref().filter(|leader| {
             leader.child || (leader.ended.is_none() && !leader.handle.has_ended())
         });
-        // One that named itself as the main process leads no group, perhaps.
+        // An adopted main process, such as one that named itself so, may lead no group: then it
+        // alone is signalled.
         let leads_no_group = service.leader.as_ref().filter(|leader| {
             !leader.child
                 && procfs::process(leader.identity.pid)
@@ -266,8 +275,9 @@ impl Supervisor {
                 continue;
             }
             if let Some(leader) = pinned {
-                // The leader is ours or alive, so its number is still the number of its group.
-                // One that put itself into the background may lead no group.
+                // The leader is alive or a zombie of ours, so the number is still that of its
+                // group. One that put itself into the background may lead none, and is signalled
+                // alone.
                 let sent = pidfd::signal_group(leader.identity.pid, signal).and_then(|reached| {
                     if reached || leader.ended.is_some() {
                         return Ok(reached);
@@ -282,6 +292,8 @@ impl Supervisor {
                 }
                 continue;
             }
+            // The number may have been given to others: who was in the group is signalled one by
+            // one, by handle.
             let members = service
                 .leftovers
                 .iter()
@@ -302,6 +314,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
+        // Without a group there was no stage for it either: all are the rest.
         let no_group = service.group().is_none();
         let Some(leftovers) = &mut service.leftovers else {
             return;
@@ -312,6 +325,7 @@ impl Supervisor {
             .filter(|member| no_group || !member.in_group)
         {
             let signals: &[Signal] = match force {
+                // Each is asked once; another round is for those who have come since.
                 Force::Ask if member.asked => &[],
                 Force::Ask => &[Signal::TERM, Signal::CONT],
                 Force::Kill => &[Signal::KILL],

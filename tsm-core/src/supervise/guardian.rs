@@ -92,6 +92,7 @@ pub fn guard(
     sentinel: Option<&[OsString]>,
     environment: Vec<(OsString, OsString)>,
 ) -> Result<u8> {
+    // systemd executes this once more after the main process has ended (`ExecStopPost=`).
     if unit::is_after_the_end(&environment) {
         return make_room()
             .doing("make room in the cgroup for the next guardian")
@@ -108,6 +109,8 @@ pub fn guard(
     sys::signal::reset_dispositions(held.is_some());
     sys::set_umask(0o077);
     sys::set_process_name(c"tsm-guardian");
+    // Before the first fork: orphans, and the services of a supervisor that dies, are to become
+    // children of this process.
     sys::become_subreaper().doing("become the reaper of orphans")?;
     // More descriptors than most limits allow by default may have to be held.
     sys::limits::raise_open_files().best_effort("it holds as many as its limit allows");
@@ -123,7 +126,8 @@ pub fn guard(
     poll.add(&signals, SIGNALS, Interest::Read)
         .doing("watch signals")?;
     let program = c_string(program.as_os_str().to_owned().into_vec())?;
-    // systemd starts another main process, unless it could not, and a supervisor became the guardian of itself.
+    // systemd starts another main process by itself, so that none has to watch it; unless systemd
+    // could not, and a supervisor has become its own guardian.
     let is_main = unit::of_environment(&environment).is_some();
     let is_watched = match &held {
         Some(held) => held.is_to_be_watched(is_main),
@@ -156,8 +160,8 @@ pub fn guard(
     };
     if let Some(held) = held {
         guardian.go_on_with(held)?;
-        // Who starts nothing anew for a command has one before there is a supervisor: the one of the guardian before goes when
-        // it finds both at work.
+        // One that goes on has its sentinel before it starts a supervisor. The sentinel of the
+        // guardian before ends when it finds both at work.
         guardian.have_sentinel();
     }
     if guardian.supervisor.is_none() {
@@ -169,6 +173,7 @@ pub fn guard(
             .best_effort("the pipe stays open then, and its reader has the word it waits for");
     }
     sys::release_code();
+    // For a child that ended before the signals were taken no SIGCHLD comes any more.
     let ended = guardian.reap(&mut vec![0; 4096]);
     let status = ended.map_or_else(|| guardian.serve(), Ok)?;
     guardian.watched.end();
@@ -248,10 +253,13 @@ impl Guardian {
             let Some(supervisor) = self.supervisor else {
                 return Some(0);
             };
+            // SIGTERM from systemd stops the unit, and what is in it; from anybody else it leaves
+            // the services up.
             if self.systemd.is_some() && sender == sys::parent() && self.stop_services() {
                 return None;
             }
             if let Ok(handle) = sys::Pidfd::open_child(supervisor) {
+                // A supervisor takes SIGHUP for a reload, but this is the end.
                 handle
                     .signal(if signal == Signal::HUP {
                         Signal::TERM
@@ -330,6 +338,7 @@ impl Guardian {
             self.hear(buffer);
             self.close_channel();
             match status {
+                // It ended as it was told to.
                 WaitStatus::Code(0) => return Some(0),
                 WaitStatus::Code(code) if code == i32::from(EXIT_OTHER_SUPERVISOR) => {
                     return Some(EXIT_OTHER_SUPERVISOR);
@@ -462,6 +471,7 @@ impl Guardian {
 
     fn flush_exits(&mut self) {
         let Some(channel) = &self.channel else { return };
+        // What cannot be sent now stays, for this supervisor or the next one.
         while let Some((pid, status)) = self.exits.front() {
             if sys::socket::send(
                 channel,

@@ -122,7 +122,8 @@ impl Supervisor {
         let fresh = service.fresh;
         self.save(id);
         if fresh && self.records.unsaved.remove(&id) {
-            // Something new is not started without a record; its words are the system's.
+            // Something new is not started without a record. It is written once more for the error,
+            // which `save` has only logged.
             let service = &self.services[&id];
             self.writer.write_meta(&service.name, &service.meta)?;
         }
@@ -168,11 +169,14 @@ impl Supervisor {
         let out = out.doing("make a log pipe")?;
         let err = pipe_for(spec.logs.err.as_ref(), err_file.is_some(), &service.err);
         let err = err.doing("make a log pipe")?;
+        // Only something new is refused: a restart gets by with the descriptors that its last run
+        // had.
         if let Some(pipe) = err.as_ref().or(out.as_ref()).filter(|_| fresh)
             && self.descriptors_left(&pipe.writer) < KEPT_FOR_WORK
         {
             return Err(launch_failed(&name, self.too_many_for_limit()));
         }
+        // `> /dev/stderr` opens the pipe anew (`proc(5)`), which is up to its owner.
         if let Some(user) = &spec.user {
             for pipe in out.iter().chain(&err) {
                 sys::fd::give_to(&pipe.writer, user.uid, user.gid)
@@ -222,6 +226,8 @@ impl Supervisor {
             let reason = "the system has no descriptor left for it";
             return Err(launch_failed(&name, reason));
         };
+        // Before the byte: should we be killed once the program runs, our successor can watch it
+        // and read its status.
         self.store.put(&format!("p{id}.{run}"), handle.as_fd());
         for (stream, pipe) in [(Stream::Out, waiting.out), (Stream::Err, waiting.err)] {
             if let Some(pipe) = pipe {
@@ -240,6 +246,8 @@ impl Supervisor {
         service.meta.start_time = now_ms / 1000;
         service.meta.started_ms = Some(now_ms);
         service.meta.reason = None;
+        // Once, because a pidfd stays readable, and an ended leader stays a zombie until its run is
+        // over.
         let watched = self
             .poll
             .add(&handle, token(Kind::Leader, id), Interest::ReadOnce);
@@ -265,6 +273,7 @@ impl Supervisor {
 
     /// Step 4: one byte, and the child executes the program.
     fn release(&mut self, id: u32, go: OwnedFd) {
+        // Whatever becomes of the child, its pidfd and its report pipe tell of it.
         if let Err(error) = std::fs::File::from(go).write_all(b"g") {
             let name = self.name_of(id);
             self.log

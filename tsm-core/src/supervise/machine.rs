@@ -92,6 +92,7 @@ impl Machine {
                     self.owes_hook = true;
                     vec![Action::Report(Report::Started)]
                 }
+                // A stop may have come first; the run is being ended then.
                 _ => Vec::new(),
             },
             Event::Unfit => self.unfit(now, jitter),
@@ -101,6 +102,7 @@ impl Machine {
                 Phase::Launching { asked } => self.launch(asked),
                 // A person waits for a first start; a restart goes by the rules of restarts.
                 Phase::Running { .. } => self.launch(self.restarts == 0),
+                // It is being ended anyway, and has one process less to wait for.
                 _ => self.leader_ended(),
             },
             Event::Exited { success } => match self.phase {
@@ -123,6 +125,7 @@ impl Machine {
                 _ => Vec::new(),
             },
             Event::Swept { group, rest } => self.swept(group, rest, now),
+            // While the leader lives, its own end is what asks for the next sweep.
             Event::LeftGone => match self.phase {
                 Phase::Ending { leader: false, .. } => vec![Action::Sweep],
                 _ => Vec::new(),
@@ -136,12 +139,14 @@ impl Machine {
     fn reset(&mut self, now: Duration) -> Vec<Action> {
         (self.failures, self.restarts) = (0, 0);
         match &mut self.phase {
-            // It is a person who wants this one.
+            // A person wants this one, so it does not count as a restart that TSM made by itself.
             Phase::Waiting { .. } => self.launch(false),
             Phase::Ending {
                 next: Next::Wait { until, slow },
                 ..
             } => {
+                // The ending itself is not cut short; the launch follows once nothing of the run is
+                // left.
                 (*until, *slow) = (now, false);
                 Vec::new()
             }
@@ -154,13 +159,17 @@ impl Machine {
             return Vec::new();
         }
         self.desired = Desired::Up;
+        // Back-off and slow lane are for restarts that nobody asked for.
         self.failures = 0;
         let next = Next::Launch { asked: true };
         match self.phase {
             Phase::Running { .. } | Phase::Launching { .. } if end_first => {
                 self.end_in_turn(next, now)
             }
+            // It is up already, and up once: another run must not begin beside it.
             Phase::Running { .. } | Phase::Launching { .. } | Phase::Removed => Vec::new(),
+            // Something of an earlier run may still be there and hold its port: that is ended
+            // first.
             Phase::Resting(_) | Phase::Waiting { .. } => self.check(next),
             Phase::Held { .. } => {
                 self.phase = Phase::Held { asked: true };
@@ -193,6 +202,7 @@ impl Machine {
     }
 
     fn wanted_down(&mut self, desired: Desired, force: bool, now: Duration) -> Vec<Action> {
+        // Who is to be deleted stays so, but a kill may still hurry it.
         if (self.desired == Desired::Gone && !force) || self.phase == Phase::Removed {
             return Vec::new();
         }
@@ -211,6 +221,7 @@ impl Machine {
                 self.phase = Phase::Lingering { since, next };
                 Vec::new()
             }
+            // Asking again does not extend the time of an ending that is under way.
             Phase::Ending { stage, leader, .. } if !force && stage != Stage::Resisting => {
                 self.phase = Phase::Ending {
                     stage,
@@ -243,6 +254,7 @@ impl Machine {
 
     fn launch_failed(&mut self, now: Duration, jitter: f64) -> Vec<Action> {
         match self.phase {
+            // A person waits and reads the reason. Only restarts are tried again.
             Phase::Launching { asked: true } => {
                 self.phase = Phase::Resting(Rest::Failed);
                 vec![Action::Report(Report::StartFailed)]
@@ -310,6 +322,7 @@ impl Machine {
             let rest = if success { Rest::Exited } else { Rest::Failed };
             return (Next::Rest(rest), Report::Ended);
         }
+        // Looked at when a run ends, so that no timer has to run for it.
         if uptime >= self.policy.backoff.steady {
             self.failures = 0;
         }
@@ -341,6 +354,7 @@ impl Machine {
     }
 
     fn deadline_came(&mut self, now: Duration) -> Vec<Action> {
+        // The phase may have moved on since this deadline was set.
         if self.deadline().is_none_or(|due| now < due) {
             return Vec::new();
         }

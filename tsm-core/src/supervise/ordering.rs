@@ -108,6 +108,7 @@ impl Supervisor {
     /// Those that need a process.
     fn dependents_of(&self, name: &ProcessName) -> BTreeSet<u32> {
         let of = |name: &str| self.dependents.get(name).into_iter().flatten();
+        // A need may name all instances at once.
         let whole = name.of_instance().map_or("", |(whole, _)| whole);
         of(name.as_str()).chain(of(whole)).copied().collect()
     }
@@ -248,6 +249,7 @@ impl Supervisor {
             .filter(|need| wants_ready(need))
             .flat_map(|need| self.needed(need).map(|(id, _)| id))
             .collect();
+        // A port that is only declared is looked for while somebody waits for it.
         for needed in to_be_ready {
             self.want_ready(needed);
         }
@@ -275,6 +277,7 @@ impl Supervisor {
 
     /// Whether it waits for what does not come by itself.
     fn is_stuck(&self, id: u32, seen: &mut Vec<u32>) -> bool {
+        // A circle of processes that wait for each other does not come undone by itself.
         if seen.contains(&id) {
             return true;
         }
@@ -289,6 +292,7 @@ impl Supervisor {
                 matches!(service.machine.phase, Phase::Held { .. }) && self.is_stuck(other, seen)
             }),
         });
+        // Only the way to here counts: two may need the same third.
         seen.pop();
         stuck
     }
@@ -348,6 +352,7 @@ impl Supervisor {
         way: &mut Vec<u32>,
         order: &mut Vec<u32>,
     ) {
+        // A circle is cut open wherever it was entered, so that all in it get a place.
         if placed.contains(&id) || way.contains(&id) {
             return;
         }

@@ -47,6 +47,7 @@ impl Records {
             status_at: None,
             tidy_at: None,
             retry_at: None,
+            // The kills before this moment concern none of our runs.
             oom_seen: OomCounts::read(),
             oom_seen_ms: clock::unix_ms(),
         }
@@ -62,6 +63,7 @@ impl Records {
 impl Supervisor {
     pub(super) fn report(&mut self, id: u32, report: Report) {
         let Some(service) = self.services.get(&id) else {
+            // Its record is gone, and who waits for that has still to hear of it.
             self.answer(id, report);
             return;
         };

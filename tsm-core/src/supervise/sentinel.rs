@@ -149,6 +149,8 @@ pub fn heal(
                         log.say(format_args!(
                             "the guardian{guardian} and its supervisor were killed; services run on, and both are started again {when}"
                         ));
+                        // Asked again after the pause: somebody may have started both in the
+                        // meantime.
                         if !pause.is_zero() {
                             sys::poll::wait_for_nothing(pause);
                             continue;
@@ -160,6 +162,7 @@ pub fn heal(
             Err(error) => Some(error),
         };
         let Some(error) = failed else { continue };
+        // Removed while it was tried: that is no failure.
         if !client.home().processes().is_dir() {
             return Ok(());
         }
@@ -193,6 +196,7 @@ fn wait_for_end(pid: u32, patience: Duration) -> bool {
         Some(Ok(Some(handle))) => {
             sys::poll::wait_readable(&handle, Some(patience)).unwrap_or(false)
         }
+        // No descriptor is left to watch it with.
         Some(Err(_)) => {
             sys::poll::wait_for_nothing(patience);
             false

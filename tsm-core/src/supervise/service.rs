@@ -243,6 +243,8 @@ impl Service {
         let restarts = (self.machine.restarts > 0).then_some(self.machine.restarts);
         let failures = (self.machine.failures > 0).then_some(self.machine.failures);
         let meta = &mut self.meta;
+        // Of the next time only whether there is one: computed from the clock, it differs a little
+        // at every call.
         let same = meta.state.as_ref() == Some(&state)
             && meta.desired.as_deref() == Some(desired)
             && meta.slow == slow

@@ -211,6 +211,7 @@ pub fn run(options: Options) -> Result<u8> {
     let lookup = |name: &str| options.variable(name);
     let carried = Carried::take(lookup)?;
     sys::signal::reset_dispositions(carried.is_some());
+    // It outlives the command that started it, whose umask must not decide who reads the home.
     sys::set_umask(0o077);
     if !options.foreground {
         sys::set_process_name(c"tsm-supervisor");
@@ -242,6 +243,7 @@ impl Supervisor {
         let mut ready: Vec<Ready> = Vec::with_capacity(EVENTS_AT_ONCE);
         let mut heard = clock::monotonic();
         loop {
+            // With launches or restores left, events only get their turn in between.
             let wait = if self.launches_to_make() == 0 && !self.has_to_restore() {
                 self.time_to_next()
             } else {
@@ -252,6 +254,8 @@ impl Supervisor {
             for event in &ready {
                 self.on_ready(*event)?;
             }
+            // After the events: an exit that lies in the queue wins over the time-out that it would
+            // have missed.
             self.fire_deadlines(heard);
             self.accept_again();
             self.look_at_home_if_due();
@@ -319,6 +323,7 @@ impl Supervisor {
             k if k == Kind::DirectLogs as u8 => self.on_direct(),
             k if k == Kind::Home as u8 => self.on_home(),
             k if k == Kind::Wall as u8 => self.on_wall_clock(),
+            // Only signals are left: every token was made by `token`.
             _ => {
                 while let Some(signal) = self.signals.next().doing("read a signal")? {
                     self.on_signal(signal);

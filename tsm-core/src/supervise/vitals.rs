@@ -205,6 +205,7 @@ impl Vitals {
             }
             VitalEvent::Extended(time) => {
                 if let Readiness::Pending { until } = &mut self.readiness {
+                    // It may ask for more time, and never ends up with less than it had.
                     *until = (now + time).max(*until);
                 }
                 Vec::new()
@@ -321,6 +322,7 @@ impl Vitals {
             actions.push(VitalAction::Report(Report::Unhealthy));
         }
         if self.policy.health.is_some_and(|health| health.restarts) {
+            // It is about to be ended, so nothing more is checked.
             self.due = None;
             actions.push(VitalAction::Unfit);
         }

@@ -172,10 +172,12 @@ impl Worker {
             .name("tsm-apart".to_owned())
             .stack_size(512 << 10)
             .spawn(move || {
+                // The outcome before the wake-up, so that the loop finds it without waiting.
                 said.send(work())
                     .best_effort("where nobody hears it, the supervisor ends");
                 shared.finished(number, Ok(()));
             })?;
+        // What is done on the loop need not be `Send`: only the outcome crosses the threads.
         let then = move |supervisor: &mut Supervisor, _: Result<()>| {
             if let Ok(outcome) = heard.try_recv() {
                 then(supervisor, outcome);
@@ -233,6 +235,7 @@ impl Worker {
 
     /// What is through, with what is to be done then.
     fn take_done(&mut self) -> Vec<(Option<Then>, Result<()>)> {
+        // The pipe is emptied first: what is through after that wakes the loop once more.
         let mut bytes = [0; 64];
         std::io::Read::read(&mut self.event, &mut bytes)
             .best_effort("what is through stands in the state, not in the pipe");
@@ -314,6 +317,7 @@ fn next_turn(shared: &Shared) -> Turn {
             return Turn::Sync(state.unsynced.drain().collect());
         }
         if state.finishing || (state.sync_at.is_none() && now >= idle_until) {
+            // Under the lock: work that comes from now on finds no thread, and starts one.
             state.running = false;
             return Turn::End;
         }
@@ -342,6 +346,7 @@ fn sync_paths(home: &Path, paths: &[PathBuf]) -> Result<()> {
             _ => {}
         }
     }
+    // The name of a new file lies in its directory, which has to be synced as well (`fsync(2)`).
     let directories: HashSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
     for directory in directories {
         File::open(directory)

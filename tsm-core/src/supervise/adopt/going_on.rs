@@ -50,7 +50,8 @@ impl Supervisor {
         };
         match (service.machine.phase, desired) {
             (Phase::Running { .. }, Desired::Up) if state == Some(&State::Stopping) => {
-                // A run that had failed bears the reason.
+                // `Stopping` while it is wanted up is a restart, or the end of a run that was
+                // unfit. Only the latter has a reason on record.
                 let failed = service.meta.reason.is_some();
                 self.step(id, if failed { Event::Unfit } else { Event::Restart });
             }
@@ -60,6 +61,8 @@ impl Supervisor {
                 self.sweeping.at = Some(clock::monotonic());
             }
             (_, Desired::Gone) => {
+                // The machine ignores the deletion of what is being deleted, so this has to look
+                // like the first request.
                 service.machine.desired = Desired::Down;
                 self.step(id, Event::Delete);
             }

@@ -85,6 +85,7 @@ impl Search {
             }
             let until = Instant::now() + pause;
             let mut over = locked(&self.over);
+            // Waking up for no reason does not shorten the pause.
             loop {
                 if *over {
                     return false;
@@ -116,7 +117,7 @@ impl Supervisor {
         }
         match &care.awaiting {
             Some(Awaiting::Log(_)) => return self.await_line(id),
-            // The end of a pipe was there before the run.
+            // A readiness pipe was taken over at the launch, before this.
             Some(_) => return,
             None => {}
         }
@@ -207,6 +208,7 @@ impl Supervisor {
         let Some(care) = service.care.as_deref_mut() else {
             return;
         };
+        // The thread may have found it in the last moment of a run that is over.
         if !same_run || care.awaiting.is_none() {
             return;
         }

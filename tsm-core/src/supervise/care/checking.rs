@@ -67,6 +67,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
+        // It may have been begun for a run that is over.
         if service.run() != run {
             return;
         }

@@ -108,7 +108,7 @@ impl Supervisor {
             return Ok(());
         };
         let (run, name) = (service.run(), service.name.clone());
-        // Who tells of an event is not of the run: it may tell of its end.
+        // A notice is not part of the run: it may tell of its end, and must not be ended with it.
         let cookie = match order.purpose {
             Purpose::Notice(_) => self.cookies.write(0, 0),
             _ => self.cookies.write(id, run),
@@ -134,6 +134,7 @@ impl Supervisor {
             .doing("fork")?;
         let handle = Pidfd::open_child(held.pid).doing("open a handle on a process")?;
         let mut number = self.errands.next;
+        // The numbers wrap around, and an errand that takes long may still have an early one.
         while self.errands.running.contains_key(&number) {
             number = number.wrapping_add(1);
         }
@@ -274,11 +275,13 @@ impl Supervisor {
             }
             Err(_) => WaitStatus::Unknown,
         };
-        // What it left in its group goes with it. It is a zombie of ours still, so that the number is its own.
+        // What it left in its group is killed with it. It is a zombie of ours, so the number is
+        // still its own.
         kill(errand);
         self.on_errand_report(number);
         for stream in [Stream::Out, Stream::Err] {
-            // What waits in a pipe is bounded: who wrote it is dead.
+            // Eight reads are more than a pipe holds. Its end is not waited for: somebody else may
+            // have the other side.
             for _ in 0..8 {
                 self.on_errand_pipe(number, stream);
             }
@@ -328,6 +331,7 @@ fn program_of(command: &CommandLine) -> Result<Program> {
 /// A pipe in which these bytes wait, as far as they fit.
 fn pipe_with(input: &[u8]) -> Result<OwnedFd> {
     let (reader, writer) = sys::fd::pipe().doing("make a pipe")?;
+    // The loop must not wait for a command that does not read.
     sys::fd::set_nonblocking(&writer).doing("make a pipe")?;
     std::fs::File::from(writer)
         .write(input)

@@ -38,6 +38,7 @@ impl Supervisor {
         match care.pre_start {
             PreStart::UnderWay => return true,
             PreStart::Done => {
+                // It ran for this launch; the next one has its own.
                 care.pre_start = PreStart::Due;
                 return false;
             }
@@ -102,6 +103,7 @@ impl Supervisor {
                 kind.word(),
                 service.name
             ));
+            // A first start that fails takes its record away, and the history with it.
             if !service.fresh {
                 let hook = kind.word().to_owned();
                 let reason = reason.to_string();

@@ -107,6 +107,7 @@ impl Supervisor {
         let found: Arc<Mutex<Usages>> = Arc::default();
         let told = Arc::clone(&found);
         let measured = leaders.clone();
+        // A large tree takes longer to read than the loop may wait.
         self.worker.submit(
             Urgency::Background,
             move |_| {

@@ -138,6 +138,7 @@ impl Supervisor {
 
     /// The service that a process belongs to.
     fn service_of(&self, pid: u32) -> Option<u32> {
+        // Who speaks is often a child of the main process, such as `systemd-notify(1)`.
         let mut at = pid;
         for _ in 0..ANCESTORS {
             let led = self.services.iter().find(|(_, service)| {
@@ -154,7 +155,7 @@ impl Supervisor {
             };
             at = process.parent;
         }
-        // What cannot be told now is nobody's word.
+        // If that cannot be told now, the message counts as nobody's.
         let (id, _) = self.cookies.of_process(pid).ok()??;
         self.services.contains_key(&id).then_some(id)
     }
@@ -228,6 +229,7 @@ impl Supervisor {
         let is_leader = |service: &crate::supervise::service::Service| {
             service.leader.as_ref().map(|leader| leader.identity) == Some(identity)
         };
+        // A service may name only a process of its own.
         if self.services.get(&id).is_none_or(is_leader) || self.service_of(pid) != Some(id) {
             return;
         }
@@ -259,12 +261,14 @@ impl Supervisor {
         service.meta.ticks = Some(start);
         service.dirty = true;
         let key = format!("p{id}.{run}");
+        // A keeper holds several descriptors under one name, so the old one has to go.
         self.store.forget(&key);
         if let Some(leader) = self.services.get(&id).and_then(|s| s.leader.as_ref()) {
             self.store.put(&key, leader.handle.as_fd());
         }
         if let Some(before) = before {
             let number = before.identity.pid;
+            // It may still run, and has to be reaped when it ends.
             if before.child {
                 let token = token(Kind::Forgotten, number);
                 if self

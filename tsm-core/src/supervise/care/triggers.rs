@@ -129,6 +129,7 @@ impl Supervisor {
             move |supervisor, (watched, changed)| {
                 let Some(path) = changed else { return };
                 if supervisor.watch_number(id) == number {
+                    // First the next wait, so that no change during the restart is missed.
                     supervisor.go_on_watching(id, number, watched);
                     supervisor.changed(id, &path);
                 }
@@ -250,6 +251,7 @@ impl Supervisor {
             self.on_time(id, due);
         }
         if set {
+            // Every next time was worked out by a clock that has been set since.
             let all: Vec<u32> = self.wall.dues.iter().map(|(_, id)| *id).collect();
             for id in all {
                 self.forget_due(id);

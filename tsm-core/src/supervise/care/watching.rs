@@ -20,6 +20,7 @@ const USUAL_IGNORES: [&str; 6] = [
     "__pycache__/",
     "*.swp",
     "*~",
+    // What vim makes to try whether it can write into a directory.
     "4913",
     "*.tmp",
 ];
@@ -127,6 +128,7 @@ impl Watched {
             &spec.paths
         };
         for path in paths {
+            // Without `.` and doubled slashes, as the events name it.
             let whole: PathBuf = cwd.join(path).components().collect();
             if path.contains(['*', '?', '[']) {
                 let pattern = whole.to_string_lossy();
@@ -171,6 +173,8 @@ impl Watched {
                 continue;
             }
             self.read_ignores(path);
+            // One by one: a recursive watch would take in all that is ignored, such as
+            // `node_modules`.
             self.watcher
                 .watch(path, RecursiveMode::NonRecursive)
                 .map_err(|error| {

@@ -191,6 +191,7 @@ fn is_delegated_by_user_manager(unit: &str) -> bool {
         .spawn();
     let Ok(mut child) = asked else { return false };
     let answer = child.stdout.take().and_then(|mut stdout| {
+        // A user manager that hangs must not keep the supervisor from starting.
         let answered = sys::poll::wait_readable(&stdout, Some(PATIENCE)).ok()?;
         let mut text = [0; 16];
         let length = answered.then(|| stdout.read(&mut text).ok())??;
@@ -266,6 +267,7 @@ impl Supervisor {
         let group = self.group_of(id)?;
         let pids = match cgroup::members(group) {
             Ok(pids) => pids,
+            // A group that is gone has nobody in it. Any other error says nothing.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(_) => return None,
         };
@@ -278,6 +280,8 @@ impl Supervisor {
         // cannot be told, the group tells nothing.
         let is_another_s = |process: &Process| {
             let above = |process: &&Process| inside.get(&process.parent);
+            // No more steps than processes: parents are read one after the other and may seem to
+            // form a circle.
             let mut line = std::iter::successors(Some(process), above).take(inside.len());
             line.try_fold(false, |found, process| {
                 Ok::<_, std::io::Error>(found || super::is_supervisor(process.identity.pid)?)

@@ -13,6 +13,7 @@ pub(super) fn began_at(service: &Service) -> Option<u64> {
     leader.or(service.meta.last_ticks).or_else(|| {
         // Nothing of it was left when that was last looked at; the clock on the wall tells about when it began.
         let ago = clock::unix_ms().checked_sub(service.meta.started_ms?)?;
+        // Rounded up: better somewhat too early than too late.
         let ticks = (ago / 1000 + 1) * clock::ticks_per_second();
         clock::boot_ticks().checked_sub(ticks)
     })
@@ -134,7 +135,8 @@ impl<'a> Kinship<'a> {
         if let Some(owner) = self.found.get(&pid) {
             return *owner;
         }
-        // A circle cannot be, but the table is not of one moment: what is being looked at counts as nobody's.
+        // Parents form no circle, but the table was not read in one moment: who is being asked
+        // about counts as nobody's until there is an answer.
         self.found.insert(pid, None);
         let process = *self.table.get(pid)?;
         let owner = self.owner_of(&process).filter(|_| !self.is_supervisor(pid));
@@ -147,7 +149,7 @@ impl<'a> Kinship<'a> {
         if let Some((identity, id)) = self.leaders.get(&pid) {
             return (*identity == process.identity).then_some(*id);
         }
-        // 2 is the kernel's own thread of threads.
+        // Process 2 is kthreadd, the parent of the kernel's threads.
         if pid <= 2 || process.parent == 2 || self.own.contains(&pid) {
             return None;
         }
@@ -164,6 +166,8 @@ impl<'a> Kinship<'a> {
                 return Some(claim.id);
             }
         }
+        // Reading an environment is what costs here, and nobody older than the runs in question
+        // need be asked.
         if process.identity.start < self.oldest {
             return None;
         }
@@ -191,6 +195,7 @@ impl<'a> Kinship<'a> {
 /// Where that cannot be told.
 pub(super) fn is_supervisor(pid: u32) -> std::io::Result<bool> {
     let words = procfs::command_line(pid)?;
+    // Anybody may have such a command line, so the program counts too.
     Ok(words.get(1).is_some_and(|word| word == "supervisor")
         && procfs::executable(pid)
             .is_some_and(|exe| std::env::current_exe().is_ok_and(|own| own == exe)))

@@ -23,10 +23,12 @@ impl Supervisor {
         let Some(leader) = &service.leader else {
             return;
         };
+        // The event may be one of a leader that was replaced in the meantime.
         if leader.ended.is_some() || !leader.handle.has_ended() {
             return;
         }
         let status = if leader.child {
+            // Only looked at: the zombie keeps pid, group and session taken until the run is over.
             match leader.handle.peek() {
                 Ok(Some(status)) => status,
                 Ok(None) => {
@@ -40,6 +42,8 @@ impl Supervisor {
         } else {
             match leader.handle.exit_info() {
                 Some(status) => status,
+                // It was reaped, by a kernel that does not keep the status for us
+                // (`PIDFD_GET_INFO`).
                 None if hangup => WaitStatus::Unknown,
                 None => {
                     // It has ended, and who reaps it has not done so yet. The handle's hang-up or the guardian says when.
@@ -61,6 +65,7 @@ impl Supervisor {
 
     /// The guardian reaped a process; it may be one of ours.
     pub(in crate::supervise) fn on_reaped_by_guardian(&mut self, pid: u32, status: WaitStatus) {
+        // The number alone could be another process's by now: our handle has to have ended as well.
         let found = self.services.iter().find(|(_, service)| {
             service.leader.as_ref().is_some_and(|l| {
                 l.identity.pid == pid && !l.child && l.ended.is_none() && l.handle.has_ended()
@@ -103,6 +108,7 @@ impl Supervisor {
         if status.is_success() && self.follow(id) {
             return;
         }
+        // Before the group goes, and its counters with it.
         let group_oom = self.out_of_memory_in_group(id);
         self.note_limits_of_group(id);
         let Some(service) = self.services.get_mut(&id) else {
@@ -132,7 +138,8 @@ impl Supervisor {
         let never = was_provisional
             && matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED);
         if !never {
-            // 127 is also how a child ends whose supervisor was not there to hear that it could not execute.
+            // A child that cannot execute its program ends with 127: if its supervisor died before
+            // it heard of that, this is a first start that failed.
             service.fresh &= was_provisional && status == WaitStatus::Code(127);
             // Why it was ended by us stands there already.
             let before = service.meta.reason.take().filter(|_| was_unfit);

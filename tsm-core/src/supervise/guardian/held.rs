@@ -91,6 +91,7 @@ impl Guardian {
                 .add(channel, CHANNEL, Interest::Read)
                 .doing("watch the supervisor")?;
         }
+        // There was a supervisor, so one that cannot start now is tried again.
         self.was_ready = true;
         if held.supervisor.is_some() {
             self.started = held.started;

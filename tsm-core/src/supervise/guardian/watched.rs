@@ -109,6 +109,7 @@ impl Guardian {
         if self.ending {
             return;
         }
+        // The new one first, then the end of the old: at no moment does nobody watch.
         let before = self.watched.pid.take();
         self.make_sentinel();
         let Some(before) = before else { return };

@@ -209,6 +209,8 @@ impl Supervisor {
                 .iter()
                 .filter(|m| !is_inside(m.parent))
                 .min_by_key(|m| m.identity.start);
+            // The same one twice in a row: a program that forks twice has a process in between that
+            // is about to go.
             let before = followed.seen;
             followed.seen = first.map(|m| m.identity);
             first.filter(|_| followed.seen == before)
@@ -223,6 +225,7 @@ impl Supervisor {
         let nobody = members.is_empty() && std::mem::replace(&mut followed.missed, true);
         if nobody || now >= until {
             followed.look = None;
+            // Or the end of what was started would have it looked for again.
             followed.found = true;
             if !members.is_empty()
                 && let Some(file) = &followed.pid_file
@@ -274,6 +277,7 @@ impl Supervisor {
             }
         }
         if let Some(followed) = self.services.get_mut(&id).and_then(|s| s.followed.as_mut()) {
+            // The answer wakes us by itself; only giving up needs the clock.
             followed.look = Some((until, until, pause));
         }
         self.arm_follow(until);
@@ -321,6 +325,7 @@ impl Supervisor {
             followed.guessed = followed.pid_file.is_none().then(clock::monotonic);
         }
         let key = format!("p{id}.{run}");
+        // A keeper holds several descriptors under one name, so the old one has to go.
         self.store.forget(&key);
         self.store.put(&key, std::os::fd::AsFd::as_fd(&handle));
         let before = service.leader.replace(Leader {
@@ -363,6 +368,7 @@ impl Supervisor {
 /// The pid in a file, which may be anything: a person named it.
 fn read_pid(file: &Path) -> Option<u32> {
     let mut text = String::new();
+    // A person may have named a FIFO, where opening waits, or a device, where reading never ends.
     let opened = sys::open_without_waiting(file).ok()?;
     sys::only_regular(&opened).ok()?;
     opened.take(64).read_to_string(&mut text).ok()?;

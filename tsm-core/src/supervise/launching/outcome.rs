@@ -32,6 +32,8 @@ impl Supervisor {
             // A first start that fails is not tried again, whichever supervisor tried it.
             service.machine.phase = Phase::Launching { asked: true };
         } else {
+            // The command that made a first start is told; a restart has nobody but the log and the
+            // history.
             self.log
                 .say(format_args!("cannot start '{name}': {reason}"));
             self.note(id, EventKind::LaunchFailed { run, reason });
@@ -67,6 +69,8 @@ impl Supervisor {
                 }
             }
             Some(failure) => {
+                // Read again rather than kept: failures are rare, and a kept spec would cost memory
+                // at every launch.
                 let reason = match self.read_for_launch(id) {
                     Ok((spec, environment)) => {
                         launch::failure_in_words(&spec, &environment, &failure)
@@ -89,6 +93,8 @@ impl Supervisor {
                 .handle
                 .signal(sys::Signal::KILL)
                 .best_effort("it is on its way to its exit, which does nothing but end it");
+            // Under a token of its own, so that its end is not taken for that of the next run's
+            // leader.
             let pid = leader.identity.pid;
             let watched =
                 self.poll

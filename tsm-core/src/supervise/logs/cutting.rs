@@ -36,6 +36,7 @@ pub(super) fn next(
     wanted: bool,
 ) -> io::Result<Next> {
     let stretch = limit - reserve(limit);
+    // Nothing in it is nothing to rotate, even where that is wanted.
     if len == 0 || (len < stretch && !wanted) {
         let room = stretch.max(1) - len;
         return Ok(Next::Move(usize::try_from(room).unwrap_or(usize::MAX)));
@@ -51,6 +52,7 @@ pub(super) fn next(
         if len - begin >= limit {
             return Ok(Next::Rotate);
         }
+        // The line is all that there is in the file: it fills the segment, and is cut there.
         if begin == 0 {
             return Ok(Next::Move(more.min((limit - len) as usize)));
         }

@@ -89,6 +89,7 @@ impl Supervisor {
             }
             return Ok(None);
         }
+        // The mover's handle writes at offsets of its own.
         self.logs.open.close((id, stream));
         let file = direct::open_for_service(&path)?;
         self.watch_direct(id, stream);
@@ -236,6 +237,8 @@ impl Supervisor {
                 self.cut_direct(id, stream, Cut::TooLarge);
             }
         } else if looks >= LET_FLOOD || !has_room_for(&path, 4 * (now - before)) {
+            // It was left alone for long enough, or four more looks like this one would fill the
+            // disk.
             if let Some(known) = self.known_direct(id, stream) {
                 known.floods = 1;
             }

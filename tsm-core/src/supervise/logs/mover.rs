@@ -69,9 +69,11 @@ impl OpenLogs {
 /// Opens a log to write and read it; where it is not there, it is made.
 pub(in crate::supervise) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
+    // Opening a FIFO of that name would block; what is no regular file is refused below.
     options.read(true).write(true).custom_flags(fd::NONBLOCK);
     let file = match options.open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // It may be missing because a rotation was cut off halfway.
             rotate::finish_rotation(path)?;
             fail::error("log-made")?;
             options
@@ -302,6 +304,7 @@ impl Supervisor {
             return;
         };
         let end = service.log_end(stream);
+        // A pipe that is left full would wake the loop again and again.
         if let Some(pipe) = &end.reader
             && !end.paused
         {

@@ -153,6 +153,7 @@ impl Supervisor {
         if let Some(service) = self.services.get_mut(&id) {
             service.log_end(stream).packing = true;
         }
+        // Named by the inode, since a segment may be renamed while it is being compressed.
         let mut packed = live.clone().into_os_string();
         packed.push(format!(".{}.zst.tmp", segment.inode()));
         let packed = PathBuf::from(packed);
@@ -284,6 +285,7 @@ impl Supervisor {
         };
         let end = service.log_end(stream);
         let goes_on = end.reader.is_some();
+        // Without anybody who writes, the end of that line never comes.
         if goes_on && !super::cutting::ends_with_a_line(&file, len).unwrap_or(true) {
             end.rotate = true;
             return false;

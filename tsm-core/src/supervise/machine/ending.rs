@@ -43,6 +43,8 @@ impl Machine {
             leader: true,
             next,
         };
+        // First who belongs to the run: when the leader is gone, its children have another parent
+        // and are no longer found through it.
         vec![Action::Remember, Action::SignalGroup(Force::Ask)]
     }
 
@@ -109,8 +111,12 @@ impl Machine {
             vec![Action::SignalRest(Force::Ask)]
         };
         match stage {
+            // The end of the hook decides.
             Stage::PostStop => Vec::new(),
+            // Nobody has been asked to end yet.
             Stage::PreStop if leader => Vec::new(),
+            // The leader ended while its hook ran: what is left is asked without waiting for the
+            // hook.
             Stage::PreStop | Stage::Check if group > 0 => {
                 let until = now + self.policy.stop_timeout;
                 self.phase = Phase::Ending {
@@ -123,6 +129,7 @@ impl Machine {
             Stage::PreStop | Stage::Check => ask_rest(self),
             Stage::Group { .. } if !leader && group == 0 => ask_rest(self),
             Stage::Group { .. } => Vec::new(),
+            // Somebody may have been forked since the last round and has not been asked.
             Stage::Rest { .. } if rest > 0 => vec![Action::SignalRest(Force::Ask)],
             Stage::Rest { .. } => Vec::new(),
             Stage::Kill { .. } | Stage::Resisting => {
@@ -135,6 +142,7 @@ impl Machine {
     }
 
     pub(super) fn finish(&mut self, next: Next, now: Duration) -> Vec<Action> {
+        // Taken before the hook runs, because its end leads here again.
         if std::mem::take(&mut self.owes_hook) && self.policy.hooks.post_stop {
             self.phase = Phase::Ending {
                 stage: Stage::PostStop,
@@ -154,6 +162,7 @@ impl Machine {
                 })]
             }
             Next::Launch { asked } => self.launch(asked),
+            // Ending the run took longer than the delay.
             Next::Wait { until, .. } if until <= now => self.launch_again(),
             Next::Wait { until, slow } => {
                 self.phase = Phase::Waiting { until, slow };
@@ -181,6 +190,7 @@ impl Machine {
                     leader,
                     next,
                 };
+                // Who the rest is, the sweep finds out; its answer has them asked.
                 vec![Action::SignalGroup(Force::Kill), Action::Sweep]
             }
             Phase::Ending {
@@ -207,6 +217,8 @@ impl Machine {
                     leader,
                     next,
                 };
+                // No deadline from here on: the end of what resists is an event, and a person may
+                // ask again.
                 vec![Action::Report(Report::Resists)]
             }
             _ => Vec::new(),

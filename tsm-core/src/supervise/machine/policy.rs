@@ -92,6 +92,7 @@ impl Backoff {
         Self {
             at_first: usual.at_first,
             first,
+            // Below 1 the delays would shrink from one restart to the next.
             factor: spec.factor.unwrap_or(usual.factor).max(1),
             most: ms(spec.most_ms).unwrap_or(usual.most).max(first),
             steady,
@@ -107,11 +108,13 @@ impl Backoff {
     pub(super) fn delay(&self, failures: u32, jitter: f64) -> (Duration, bool) {
         let spread = 1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0);
         if failures > SLOW_AFTER {
+            // The slow lane is never faster than the back-off before it.
             return (SLOW.max(self.most).mul_f64(spread), true);
         }
         if failures <= 1 {
             return (self.at_first, false);
         }
+        // The second restart in a row waits for `first`, hence the exponent begins at 0.
         let times = self.factor.saturating_pow(failures - 2);
         let longer = self.first.saturating_mul(times).min(self.most);
         // What a person fixed is as they fixed it.

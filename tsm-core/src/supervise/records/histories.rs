@@ -64,6 +64,7 @@ impl Supervisor {
                 }
             }
         }
+        // A disk that stays full must not eat the memory of the supervisor: the oldest go first.
         if self.records.unwritten.events.len() >= MOST_WAITING {
             self.records.unwritten.events.pop_front();
         }
@@ -75,6 +76,8 @@ impl Supervisor {
     /// Writes the events that waited for room.
     pub(in crate::supervise) fn write_waiting_events(&mut self) {
         let mut blocked: Vec<ProcessName> = Vec::new();
+        // One that cannot be written holds up the later ones of its process, so that a history
+        // keeps its order.
         for (name, event) in std::mem::take(&mut self.records.unwritten.events) {
             if blocked.contains(&name) || self.writer.append_event(&name, &event).is_err() {
                 if !blocked.contains(&name) {
@@ -126,6 +129,7 @@ impl Supervisor {
         };
         let run = service.run();
         let started_ms = service.meta.started_ms;
+        // Only a run that another supervisor watched can have been noted by another supervisor.
         let adopted = service.leader.as_ref().is_none_or(|leader| !leader.child);
         if adopted {
             let history = self.end_of_history(id);
@@ -215,6 +219,7 @@ impl Supervisor {
         const KILL: i32 = 9;
         let service = self.services.get(&id)?;
         let killed = matches!(status, WaitStatus::Signal { number: KILL, .. });
+        // While it is being ended, the SIGKILL was ours.
         if !killed || matches!(service.machine.phase, Phase::Ending { .. }) {
             return None;
         }
@@ -291,6 +296,7 @@ fn missing(
         {
             Some(EventKind::GaveUp { failures })
         }
+        // Exits and adoptions may stand between the request and what settles it.
         Some(State::Stopped) if machine.phase == Phase::Resting(Rest::Stopped) => {
             let mut back = history.events().rev();
             let settled = back.find(|event| {

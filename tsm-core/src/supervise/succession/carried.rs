@@ -112,6 +112,7 @@ impl Carried {
             .and_then(|()| file.read_to_end(&mut bytes))
             .doing("read the state that was handed over")?;
         let wrong = |reason: Reason| Error::bad_value("the state of the supervisor", reason);
+        // The version first, since the rest of a newer document may not be understood.
         let version = serde_json::from_slice::<serde_json::Value>(&bytes)
             .map_err(|error| wrong(error.into()))?
             .get("version")
@@ -288,6 +289,7 @@ impl Supervisor {
                 self.launching.queue.push_back(id);
             }
             Phase::Ending { .. } if leader_ended => {
+                // What the sweep before found went with the old program.
                 self.sweeping.wanted.push(id);
                 self.sweeping.at = Some(clock::monotonic());
             }

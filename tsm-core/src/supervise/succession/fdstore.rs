@@ -128,6 +128,7 @@ impl FdStore {
         if self.socket.is_none() {
             return;
         }
+        // In order: what waits goes first.
         self.flush();
         if self.queue.is_empty() && self.try_send(&text, fd).is_ok() {
             return;

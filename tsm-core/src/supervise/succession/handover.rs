@@ -184,6 +184,7 @@ impl Supervisor {
         let mut byte = [0; 1];
         match sys::socket::receive(&handover.socket, &mut byte, &mut Vec::new()) {
             Ok(0) => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            // A byte for a list that is not closed says nothing.
             Ok(_) => taken = std::mem::take(&mut handover.closed),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
@@ -195,6 +196,7 @@ impl Supervisor {
             if handover.sent.contains(&name) {
                 continue;
             }
+            // This came since the last list, and goes into another one.
             taken = false;
             match sys::socket::send(&handover.socket, &record(&name), &[fd]) {
                 Ok(sent) if sent == HANDOVER_RECORD => drop(handover.sent.insert(name)),
@@ -208,6 +210,7 @@ impl Supervisor {
             }
         }
         if taken {
+            // Behind `over` only the other one writes.
             let ids: Vec<u32> = self.services.keys().copied().collect();
             for id in ids {
                 self.save(id);

@@ -34,6 +34,7 @@ impl Supervisor {
 
     /// Tells that records are being read anew; [`Self::announce_ready`] ends that.
     pub(in crate::supervise) fn announce_reloading(&mut self) {
+        // `sd_notify(3)` wants the time with a reload, to tell one from the next.
         let now = clock::monotonic().as_micros();
         self.store
             .notify(&format!("RELOADING=1\nMONOTONIC_USEC={now}"));

@@ -210,6 +210,7 @@ impl Supervisor {
                 Err(error) => self.log.say_seldom("socket", error),
             }
         }
+        // The watches are on the files and not on their names: new files need new ones.
         self.place.note(home);
     }
 }
@@ -222,6 +223,7 @@ pub(in crate::supervise) fn listen(home: &Home) -> Result<OwnedFd> {
     let path = home.socket();
     let temporary = temporary(&path);
     fs::remove_file(&temporary).best_effort("it may be left from an attempt that was interrupted");
+    // Under another name until it has its mode, so that nobody connects before.
     let listener = sys::socket::listen(&temporary).at("listen at", &path)?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(&temporary, private).at("set the mode of", &path)?;

@@ -308,6 +308,7 @@ impl Supervisor {
             },
             Err(error) => error,
         };
+        // The one before was finished above, and this program goes on.
         if let Err(error) = self.new_worker() {
             self.log.say(error);
         }

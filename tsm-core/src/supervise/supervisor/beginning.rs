@@ -62,7 +62,8 @@ impl Inheritance {
         options: &Options,
         log: &mut WorkLog,
     ) -> Result<Option<(Writer, bool)>> {
-        // A supervisor that ended well has given it back, and may have been followed by another one.
+        // Having inherited it proves nothing: a supervisor that ended well has released the lock,
+        // and another one may have taken it since.
         if let Some(lock) = self.fds.remove("lock").map(File::from)
             && sys::lock::take(&lock).at("lock", options.home.lock())?
         {
@@ -81,6 +82,8 @@ impl Inheritance {
             "took over from another supervisor, with {} descriptors",
             taken.len()
         ));
+        // Into our keeper's store at once: the one that held them ends with the supervisor that
+        // handed over.
         for (name, fd) in taken.iter().filter(|(name, _)| is_of_a_service(name)) {
             self.store.put(name, fd.as_fd());
         }
@@ -92,7 +95,8 @@ impl Inheritance {
     /// The socket that others know, or a new one.
     fn take_socket(&mut self, options: &Options, continues: bool) -> Result<OwnedFd> {
         let kept = self.fds.remove("socket").filter(|_| continues);
-        // Without its file nobody finds it, nor where another's has its place.
+        // No command finds a socket whose file is gone, or whose path belongs to another socket by
+        // now.
         match kept.and_then(|listener| place::found(&options.home, listener)) {
             Some(listener) => Ok(listener),
             None => place::listen(&options.home),
@@ -109,7 +113,8 @@ impl Supervisor {
         let mut inherited = Inheritance::take(&options, carried.as_mut());
         let mut log = WorkLog::open();
         if inherited.fds.contains_key("lock") && !options.home.processes().is_dir() {
-            // One that follows another does not make anew what somebody removed.
+            // Somebody removed the home while a supervisor was down: its successor does not make it
+            // anew.
             log.say("the home was removed; ending");
             return Ok(None);
         }
@@ -121,6 +126,7 @@ impl Supervisor {
         let Some((writer, continues)) = inherited.take_lock(&options, &mut log)? else {
             return Ok(None);
         };
+        // Not before the lock is held: they could be in use by another supervisor.
         let kept = writer.keep_foreign_status().err();
         for error in writer.remove_temporary_files().into_iter().chain(kept) {
             log.say(error);
@@ -143,10 +149,12 @@ impl Supervisor {
         {
             poll.add(socket, token(Kind::Keeper, 0), Interest::Read)
                 .doing("watch the guardian")?;
+            // The guardian forked this process.
             guardian = sys::procfs::process(std::process::id()).map(|own| own.parent);
         }
         let ears = Ears::inherited(fds.remove("notify"), fds.remove("notify-hidden"));
         let place = Place::watch(writer.home(), &poll);
+        // After an upgrade in place the keeper has them already.
         if carried.is_none() {
             for (name, fd) in ears.named() {
                 store.put(name, fd.as_fd());
@@ -169,6 +177,7 @@ impl Supervisor {
             continues,
             cookies: Cookies::of(writer.home()),
             groups,
+            // xorshift never leaves 0, hence the last bit.
             random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
             writer,
             options,

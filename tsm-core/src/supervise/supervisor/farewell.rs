@@ -56,6 +56,8 @@ impl Supervisor {
         match self.ending {
             Ending::No => false,
             Ending::StopServices => {
+                // What resists SIGKILL counts as ended here, or it would keep the supervisor for
+                // ever.
                 let over = self.services.values().all(|s| {
                     matches!(s.machine.phase, Phase::Resting(_) | Phase::Removed)
                         || matches!(
@@ -79,6 +81,7 @@ impl Supervisor {
     }
 
     fn say_goodbye(&mut self) {
+        // After a handover the successor alone writes into the home.
         if self.ending != Ending::HandedOver {
             let ids: Vec<u32> = self.services.keys().copied().collect();
             for id in ids {
@@ -90,6 +93,7 @@ impl Supervisor {
         }
         self.flush_connections();
         self.kill_all_errands();
+        // Before the lock is released: after that somebody else writes here.
         for error in self.worker.finish() {
             self.log.say(error);
         }

@@ -11,6 +11,7 @@ use crate::sys::poll::Interest;
 impl Supervisor {
     /// Children that are no leaders: orphans that came to us because there is no guardian.
     pub(super) fn reap_strangers(&mut self) {
+        // With a guardian, orphans are its children, and it reaps them.
         if self.store.keeper() == Keeper::Guardian {
             return;
         }
@@ -25,6 +26,8 @@ impl Supervisor {
                     .values()
                     .any(|errand| errand.pid == pid)
         };
+        // It is only looked at, not reaped: who watches it by its pidfd still has to read its
+        // status.
         while let Some(pid) = sys::pidfd::any_ended_child() {
             if !is_ours(pid) {
                 if sys::pidfd::reap_child(pid).is_none() {

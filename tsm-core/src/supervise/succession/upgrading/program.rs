@@ -28,6 +28,7 @@ impl OwnProgram {
     pub(in crate::supervise) fn find() -> Option<Self> {
         let path = std::fs::read_link("/proc/self/exe").ok()?;
         let text = path.to_str()?;
+        // The kernel marks a file that has lost its name (`proc_pid_exe(5)`).
         Some(Self {
             path: text.strip_suffix(" (deleted)").unwrap_or(text).into(),
             file: file_id("/proc/self/exe")?,
@@ -43,6 +44,7 @@ impl OwnProgram {
         if !now.is_file() || file == self.file || self.tried == Some(file) {
             return None;
         }
+        // One that failed its trial is not tried again until it is replaced itself.
         self.tried = Some(file);
         Some(self.path.clone())
     }

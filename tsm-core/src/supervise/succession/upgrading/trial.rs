@@ -90,6 +90,8 @@ impl Supervisor {
         let state = serde_json::to_vec(&state).unwrap_or_default();
         let state = sys::spawn::memory_file(&state).doing("make a file in memory")?;
         let mut command = Command::new(path);
+        // `TSM_S` stands for TSM_STORE_FD and TSM_STATE_FD: the trial must not take what is the
+        // supervisor's.
         let own = |name: &OsString| {
             ["LISTEN_", "TSM_S", "NOTIFY_SOCKET"]
                 .iter()
@@ -137,7 +139,8 @@ impl Supervisor {
         };
         let status = child.reap().ok().flatten();
         let mut text = Vec::new();
-        // It has ended, so that this does not wait: a pipe that a child of its own may hold is not read to its end.
+        // The trial has ended, so what it said is in the pipe. A child of its own may still hold
+        // the other end, which is not waited for.
         sys::fd::set_nonblocking(&*said)
             .best_effort("an open descriptor takes the flag (`fcntl(2)`)");
         said.take(64 << 10)
@@ -173,6 +176,7 @@ impl Supervisor {
     /// Whether what the trial says is good enough.
     fn judge(&self, upgrade: &Upgrade, trial: Trial) -> std::result::Result<Trial, String> {
         let own = crate::version::own();
+        // Nobody asked for it: that a file was written anew is no reason.
         if upgrade.connection.is_none() && !crate::version::is_newer(&trial.version, &own) {
             return Err(format!(
                 "it is tsm {} and not newer than this one, {own}",
@@ -186,6 +190,7 @@ impl Supervisor {
             ));
         }
         let store = self.writer.store();
+        // What this program cannot read either is no fault of the new one.
         let lost = trial.damaged.iter().find(|name| {
             name.parse().is_ok_and(|name| {
                 store.meta(&name).is_ok()
