@@ -241,7 +241,7 @@ fn every_finding_cause_event_and_field_is_explained() {
     let events = variants("tsm-core/src/events.rs", "EventKind");
     look("docs/on-disk-format.md", events.clone());
     look("tsm-cli/schemas/history.json", events);
-    let meta = read("tsm-core/src/meta.rs");
+    let meta = read("tsm-format/src/meta.rs");
     let (_, known) = meta.split_once("const KNOWN").unwrap();
     let (known, _) = known.split_once("];").unwrap();
     let fields = known.split('"').skip(1).step_by(2).map(str::to_owned);
@@ -272,7 +272,13 @@ fn every_variable_of_ours_is_explained() {
     ];
     let page = read("docs/tasks.md");
     let mut seen = BTreeSet::new();
-    for top in ["tsm-core/src", "tsm-cli/src", "tsm-repl/src", "tsm-tui/src"] {
+    for top in [
+        "tsm-format/src",
+        "tsm-core/src",
+        "tsm-cli/src",
+        "tsm-repl/src",
+        "tsm-tui/src",
+    ] {
         let mut directories = vec![repository().join(top)];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).unwrap() {

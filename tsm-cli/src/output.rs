@@ -90,9 +90,9 @@ fn visible(c: char) -> char {
 
 /// A document of JSON to standard output.
 pub(crate) fn json(value: &impl serde::Serialize) -> io::Result<()> {
-    // In pieces: a long list is not held in memory as a whole.
-    let mut stdout = io::BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    serde_json::to_writer_pretty(&mut stdout, value)?;
-    stdout.write_all(b"\n")?;
+    let mut json = tsm_core::json::document(value)?;
+    json.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&json)?;
     stdout.flush()
 }

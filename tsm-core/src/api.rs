@@ -1,4 +1,4 @@
-//! The public items of this crate as one text, `api.txt`: so that a change of them is seen where it is looked through.
+//! The public items of this crate, and of what it passes on of `tsm-format`, as one text, `api.txt`: so that a change of them is seen where it is looked through.
 //!
 //! It is made from the source: all that is `pub` and not of a test, without bodies, private fields and docs. The lint `unreachable_pub` sees to it
 //! that what is `pub` can be reached.
@@ -9,18 +9,22 @@ use std::path::{Path, PathBuf};
 use quote::ToTokens as _;
 use syn::{Attribute, Fields, ImplItem, Item, Visibility};
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+const SOURCES: [(&str, &str); 2] = [
+    (concat!(env!("CARGO_MANIFEST_DIR"), "/src"), "tsm_core"),
+    (
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tsm-format/src"),
+        "tsm_format",
+    ),
+];
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/api.txt");
 
 #[test]
 fn the_public_items_are_those_that_were_looked_through() {
     let mut text = String::new();
-    module(
-        &Path::new(SOURCE).join("lib.rs"),
-        Path::new(SOURCE),
-        "tsm_core",
-        &mut text,
-    );
+    for (source, name) in SOURCES {
+        let source = Path::new(source);
+        module(&source.join("lib.rs"), source, name, &mut text);
+    }
     if std::env::var_os("SNAPSHOTS").is_some_and(|how| how == "overwrite") {
         fs::write(SNAPSHOT, text).unwrap();
         return;

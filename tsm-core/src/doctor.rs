@@ -172,7 +172,7 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
     processes::look(&store, &known, status.as_ref(), &mut findings)?;
     ends_at_logout(&store, &mut findings)?;
     boot::look(home, &mut findings);
-    findings.sort_by_key(|finding| finding.kind);
+    crate::sorted::by_key(&mut findings, |finding| finding.kind);
     Ok(findings)
 }
 

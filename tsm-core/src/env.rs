@@ -10,7 +10,6 @@ pub mod dotenv;
 pub(crate) mod expand;
 pub mod file;
 mod origin;
-pub mod quote;
 pub mod secret;
 pub mod shell;
 mod snapshot;
@@ -23,6 +22,8 @@ use thiserror::Error;
 
 pub use origin::{Assignment, EnvUpdate, Origin, Origins};
 pub use shell::{Shell, ShellState};
+pub use tsm_format::quote;
+
 pub use snapshot::{Snapshot, SnapshotError};
 
 /// An ordered list of environment variables, names and values as bytes.

@@ -323,9 +323,9 @@ impl Event {
     /// Its line, with the newline.
     pub fn to_line(&self) -> String {
         // Serializing strings and numbers cannot fail.
-        let mut line = serde_json::to_string(self).unwrap_or_default();
-        line.push('\n');
-        line
+        let mut line = crate::json::line(self).unwrap_or_default();
+        line.push(b'\n');
+        String::from_utf8(line).unwrap_or_default()
     }
 }
 

@@ -92,7 +92,7 @@ impl Keeper {
             found.extend(with_lock.map(|process| Self { part, process }));
         }
         // A guardian that goes on sees by itself what became of its supervisor.
-        found.sort_by_key(|keeper| (keeper.part, keeper.process.identity));
+        crate::sorted::by_key(&mut found, |keeper| (keeper.part, keeper.process.identity));
         Ok(found)
     }
 

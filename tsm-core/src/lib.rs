@@ -94,11 +94,11 @@ pub mod launch;
 #[cfg(test)]
 mod layers;
 pub mod logs;
-pub mod meta;
 pub mod name;
 pub mod persist;
 pub mod probe;
 pub mod selector;
+mod sorted;
 pub mod spec;
 pub mod startup;
 pub mod store;
@@ -111,4 +111,5 @@ pub mod watch;
 pub mod why;
 pub mod words;
 
+pub use tsm_format::{json, meta};
 pub use watch::watch;

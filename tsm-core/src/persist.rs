@@ -143,7 +143,7 @@ impl Dump {
                 Err(error) => damaged.push(Damage { name, error }),
             }
         }
-        processes.sort_by_key(|saved| saved.id);
+        crate::sorted::by_key(&mut processes, |saved| saved.id);
         let dump = Self {
             processes,
             ..Self::empty()?
@@ -154,7 +154,7 @@ impl Dump {
     /// Its document.
     pub fn to_json(&self) -> Vec<u8> {
         // Numbers and strings: serializing them does not fail.
-        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let mut json = crate::json::document(self).unwrap_or_default();
         json.push(b'\n');
         json
     }
@@ -187,7 +187,7 @@ impl Dump {
             Some(_) => {}
             None => return Err("it is no dump of TSM".into()),
         }
-        let dump: Self = serde_json::from_value(value)
+        let dump: Self = serde_json::from_slice(bytes)
             .map_err(|error| format!("it is no dump of TSM ({error})"))?;
         for saved in &dump.processes {
             saved
@@ -289,7 +289,7 @@ fn read_deleted(home: &Home) -> impl Iterator<Item = Deleted> {
         let lines = BufReader::new(file).lines();
         lines.map_while(std::result::Result::ok)
     });
-    lines.filter_map(|line| serde_json::from_str(&line).ok())
+    lines.filter_map(|line| serde_json::from_slice(line.as_bytes()).ok())
 }
 
 /// Forgets what was deleted and is in no dump any more, since a new one was written that lists `saved`.
@@ -297,7 +297,7 @@ pub(crate) fn cut_deleted(home: &Home, saved: &HashSet<u32>) -> Result<()> {
     let path = home.deleted();
     let mut left = Vec::new();
     for deleted in read_deleted(home).filter(|deleted| saved.contains(&deleted.id)) {
-        serde_json::to_writer(&mut left, &deleted)
+        crate::json::append(&deleted, &mut left)
             .map_err(io::Error::from)
             .at("write", &path)?;
         left.push(b'\n');

@@ -480,10 +480,13 @@ pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Re
         let file = crate::store::open_spare(&spare)?;
         file.set_len(0)?;
         let mut file = BufWriter::new(file);
+        let mut json = Vec::new();
         file.write_all(b"[")?;
         for (number, view) in views.enumerate() {
             file.write_all(if number == 0 { b"\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut file, &view)?;
+            json.clear();
+            crate::json::append(&view, &mut json)?;
+            file.write_all(&json)?;
         }
         file.write_all(b"\n]\n")?;
         file.flush()?;

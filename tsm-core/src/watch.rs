@@ -274,11 +274,11 @@ impl Watch {
             // What runs is then shown otherwise.
             changes.extend(self.look_again()?);
         } else if !names.is_empty() {
-            names.sort();
+            crate::sorted::sort(&mut names);
             names.dedup();
             changes.extend(self.look_at(names));
         }
-        logs.sort();
+        crate::sorted::sort(&mut logs);
         logs.dedup();
         for (name, stream) in logs {
             let home = self.store.home();

@@ -2,6 +2,7 @@
 
 mod edit;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -172,12 +173,9 @@ fn print_format(
             }
         }
         EnvFormat::Json => {
-            let object: serde_json::Map<String, serde_json::Value> = shown
+            let object: BTreeMap<String, &Text> = shown
                 .iter()
-                .map(|(variable, value)| {
-                    let value = serde_json::to_value(value).unwrap_or_default();
-                    (variable.name.to_string_lossy().into_owned(), value)
-                })
+                .map(|(variable, value)| (variable.name.to_string_lossy().into_owned(), value))
                 .collect();
             output::json(&object)?;
         }

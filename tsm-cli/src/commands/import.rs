@@ -68,10 +68,11 @@ fn import(path: &Path) -> Result<Imported, Error> {
     match extension.as_ref() {
         "json" => {
             let text = std::fs::read_to_string(path).at("read", path)?;
-            let value = serde_json::from_str(&text).map_err(|error| Error::Damaged {
-                path: path.to_owned(),
-                reason: error.into(),
-            })?;
+            let value =
+                serde_json::from_slice(text.as_bytes()).map_err(|error| Error::Damaged {
+                    path: path.to_owned(),
+                    reason: error.into(),
+                })?;
             from_pm2(&value, path)
         }
         "js" | "cjs" | "mjs" => from_pm2(&evaluated(path)?, path),
@@ -112,6 +113,6 @@ fn evaluated(path: &Path) -> Result<Value, Error> {
     }
     let text = String::from_utf8_lossy(&told.stdout);
     let json = text.rsplit_once(MARK).map_or("", |(_, json)| json.trim());
-    serde_json::from_str(json)
+    serde_json::from_slice(json.as_bytes())
         .map_err(|_nothing| damaged("it exports nothing that could be an ecosystem".to_owned()))
 }

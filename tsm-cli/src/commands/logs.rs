@@ -318,7 +318,7 @@ impl<'a> Show<'a> {
                 stream: if is_err { "err" } else { "out" },
                 line: Text::from_bytes(line.bytes.clone()),
             };
-            serde_json::to_writer(&mut *out, &view)?;
+            out.write_all(&tsm_core::json::line(&view)?)?;
             return out.write_all(b"\n");
         }
         let prefix = &self.prefixes[line.source][usize::from(is_err)];

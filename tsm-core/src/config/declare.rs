@@ -141,7 +141,7 @@ impl Config {
             });
         }
         let mut mistakes = reader.mistakes;
-        mistakes.sort_by_key(|mistake| mistake.at);
+        crate::sorted::by_key(&mut mistakes, |mistake| mistake.at);
         mistakes.dedup();
         Err(Error::Config {
             path: path.to_owned(),

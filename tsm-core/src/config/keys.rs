@@ -302,7 +302,7 @@ mod tests {
                 .flat_map(|key| key.aliases.iter().chain([&key.name]))
                 .copied()
                 .collect();
-            names.sort_unstable();
+            crate::sorted::sort(&mut names);
             let all = names.len();
             names.dedup();
             assert_eq!(names.len(), all);

@@ -336,7 +336,7 @@ fn from_toml_table(
         });
     }
     // The table is sorted by name; people read and expect the order of the file.
-    entries.sort_by_key(|entry| entry.at);
+    crate::sorted::by_key(&mut entries, |entry| entry.at);
     Ok(Node {
         at,
         value: Value::Map(entries),

@@ -223,13 +223,13 @@ const NO_KEYS: [&str; 6] = ["program", "umask", "limits", "nice", "origins", "co
 /// Where two specs differ, key by key as they are serialized: so that what a spec learns tomorrow is compared, too.
 fn spec_changes(before: &ProcessSpec, after: &ProcessSpec) -> Vec<Change> {
     // Serializing texts and numbers cannot fail.
-    let fields = |spec: &ProcessSpec| match serde_json::to_value(spec) {
-        Ok(Value::Object(fields)) => fields,
+    let fields = |spec: &ProcessSpec| match crate::json::value(spec) {
+        Value::Object(fields) => fields,
         _ => serde_json::Map::new(),
     };
     let (before, after) = (fields(before), fields(after));
     let mut names: Vec<&String> = after.keys().chain(before.keys()).collect();
-    names.sort_unstable();
+    crate::sorted::sort(&mut names);
     names.dedup();
     let differing = names
         .into_iter()
@@ -241,7 +241,7 @@ fn spec_changes(before: &ProcessSpec, after: &ProcessSpec) -> Vec<Change> {
             // Of a map, what differs in it is told.
             (Some(Value::Object(before)), Some(Value::Object(after))) => {
                 let mut inner: Vec<&String> = before.keys().chain(after.keys()).collect();
-                inner.sort_unstable();
+                crate::sorted::sort(&mut inner);
                 inner.dedup();
                 let differing = inner
                     .into_iter()

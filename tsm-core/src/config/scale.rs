@@ -119,7 +119,7 @@ pub fn scale(
         Some((number, own, spec))
     });
     let mut numbered: Vec<_> = numbered.collect();
-    numbered.sort_unstable_by_key(|(number, ..)| *number);
+    crate::sorted::by_key(&mut numbered, |(number, ..)| *number);
     let Some((_, _, model)) = numbered.first() else {
         let reason = format!(
             "'{name}' has no instances; declare `instances:` in a config file, or delete it and start it with --instances"

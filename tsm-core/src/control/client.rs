@@ -378,7 +378,7 @@ impl Client {
             }
             asked => asked?,
         };
-        outcomes.sort_by_key(|outcome| outcome.id);
+        crate::sorted::by_key(&mut outcomes, |outcome| outcome.id);
         Ok((outcomes, notices))
     }
 

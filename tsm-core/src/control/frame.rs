@@ -17,7 +17,7 @@ const HEADER: usize = 8;
 /// [`io::ErrorKind::InvalidData`] where the message cannot be serialized or is larger than a frame may be.
 pub fn encode(message: &impl Serialize, blob: &[u8]) -> io::Result<Vec<u8>> {
     let mut frame = vec![0; HEADER];
-    serde_json::to_writer(&mut frame, message)?;
+    crate::json::append(message, &mut frame)?;
     let json = frame.len() - HEADER;
     if json > MAX_JSON || blob.len() > MAX_BLOB {
         return Err(io::Error::new(

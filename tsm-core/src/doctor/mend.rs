@@ -268,7 +268,7 @@ fn spec(
     let mut saved = SavedSpec::new(meta.id, name.clone(), spec);
     saved.shell_state = store.home().shell(name).exists();
     // Numbers and strings: serializing them does not fail.
-    let mut json = serde_json::to_vec_pretty(&saved).unwrap_or_default();
+    let mut json = crate::json::document(&saved).unwrap_or_default();
     json.push(b'\n');
     replace_file(&path, &json)?;
     done.push(format!("{} is made anew from {from}", path.display()));

@@ -55,7 +55,7 @@ pub(crate) fn expand(
             Some((name, default)) => (name, Some(default)),
             None => (&inner[..end], None),
         };
-        if !crate::env::file::is_identifier(name.as_bytes()) {
+        if !crate::env::quote::is_identifier(name.as_bytes()) {
             return Err("what stands in a `${…}` names no variable".to_owned());
         }
         match (lookup(name), default) {

@@ -31,7 +31,7 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use super::quote::{QuoteError, QuoteErrorKind, Unquoted, quote_into, read_word};
+use super::quote::{QuoteError, QuoteErrorKind, Unquoted, is_identifier, quote_into, read_word};
 use super::{EnvError, Environment, split};
 
 /// How a file begins that TSM wrote, whichever version.
@@ -352,14 +352,6 @@ fn begins_variable(line: &[u8]) -> bool {
     }
     let length = line.iter().take_while(|byte| is_name_byte(byte)).count();
     line.get(length) == Some(&b'=') && is_identifier(&line[..length])
-}
-
-/// Tells whether `name` is one that a shell can assign to.
-pub(crate) fn is_identifier(name: &[u8]) -> bool {
-    name.first().is_some_and(|first| !first.is_ascii_digit())
-        && name
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Reads the word at the start of `input`, which stands at `at` in the file.

@@ -100,7 +100,7 @@ impl History {
             }
             match serde_json::from_slice::<Value>(line) {
                 Ok(raw @ Value::Object(_)) => history.entries.push(Entry {
-                    event: serde_json::from_value(raw.clone()).ok(),
+                    event: serde_json::from_slice(line).ok(),
                     raw,
                 }),
                 _ => history.unreadable += 1,

@@ -234,6 +234,6 @@ type Timed = (Option<u64>, Line);
 /// Sorts by time, stream and source. The sort is stable and the times of a log do not decrease,
 /// so lines of one log stay in their order.
 fn in_order(mut lines: Vec<Timed>) -> Vec<Line> {
-    lines.sort_by_key(|(key, line)| (*key, line.stream, line.source));
+    crate::sorted::by_key(&mut lines, |(key, line)| (*key, line.stream, line.source));
     lines.into_iter().map(|(_, line)| line).collect()
 }

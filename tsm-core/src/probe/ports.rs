@@ -50,7 +50,9 @@ impl PortHolder {
         let records = store.records().map(|(read, _)| read).unwrap_or_default();
         let cookies = Cookies::of(store.home());
         // Of several that share a port, one whose process can be told is named.
-        taken.sort_by_key(|socket| (socket.port, !pids.contains_key(&socket.inode)));
+        crate::sorted::by_key(&mut taken, |socket| {
+            (socket.port, !pids.contains_key(&socket.inode))
+        });
         taken.dedup_by_key(|socket| socket.port);
         let holder = |socket: listening::Listening| {
             let pid = pids.get(&socket.inode).copied();
@@ -186,7 +188,7 @@ impl ProcessPorts {
                 .into_iter()
                 .map(|(_, listener)| listener)
                 .collect();
-            listening.sort_by(|a, b| {
+            crate::sorted::by(&mut listening, |a, b| {
                 (a.port.is_none(), a.port, a.protocol, &a.address, &a.path).cmp(&(
                     b.port.is_none(),
                     b.port,

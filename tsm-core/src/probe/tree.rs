@@ -46,7 +46,9 @@ pub fn tree(leader: Identity) -> io::Result<Vec<Member>> {
         .filter(|process| owner(process, &table, &leaders, &mut owners).is_some())
         .collect();
     // By age, which is the order in which they were made.
-    members.sort_by_key(|process| (process.identity.start, process.identity.pid));
+    crate::sorted::by_key(&mut members, |process| {
+        (process.identity.start, process.identity.pid)
+    });
     let pids: HashSet<u32> = members.iter().map(|member| member.identity.pid).collect();
     let mut children: HashMap<u32, Vec<&Process>> = HashMap::new();
     let mut roots = Vec::new();
@@ -59,7 +61,7 @@ pub fn tree(leader: Identity) -> io::Result<Vec<Member>> {
             roots.push(*process);
         }
     }
-    roots.sort_by_key(|process| process.identity.pid != leader.pid);
+    crate::sorted::by_key(&mut roots, |process| process.identity.pid != leader.pid);
     let mut found = Vec::new();
     let mut open: Vec<(&Process, usize, bool)> = Vec::new();
     for root in roots.iter().rev() {

@@ -94,7 +94,7 @@ fn move_below(store: &ProcessStore, group: &Path, owner: Option<&Account>) -> Re
         }
     }
     let mut ids: Vec<u32> = moved.into_values().collect();
-    ids.sort_unstable();
+    crate::sorted::sort(&mut ids);
     ids.dedup();
     Ok(ids.len())
 }

@@ -17,7 +17,7 @@ pub(super) fn ours(directory: &Path, suffix: &str) -> Vec<(String, PathBuf)> {
             found.extend(marked_home(&text).map(|home| (name, home)));
         }
     }
-    found.sort();
+    crate::sorted::sort(&mut found);
     found
 }
 

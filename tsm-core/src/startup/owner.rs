@@ -137,7 +137,7 @@ impl Owner {
             .into_iter()
             .map(|(home, uid)| (uid != self.account.uid, home, uid))
             .collect();
-        seen.sort();
+        crate::sorted::sort(&mut seen);
         let seen = seen.into_iter().filter_map(|(_, home, uid)| {
             let names = ProcessStore::new(Home::at(&home)).names().ok()?;
             let other = home != root && !names.is_empty();

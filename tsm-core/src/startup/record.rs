@@ -56,7 +56,7 @@ impl StartupRecord {
                 .at("create", &directory)?;
         }
         // Two paths and a few words: serializing them does not fail.
-        let mut json = serde_json::to_vec(self).unwrap_or_default();
+        let mut json = crate::json::line(self).unwrap_or_default();
         json.push(b'\n');
         replace_file(&home.startup_record(), &json)
     }

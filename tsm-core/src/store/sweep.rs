@@ -171,7 +171,7 @@ mod tests {
                 fs::write(store.home().processes().join("p2.meta"), "script='x").unwrap();
             }
             let ids = |(mut records, damaged): Records| {
-                records.sort_by_key(|(_, meta)| meta.id);
+                crate::sorted::by_key(&mut records, |(_, meta)| meta.id);
                 let ids: Vec<u32> = records.iter().map(|(_, meta)| meta.id).collect();
                 let damaged: Vec<String> = damaged.iter().map(|d| d.name.to_string()).collect();
                 (ids, damaged)

@@ -154,7 +154,7 @@ impl Writer {
             ..saved.clone()
         };
         // Numbers and strings: serializing them does not fail.
-        let mut json = serde_json::to_vec_pretty(saved).unwrap_or_default();
+        let mut json = crate::json::document(saved).unwrap_or_default();
         json.push(b'\n');
         let (home, name) = (self.home(), &saved.name);
         let environment = env::file::format(&snapshot.environment);

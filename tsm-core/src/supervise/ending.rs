@@ -92,7 +92,7 @@ impl Supervisor {
     /// Looks at all processes, once for all services that wait for it.
     pub(super) fn sweep_all(&mut self) {
         let mut ids = std::mem::take(&mut self.sweeping.wanted);
-        ids.sort_unstable();
+        crate::sorted::sort(&mut ids);
         ids.dedup();
         ids.retain(|&id| !self.sweep_group(id));
         if ids.is_empty() {

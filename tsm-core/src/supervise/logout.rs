@@ -67,7 +67,7 @@ fn settings() -> String {
                 file.extension()
                     .is_some_and(|extension| extension == "conf")
             });
-            files.sort();
+            crate::sorted::sort(&mut files);
         }
         for file in files {
             // What is not there, or not for our eyes, says nothing.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::panic::resume_unwind;
 
 use super::ProcessView;
-use crate::sys;
+use crate::{json, sys};
 
 /// So many views keep a core busy for longer than it takes to wake it.
 const WORTH_A_THREAD: usize = 200;
@@ -36,9 +36,9 @@ impl ProcessView {
         let own = shares.next().unwrap_or_default();
         std::thread::scope(|scope| {
             let others: Vec<_> = shares
-                .map(|share| scope.spawn(|| serde_json::to_vec_pretty(share)))
+                .map(|share| scope.spawn(|| json::document(share)))
                 .collect();
-            let mut document = serde_json::to_vec_pretty(own)?;
+            let mut document = json::document(own)?;
             for other in others {
                 let more = other.join().unwrap_or_else(|panic| resume_unwind(panic))?;
                 // Two arrays that have something in them are one without the end of the first and the beginning of the second.

@@ -48,7 +48,7 @@ impl Since {
                 let text = fs::read_to_string(store.home().events(name)).ok()?;
                 let events = text
                     .lines()
-                    .filter_map(|line| serde_json::from_str(line).ok());
+                    .filter_map(|line| serde_json::from_slice(line.as_bytes()).ok());
                 self.among(events)
             }
         }

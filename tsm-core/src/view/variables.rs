@@ -83,7 +83,7 @@ impl Variables {
             })
             .collect();
         all.extend(own);
-        all.sort_by(|a, b| a.name.cmp(&b.name));
+        crate::sorted::by(&mut all, |a, b| a.name.cmp(&b.name));
         Ok(Self {
             all,
             secrets: Secrets::of(store.home())?,
@@ -141,7 +141,7 @@ impl Variables {
             .collect();
         differences.extend(new);
         differences.retain(|difference| difference.left != difference.right);
-        differences.sort_by(|a, b| a.name.cmp(&b.name));
+        crate::sorted::by(&mut differences, |a, b| a.name.cmp(&b.name));
         differences
     }
 

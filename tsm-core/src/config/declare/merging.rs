@@ -24,7 +24,7 @@ impl Reader<'_> {
         // `env_production` of a process is a profile as well.
         env_profiles(root, &mut names);
         if !names.contains(&wanted) {
-            names.sort_unstable();
+            crate::sorted::sort(&mut names);
             names.dedup();
             let there = if names.is_empty() {
                 "this file has none".to_owned()

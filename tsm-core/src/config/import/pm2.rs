@@ -336,7 +336,7 @@ fn pm2_left_out(process: &mut Process, app: &Map<String, Value>) {
         .map(String::as_str)
         .filter(|key| !known(TAKEN, key) && !known(NEEDLESS, key) && !key.starts_with("env_"))
         .collect();
-    left.sort_unstable();
+    crate::sorted::sort(&mut left);
     if !left.is_empty() {
         process.comments.push(format!(
             "left out, for tsm has nothing like it: {}",

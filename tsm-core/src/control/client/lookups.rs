@@ -33,7 +33,7 @@ pub(super) fn add_deleted(
             });
         }
     }
-    outcomes.sort_by_key(|outcome| outcome.id);
+    crate::sorted::by_key(&mut *outcomes, |outcome| outcome.id);
 }
 
 impl Client {

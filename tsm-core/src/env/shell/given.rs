@@ -2,8 +2,7 @@
 //! or taken away (`env unset`) by other means than the shell.
 
 use super::{Shell, ShellState};
-use crate::env::file::is_identifier;
-use crate::env::quote::quote;
+use crate::env::quote::{is_identifier, quote};
 
 /// How the line begins, in every shell.
 const BEGIN: &[u8] = b"_tsm_given='";

@@ -55,7 +55,7 @@ impl Supervisor {
             return;
         };
         // An event of strings and numbers is always a map of JSON.
-        let Ok(Value::Object(mut document)) = serde_json::to_value(event) else {
+        let Value::Object(mut document) = crate::json::value(event) else {
             return;
         };
         let Some(name) = document.get("event").and_then(Value::as_str) else {

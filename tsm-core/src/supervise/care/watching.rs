@@ -238,7 +238,9 @@ impl Watched {
             .iter()
             .filter(|(place, _)| path.starts_with(place))
             .collect();
-        nearest.sort_by_key(|(directory, _)| std::cmp::Reverse(directory.as_os_str().len()));
+        crate::sorted::by_key(&mut nearest, |(directory, _)| {
+            std::cmp::Reverse(directory.as_os_str().len())
+        });
         for (_, ignore) in nearest {
             let found = ignore.matched_path_or_any_parents(path, directory);
             if !found.is_none() {

@@ -133,7 +133,7 @@ impl Guardian {
             sentinel: self.watched.pid(),
         };
         // Numbers and strings: serializing them does not fail.
-        let held = serde_json::to_vec(&held).unwrap_or_default();
+        let held = crate::json::line(&held).unwrap_or_default();
         let state = match sys::spawn::memory_file(&held) {
             Ok(state) => state,
             Err(error) => return error,

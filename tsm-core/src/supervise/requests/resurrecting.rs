@@ -159,7 +159,7 @@ impl Supervisor {
                 Verb::Stop => -(place(id) as i64) - 1,
                 _ => place(id) as i64,
             };
-            events.sort_by_key(|(id, verb, ..)| turned(*verb, *id));
+            crate::sorted::by_key(&mut events, |(id, verb, ..)| turned(*verb, *id));
         }
         for (id, verb, event, kind) in events {
             self.note(id, kind);

@@ -64,7 +64,7 @@ impl Supervisor {
             id,
         };
         let path = self.writer.home().deleted();
-        let mut json = serde_json::to_vec(&line).unwrap_or_default();
+        let mut json = crate::json::line(&line).unwrap_or_default();
         json.push(b'\n');
         let noted = sys::open_for_appending(&path)
             .and_then(|mut file| std::io::Write::write_all(&mut file, &json))

@@ -285,8 +285,8 @@ impl Supervisor {
         } else {
             let (state, keep) = self.carry();
             let state = match upgrade.role {
-                Role::Supervisor => serde_json::to_vec(&state),
-                Role::Guardian => serde_json::to_vec(&Held::of_supervisor(state.fds)),
+                Role::Supervisor => crate::json::line(&state),
+                Role::Guardian => crate::json::line(&Held::of_supervisor(state.fds)),
             };
             let state = state.unwrap_or_default();
             sys::spawn::memory_file(&state)

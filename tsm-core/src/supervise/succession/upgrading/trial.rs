@@ -87,7 +87,7 @@ impl Supervisor {
         let program = File::open(path).at("open", path)?;
         let (state, _) = self.carry();
         // Numbers and strings: serializing them does not fail.
-        let state = serde_json::to_vec(&state).unwrap_or_default();
+        let state = crate::json::line(&state).unwrap_or_default();
         let state = sys::spawn::memory_file(&state).doing("make a file in memory")?;
         let mut command = Command::new(path);
         // `TSM_S` stands for TSM_STORE_FD and TSM_STATE_FD: the trial must not take what is the

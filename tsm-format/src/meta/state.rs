@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// What a process is doing. Its words are what `tsm list` shows, what stands in records, and what programs match; they do not change.
 ///
 /// ```
-/// use tsm_core::meta::State;
+/// use tsm_format::meta::State;
 ///
 /// assert_eq!(State::from("backoff"), State::Backoff);
 /// assert_eq!(State::Backoff.to_string(), "backoff");

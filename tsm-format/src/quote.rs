@@ -19,7 +19,7 @@ use reader::Reader;
 /// shell word: it is written as `\000`, which [`unquote_word`] refuses.
 ///
 /// ```
-/// use tsm_core::env::quote::quote;
+/// use tsm_format::quote::quote;
 ///
 /// assert_eq!(quote(b"it's"), br"'it'\''s'");
 /// assert_eq!(quote(b"a\nb\xff1"), br"$'a\nb\3771'");
@@ -31,7 +31,7 @@ pub fn quote(value: &[u8]) -> Vec<u8> {
 }
 
 /// Appends what [`quote`] gives to `out`.
-pub(crate) fn quote_into(value: &[u8], out: &mut Vec<u8>) {
+pub fn quote_into(value: &[u8], out: &mut Vec<u8>) {
     let printable = str::from_utf8(value).is_ok_and(|text| !text.chars().any(char::is_control));
     if printable {
         out.push(b'\'');
@@ -71,6 +71,14 @@ pub(crate) fn quote_into(value: &[u8], out: &mut Vec<u8>) {
     out.push(b'\'');
 }
 
+/// Tells whether `name` is one that a shell can assign to.
+pub fn is_identifier(name: &[u8]) -> bool {
+    name.first().is_some_and(|first| !first.is_ascii_digit())
+        && name
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
 /// Three digits always, which is the most that a shell reads: a digit that follows is text.
 fn octal_into(bytes: &[u8], out: &mut Vec<u8>) {
     for byte in bytes {
@@ -81,7 +89,7 @@ fn octal_into(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Tells whether `value` can stand without quotes: not empty, and of `[A-Za-z0-9_./:=@%+,-]` only.
-pub(crate) fn is_bare(value: &[u8]) -> bool {
+pub fn is_bare(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(|&byte| is_bare_byte(byte))
 }
 
@@ -107,7 +115,7 @@ const BARE: [bool; 256] = {
 /// Joins `words` by a space, each bare where that is safe and quoted by [`quote`] where not.
 ///
 /// ```
-/// use tsm_core::env::quote::quote_words;
+/// use tsm_format::quote::quote_words;
 ///
 /// let words: [&[u8]; 3] = [b"node", b"my app.js", b""];
 /// assert_eq!(quote_words(words.into_iter()), b"node 'my app.js' ''");
@@ -177,7 +185,7 @@ pub enum QuoteErrorKind {
 /// or a NUL byte in the value.
 ///
 /// ```
-/// use tsm_core::env::quote::unquote_word;
+/// use tsm_format::quote::unquote_word;
 ///
 /// assert_eq!(unquote_word(br#"a\ b'c d'"e"$'\x41' rest"#), Ok((b"a bc deA".to_vec(), 19)));
 /// ```
@@ -192,7 +200,7 @@ pub fn unquote_word(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
 /// Those of [`unquote_word`], with the offset counted from the start of `input`.
 ///
 /// ```
-/// use tsm_core::env::quote::split_words;
+/// use tsm_format::quote::split_words;
 ///
 /// assert_eq!(split_words(b" node 'my app.js' ''\n").unwrap(), [&b"node"[..], b"my app.js", b""]);
 /// ```
@@ -217,13 +225,13 @@ pub fn split_words(input: &[u8]) -> Result<Vec<Vec<u8>>, QuoteError> {
 }
 
 /// What separates words; `\r` does not, as in every shell.
-pub(crate) fn is_blank(byte: u8) -> bool {
+pub fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n')
 }
 
 /// What unquoted characters mean that a shell would act on, such as `$` and `;`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unquoted {
+pub enum Unquoted {
     /// They stand for themselves.
     Text,
     /// They are refused, because the same text would mean something else to a shell.
@@ -231,10 +239,11 @@ pub(crate) enum Unquoted {
 }
 
 /// [`unquote_word`] that borrows the value where it can.
-pub(crate) fn read_word(
-    input: &[u8],
-    unquoted: Unquoted,
-) -> Result<(Cow<'_, [u8]>, usize), QuoteError> {
+///
+/// # Errors
+///
+/// Those of [`unquote_word`], and, where such are refused, an unquoted character that a shell would act on.
+pub fn read_word(input: &[u8], unquoted: Unquoted) -> Result<(Cow<'_, [u8]>, usize), QuoteError> {
     // Nearly every word is wholly bare or one `'…'`: these cost no allocation.
     let bare = input.iter().take_while(|&&byte| is_bare_byte(byte)).count();
     if input.get(bare).is_none_or(|&byte| is_blank(byte)) {

@@ -4,19 +4,20 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::MetaError;
-use crate::env::file::is_identifier;
-use crate::env::quote::{QuoteErrorKind, Unquoted, is_bare, is_blank, quote_into, read_word};
+use crate::quote::{
+    QuoteErrorKind, Unquoted, is_bare, is_blank, is_identifier, quote_into, read_word,
+};
 
 /// The fields of a `.meta` line: keys and their values, in their order.
 ///
 /// ```
-/// use tsm_core::meta::Fields;
+/// use tsm_format::meta::Fields;
 ///
 /// let mut fields = Fields::parse(b"script='my app' pid=12\n")?;
 /// assert_eq!(fields.get("script"), Some(&b"my app"[..]));
 /// fields.set("pid", b"13")?;
 /// assert_eq!(fields.to_line(), b"script='my app' pid=13\n");
-/// # Ok::<(), tsm_core::meta::MetaError>(())
+/// # Ok::<(), tsm_format::meta::MetaError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Fields(Vec<(String, Vec<u8>)>);

@@ -18,8 +18,7 @@ use thiserror::Error;
 pub use self::fields::Fields;
 use self::fields::{Assignments, append, last_wins};
 pub use self::state::State;
-use crate::env::file::is_identifier;
-use crate::env::quote::QuoteErrorKind;
+use crate::quote::{QuoteErrorKind, is_identifier};
 
 /// The error of reading a `.meta` line, or of making a field.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -237,14 +236,16 @@ impl Meta {
     /// is none.
     ///
     /// ```
-    /// use tsm_core::meta::Meta;
+    /// use tsm_format::meta::Meta;
     ///
     /// let meta = Meta::parse(b"tpm_id=7 script=server.js pid=12 port=- type=python")?;
     /// assert_eq!((meta.id, meta.pid, meta.port), (7, Some(12), None));
     /// let line = b"script='server.js' pid=12 start_time=0 type=python tsm_id=7 cwd=''\n";
     /// assert_eq!(meta.to_line(), line);
-    /// # Ok::<(), tsm_core::meta::MetaError>(())
+    /// # Ok::<(), tsm_format::meta::MetaError>(())
     /// ```
+    // As a part of its one caller it would be compiled for size.
+    #[inline(never)]
     pub fn parse(line: &[u8]) -> Result<Self, MetaError> {
         let mut meta = Self::default();
         let (mut script, mut id, mut cwd) = (None, None, None);
