@@ -222,9 +222,11 @@ fn read_small<'a>(
     rest: &'a mut Vec<u8>,
 ) -> io::Result<&'a [u8]> {
     let length = io::Read::read(&mut file, first)?;
+    // Nothing at the first read: the file is empty, or a FIFO that was opened without waiting.
     if length == 0 {
         sys::only_regular(&file)?;
     }
+    // Fewer bytes than were asked for are all that there are: it is a regular file.
     if length < first.len() {
         return Ok(&first[..length]);
     }

@@ -310,6 +310,7 @@ fn code_to_release() -> Vec<(usize, usize)> {
                 usize::from_str_radix(to, 16).ok()?,
             ))
         });
+        // Only files: the kernel's own mappings and plain memory have no path.
         let (Some((from, to)), true) = (bounds, line.contains(" /")) else {
             continue;
         };

@@ -213,6 +213,7 @@ fn open(live: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
     options.mode(0o600).custom_flags(crate::sys::fd::NONBLOCK);
     let opened = match options.open(live) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            // Its mode keeps even its own user from opening it, but for this moment.
             fs::set_permissions(live, fs::Permissions::from_mode(0o600))?;
             let opened = options.open(live);
             fs::set_permissions(live, fs::Permissions::from_mode(0o400))?;
@@ -240,6 +241,7 @@ pub(crate) fn recover(live: &Path) -> io::Result<()> {
         return Ok(());
     };
     let Some((start, length)) = head.cut else {
+        // Without a cut on record it was made for one that never began.
         return absent_is_fine(fs::remove_file(pending_path(live)));
     };
     match head.phase(&file, live)? {
@@ -345,7 +347,7 @@ pub(crate) fn discard(live: &Path, length: u64) -> io::Result<()> {
     remove_segments(live)?;
     let file = open(live, File::options().read(true).write(true))?;
     if let Some((head, start, length)) = what_to_cut(&file, live, length)? {
-        // First, so that it never looks as if it were done already.
+        // The hole comes first: data without a `.1.tmp` would look like a cut that is done.
         holes::punch(&file, start, holes::block_size(&file)?)?;
         let under_way = Head {
             cut: Some((start, length)),
@@ -425,7 +427,7 @@ pub(crate) fn leave(live: &Path) -> io::Result<()> {
         io::Seek::seek(&mut source, io::SeekFrom::Start(place.skip))?;
         io::copy(&mut source, &mut copy)?;
         copy.sync_all()?;
-        // The state goes first: the copy is another file, and it would not be about it.
+        // From here on the state is void: it names the inode of the file before.
         fs::rename(temporary, live)?;
     }
     absent_is_fine(fs::remove_file(head_path(live)))

@@ -60,6 +60,7 @@ pub(crate) fn pack(
         between()?;
     }
     table.extend_from_slice(&frames.to_le_bytes());
+    // No checksums are in the table.
     table.push(0);
     table.extend_from_slice(&SEEKABLE_MAGIC.to_le_bytes());
     let mut tail = Vec::new();

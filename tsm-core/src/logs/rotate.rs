@@ -46,6 +46,7 @@ pub(crate) fn make_room(live: &Path, keep: u32) -> io::Result<()> {
         fail::point("rotate-1-removed");
     }
     give_back_index(live, free)?;
+    // From the highest down, so that no rename lands on a segment.
     for number in (1..free).rev() {
         let (from, to) = (numbered(live, number), numbered(live, number + 1));
         let (packed, packed_to) = (compressed_path(&from), compressed_path(&to));
@@ -95,6 +96,7 @@ pub(crate) fn finish_rotation(live: &Path) -> io::Result<()> {
 /// make all together larger than `keep` segments of the size that they should have. `live_len` is the length of the live
 /// file. Returns whether anything was removed.
 pub(crate) fn prune(live: &Path, live_len: u64, rules: &LogRules) -> io::Result<bool> {
+    // The live file may still grow to its full size.
     let mut total = live_len.max(rules.max_size);
     let bound = rules.max_size.saturating_mul(u64::from(rules.keep) + 1);
     // From the newest to the oldest: once one goes, all older ones go.
@@ -107,6 +109,7 @@ pub(crate) fn prune(live: &Path, live_len: u64, rules: &LogRules) -> io::Result<
             gone.push(number);
         }
     }
+    // The oldest first: an interruption leaves no gap in the middle.
     for number in gone.iter().rev() {
         remove_segment(live, *number)?;
     }
@@ -181,6 +184,7 @@ pub(crate) fn replace_by_packed(live: &Path, id: &FileId, packed: &Path) -> io::
     let Some(plain) = find_segment(live, id) else {
         return fs::remove_file(packed);
     };
+    // For a moment there are both, and the compressed one counts: it is complete.
     fs::rename(packed, compressed_path(&plain))?;
     fail::point("pack-2-renamed");
     fs::remove_file(plain)

@@ -212,6 +212,7 @@ impl Segment {
 
     fn open_numbered(&mut self) -> Result<Option<Opened>, LogError> {
         let mut absent = 0;
+        // Rotations only ever move it to higher numbers.
         for number in self.number..=self.number.saturating_add(ROTATIONS_FOLLOWED) {
             let path = numbered(&self.live, number);
             match File::open(&path) {

@@ -87,12 +87,15 @@ impl LogStream {
         let mut newest = None;
         while let Some(last) = segments.last_mut() {
             if let Some(file) = last.open()? {
+                // It may have grown since it was listed. Of one that its service writes, length and
+                // place are of one moment.
                 if last.place.is_none() {
                     last.len = file.len().map_err(LogError::read(&last.path()))?;
                 }
                 newest = Some(Arc::new(file));
                 break;
             }
+            // It has gone since it was listed.
             segments.pop();
         }
         let mut end = 0;
@@ -137,6 +140,7 @@ impl LogStream {
         since: Option<u64>,
         until: Option<u64>,
     ) -> Result<(), LogError> {
+        // The end first: the beginning is looked for only up to it.
         if let Some(until) = until {
             self.end = self.line_at(until)?;
         }
@@ -174,6 +178,7 @@ impl LogStream {
 
     /// Where the first line begins at `at` or beyond.
     fn line_from(&mut self, at: u64) -> Result<u64, LogError> {
+        // One byte back: a line begins at `at` if a newline stands right before it.
         let Some(mut at) = at.checked_sub(1) else {
             return Ok(0);
         };

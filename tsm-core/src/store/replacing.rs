@@ -22,6 +22,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> io::Result<()> {
         let mut file = open_spare(&spare)?;
         file.write_all(bytes)?;
+        // The spare is an older version, which may have been longer.
         file.set_len(bytes.len() as u64)?;
         // Closed first: the lease on it would keep a reader waiting.
         drop(file);
@@ -50,6 +51,8 @@ pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
     if sys::is_alone_with(&file) {
         return Ok(file);
     }
+    // A reader has it open from the time when it was the file: that inode is the reader's, and ours
+    // is a new one.
     drop(file);
     fs::remove_file(spare)?;
     sys::open_for_writing(spare)

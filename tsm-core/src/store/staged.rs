@@ -60,6 +60,7 @@ impl Staged {
         let Some(temporary) = &self.temporary else {
             return Ok(());
         };
+        // Whichever descriptor is synced, it is the file that is written out (`fsync(2)`).
         sys::open_for_appending(temporary)
             .and_then(|file| file.sync_data())
             .at("write", &self.path)

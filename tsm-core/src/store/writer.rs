@@ -42,6 +42,7 @@ impl Writer {
     /// Writes into the lock which machine has this home in use.
     fn sign(&self, machine: Option<&str>) -> Result<()> {
         let text = machine.map(|id| format!("{id}\n")).unwrap_or_default();
+        // In place: the lock is on this very file, and a new one would be free.
         let mut file = &self.lock;
         let mut write = || {
             file.set_len(0)?;
@@ -56,6 +57,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`].
     pub fn release(&self, in_use: bool) -> Result<()> {
+        // With the lock still held: after that the next supervisor signs.
         let signed = if in_use { Ok(()) } else { self.sign(None) };
         sys::lock::release(&self.lock).at("unlock", self.home().lock())?;
         signed
@@ -96,6 +98,8 @@ impl Writer {
             let text = fs::read_to_string(&path).unwrap_or_default();
             self.next_id = text.trim().parse().unwrap_or(0);
         }
+        // The file may be torn, or the original's, which kept the last ID given: what is in use is
+        // skipped.
         let id = self.next_id.max(highest + 1).max(1);
         replace_file(&path, format!("{}\n", id + 1).as_bytes())?;
         self.next_id = id + 1;
@@ -167,6 +171,7 @@ impl Writer {
             (home.env(name), Some(&*environment)),
             (home.spec(name), Some(&*json)),
         ];
+        // Then the state of the shell goes last: the spec that does not name it comes before.
         if shell.is_none() {
             files.reverse();
         }
@@ -232,6 +237,7 @@ impl Writer {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error).at("read", &path),
         };
+        // How every `status.json` of TSM begins.
         let own = [&b"[\n{\"id\":"[..], b"[\n]"];
         let kept = with_suffix(&path, ".tspm");
         if length == 0 || own.iter().any(|own| first.starts_with(own)) || kept.exists() {

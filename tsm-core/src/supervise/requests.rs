@@ -147,6 +147,7 @@ impl Supervisor {
     pub(super) fn must_wait(&self, body: &Body) -> bool {
         let is_being_replaced = |id: &u32| self.replacing.ids.contains(id);
         match body {
+            // Whoever asks how things are, or wants an end, is never kept waiting.
             Body::Status | Body::Samples(_) | Body::Shutdown => false,
             _ if self.is_quieting() => true,
             _ if self.replacing.ids.is_empty() => false,
@@ -165,6 +166,7 @@ impl Supervisor {
                 .iter()
                 .filter_map(|item| self.id_of_name(&item.name))
                 .any(|id| is_being_replaced(&id)),
+            // Either would find files of which only some have been replaced.
             Body::Handover | Body::Mend => true,
             Body::Save { .. } | Body::Resurrect(_) | Body::Upgrade { .. } => false,
         }
@@ -177,6 +179,7 @@ impl Supervisor {
         blob: &[u8],
         asked: &Asked,
     ) -> Result<()> {
+        // Before anything is begun: a request that cannot be understood does nothing.
         let fresh = match &act.update {
             Some(update) if update.from_shell || update.exact => {
                 let snapshot = Snapshot::from_bytes(blob, update.shell_bytes);
@@ -193,6 +196,7 @@ impl Supervisor {
                 && selected.is_empty()
                 && let Ok(name) = name.parse()
             {
+                // Other hands may have put it there since.
                 selected.extend(self.adopt_appeared(&name)?);
             }
             if selected.is_empty() && !selector.may_be_empty() {
@@ -215,6 +219,7 @@ impl Supervisor {
             .map(|service| service.name.clone())
             .collect();
         self.say(number, &Reply::Accepted { names });
+        // Before anything is settled, since the last outcome ends the connection.
         if let Some(connection) = self.clients.connections.get_mut(&number) {
             connection.pending = ids.len() as u32;
         }
@@ -252,6 +257,7 @@ impl Supervisor {
 
     /// Removes a process from the disk and from memory.
     pub(super) fn remove(&mut self, id: u32) {
+        // Where the logs are kept, the last bytes have to be in them.
         for stream in [Stream::Out, Stream::Err] {
             self.close_log(id, stream);
             self.drop_log(id, stream);
@@ -270,7 +276,9 @@ impl Supervisor {
         if let Some(armed) = service.armed.take() {
             self.deadlines.remove(&(armed, id));
         }
+        // An ID is never used twice, even when the process that had the highest one is gone.
         self.highest_id = self.highest_id.max(id);
+        // The note first: killed in between, no dump must bring it back at the next boot.
         if !service.fresh {
             self.note_deleted(id, &service.name);
         }

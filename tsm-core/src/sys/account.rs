@@ -107,6 +107,7 @@ pub(crate) fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::R
     if effective_uid() != 0 || account.uid == 0 {
         return Ok(what());
     }
+    // The group first: without root's user ID it could not be changed any more.
     setegid(Gid::from_raw(account.gid))?;
     if let Err(errno) = seteuid(Uid::from_raw(account.uid)) {
         setegid(Gid::from_raw(0))?;
@@ -125,6 +126,7 @@ pub(crate) fn acting_as<T>(account: &Account, what: impl FnOnce() -> T) -> io::R
 pub(crate) fn become_user(account: &Account) -> io::Result<()> {
     use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
     let groups: Vec<Gid> = account.groups.iter().copied().map(Gid::from_raw).collect();
+    // In this order, because each step needs rights that the last one gives away.
     setgroups(&groups)?;
     setgid(Gid::from_raw(account.gid))?;
     setuid(Uid::from_raw(account.uid))?;

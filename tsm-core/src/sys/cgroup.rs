@@ -173,6 +173,7 @@ pub(crate) fn members(group: &Path) -> io::Result<Vec<u32>> {
         // One that was removed meanwhile had nobody in it.
         found.extend(members(&below).unwrap_or_default());
     }
+    // A process of another PID name space is shown as 0.
     found.retain(|&pid| pid != 0);
     Ok(found)
 }

@@ -30,6 +30,8 @@ pub struct LogPipe {
 /// Those of `pipe(2)`: no descriptor is left.
 pub(crate) fn log_pipe() -> io::Result<LogPipe> {
     let (reader, write_only) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    // Opened anew rather than duplicated: `O_NONBLOCK` belongs to the open file, and a service must
+    // not have it.
     let writer = rustix::fs::open(
         format!("/proc/self/fd/{}", write_only.as_raw_fd()),
         OFlags::RDWR | OFlags::CLOEXEC,
@@ -240,6 +242,7 @@ pub(crate) fn reopen_pipe(pid: u32, fd: &str, inode: u64) -> Option<OwnedFd> {
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
+    // The link was read before the file was opened, so that it may have been another one's by then.
     (rustix::fs::fstat(&opened).ok()?.st_ino == inode).then_some(opened)
 }
 

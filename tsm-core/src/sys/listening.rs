@@ -153,6 +153,7 @@ pub(crate) fn all_holders(wanted: impl Fn(u64) -> bool) -> Vec<(u64, u32)> {
 /// Whether nobody listens on a port, of IPv4 or IPv6: a moment ago, that is.
 pub(crate) fn is_free(port: u16) -> bool {
     use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+    // Connections of before that linger do not count: the library binds with `SO_REUSEADDR`.
     let free = |bound: io::Result<TcpListener>| match bound {
         Ok(_) => true,
         // A kernel without IPv6.
@@ -181,6 +182,7 @@ pub(crate) fn tcp_on(port: u16) -> io::Result<Vec<u64>> {
         };
         for line in io::BufReader::new(file).lines().skip(1) {
             let line = line?;
+            // `parse` leaves out the first line, which is the heading.
             let found = parse(&format!("\n{line}"));
             let Some(socket) = found.first() else { break };
             if socket.port == port {

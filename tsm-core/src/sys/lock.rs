@@ -43,6 +43,7 @@ pub(crate) fn acquire(path: &Path) -> io::Result<Option<File>> {
 pub(crate) fn take(file: &File) -> io::Result<bool> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
         Ok(_) => Ok(true),
+        // Which of the two it is, `fcntl(2)` leaves open.
         Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno.into()),
     }

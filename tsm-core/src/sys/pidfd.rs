@@ -101,6 +101,7 @@ impl Pidfd {
 
     /// A handle that came back from the store, if the descriptor is one.
     pub fn from_fd(fd: OwnedFd) -> Option<Self> {
+        // `anon_inode:[pidfd]`, or `pidfd:[N]` with newer kernels.
         let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
         link.to_string_lossy().contains("pidfd").then_some(Self(fd))
     }

@@ -278,6 +278,7 @@ pub fn terminal(pid: u32) -> Option<String> {
     let after_name = text.iter().rposition(|&b| b == b')')? + 2;
     // state, ppid, pgrp and session stand before.
     let device = number(text.get(after_name..)?.split(|&b| b == b' ').nth(4)?)?;
+    // The minor number has bits 31 to 20 and 7 to 0, the major one 15 to 8 (`proc_pid_stat(5)`).
     let (major, minor) = (
         (device >> 8) & 0xfff,
         (device & 0xff) | ((device >> 12) & 0xfff00),

@@ -44,6 +44,7 @@ impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match NixSignal::try_from(self.0) {
             Ok(signal) => f.write_str(signal.as_str()),
+            // The C library keeps 32 and 33 for itself, so that 34 is the first (`signal(7)`).
             Err(_) => write!(f, "SIGRTMIN+{}", self.0 - 34),
         }
     }

@@ -100,6 +100,7 @@ pub(crate) fn hear_hidden(name: &[u8]) -> io::Result<OwnedFd> {
 fn hear_by(address: &SocketAddrUnix) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+    // Before it has a name: a message that came earlier would bear no sender.
     rustix::net::sockopt::set_socket_passcred(&socket, true)?;
     rustix::net::bind(&socket, address)?;
     Ok(socket)
@@ -160,6 +161,7 @@ pub(crate) fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Hea
 pub(crate) fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
         Ok(socket) => Ok(Some(socket)),
+        // Who waits still is told again, since the listener is watched level-triggered.
         Err(
             rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED,
         ) => Ok(None),

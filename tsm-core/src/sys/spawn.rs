@@ -295,6 +295,7 @@ impl ChildSetUp {
                 self.fail(LaunchStep::SetUp, done);
             }
         }
+        // Before it executes anything, so that no process of it is ever outside.
         if let Some(group) = &self.launch.group {
             let done = raw::write(group.as_raw_fd(), b"0");
             if done < 0 {
@@ -364,6 +365,7 @@ impl ChildSetUp {
             }
         }
         raw::umask(self.launch.umask);
+        // As its user, whose rights decide who may enter.
         let done = raw::chdir(&self.launch.directory);
         if done < 0 {
             self.fail(LaunchStep::Directory, done);
@@ -376,6 +378,8 @@ impl ChildSetUp {
         for candidate in &self.launch.candidates {
             let error = raw::execute(candidate, &self.arguments, &self.environment);
             match -error as i32 {
+                // As `execvp(3)` goes along PATH: a refusal counts only where nothing better is
+                // found.
                 libc::ENOENT | libc::ENOTDIR if several => {}
                 libc::EACCES if several => reason = error,
                 libc::ENOEXEC if self.launch.shell_fallback => {
@@ -404,6 +408,7 @@ impl ChildSetUp {
             let read = raw::read(file as RawFd, &mut report[8..]);
             length += read.max(0) as usize;
         }
+        // Its supervisor may be gone.
         raw::ignore_signal(libc::SIGPIPE);
         raw::write(self.report, &report[..length]);
         raw::exit(127)

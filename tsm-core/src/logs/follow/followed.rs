@@ -242,6 +242,7 @@ impl Followed {
                 .file
                 .read_at(block, current.read_up_to)
                 .map_err(LogError::read(&current.path))?;
+            // What was read while the head was being cut off may be from anywhere.
             if self.was_cut()?.is_none() {
                 return Ok(Some(n));
             }

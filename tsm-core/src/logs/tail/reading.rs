@@ -64,6 +64,7 @@ impl LogStream {
             if number + 1 < self.parts.len() {
                 return self.read_older(number, at, buffer);
             }
+            // Before and after, since the head may be cut off between the two.
             let before = self.place_now()?;
             let n = self.read_newest(at, buffer)?;
             let after = self.place_now()?;

@@ -95,6 +95,7 @@ impl Supervisor {
             if acting.among_others {
                 return self.settle(number, id, Some("was running"), None);
             }
+            // This very request had started it before the supervisor died.
             let done = if acting.was_begun(service.meta.request.as_deref()) {
                 Ok(())
             } else {
@@ -102,7 +103,7 @@ impl Supervisor {
             };
             return self.settle_with(number, id, done);
         }
-        // What is on its way up may listen already.
+        // A process on its way up may be the one that listens.
         if matches!(phase, Phase::Resting(_)) {
             if let Some(error) = acting.why_it_cannot_start() {
                 return self.settle(number, id, None, Some(error));
@@ -166,7 +167,8 @@ impl Supervisor {
             let note = (!acting.asked.resumed).then_some("was not running");
             return self.settle(number, id, note, None);
         }
-        // What may be its own is looked for again.
+        // Orphans of which nobody knows whose they are may be its own: they are looked for once
+        // more.
         self.order_stop(acting, Some("was not running"));
     }
 
@@ -178,6 +180,7 @@ impl Supervisor {
     }
 
     fn rotate_on(&mut self, number: u32, id: u32) {
+        // What was printed until now belongs into this segment.
         self.drain(id, Stream::Out);
         self.drain(id, Stream::Err);
         let is_later = [Stream::Out, Stream::Err]
@@ -201,6 +204,8 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
+        // By this mark, a command that asks again after the supervisor died finds that it was
+        // heard.
         if matches!(act.verb, Verb::Start | Verb::Restart | Verb::Delete) {
             service.meta.request = Some(acting.asked.token.clone());
             service.dirty = true;
@@ -208,6 +213,7 @@ impl Supervisor {
         let home = self.writer.home();
         let paths: [PathBuf; 2] = [home.events(&service.name), home.meta(&service.name)];
         self.note_request(id, kind, acting.asked.resumed);
+        // Before the machine, which may settle it at once.
         self.add_waiter(number, id, act.verb, note);
         let is_up = matches!(act.verb, Verb::Start | Verb::Restart);
         if is_up && act.options.wait_ms.is_some() {

@@ -86,6 +86,7 @@ impl Supervisor {
 
     /// Tells the commands that wait for a process what became of it.
     pub(in crate::supervise) fn answer(&mut self, id: u32, report: Report) {
+        // Before the record goes, which has the words.
         let start_error = self.start_error(id);
         if report == Report::StartFailed
             && self

@@ -110,7 +110,7 @@ impl Supervisor {
         let (asked, wait_ms) = (asked.clone(), how.wait_ms);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
-                // What was made ready for a launch is of yesterday.
+                // What was prepared for a launch has the old spec and environment.
                 supervisor.launching.prepared.remove(&id);
                 let file = saved
                     .spec
@@ -131,7 +131,8 @@ impl Supervisor {
                     supervisor.index_needs();
                 }
                 supervisor.then_act(number, id, then.as_ref(), wait_ms, &asked);
-                // Those that waited until it was replaced need not have changed with it.
+                // While it was being replaced, those that need it were held: they go on even if its
+                // state has not changed.
                 supervisor.untie(id);
             }
             Err(error) => supervisor.settle(number, id, None, Some((&error).into())),
@@ -159,7 +160,7 @@ impl Supervisor {
         }
         refuse_taken_port(&item.name, spec.port, None, how.taken)?;
         let wrong = |error: EnvError| Error::bad_value("environment", error);
-        // A whole snapshot is not of the shell alone.
+        // A snapshot that is given whole names more origins than the shell.
         let origins = if item.update.exact {
             spec.origins.clone()
         } else {

@@ -120,9 +120,11 @@ impl Supervisor {
         );
         // One that says nothing makes room.
         self.shed(None);
-        // They may be what is in the way.
+        // The log files that are kept open may be what takes the descriptors; they are opened again
+        // when they are needed.
         self.logs.open = crate::supervise::logs::mover::OpenLogs::default();
         self.clients.accept_at = Some(clock::monotonic() + ACCEPT_AGAIN);
+        // Somebody still waits to be accepted, which would wake the loop again and again.
         self.listen_for(Interest::None);
     }
 
@@ -149,6 +151,7 @@ impl Supervisor {
     pub(super) fn accept(&mut self, socket: OwnedFd) -> io::Result<()> {
         let (uid, peer_pid) = sys::socket::peer(&socket)?;
         let own = sys::account::effective_uid();
+        // Root can do all of this without asking.
         if uid != 0 && uid != own {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -159,6 +162,7 @@ impl Supervisor {
         if !self.has_room_for(peer_pid, &socket) {
             return Err(self.refuse(socket));
         }
+        // The numbers wrap around, and a connection may live longer than that.
         let mut number = self.clients.next;
         while self.clients.connections.contains_key(&number) {
             number = number.wrapping_add(1);
@@ -280,6 +284,7 @@ impl Supervisor {
     }
 
     pub(super) fn done(&mut self, number: u32) {
+        // Told once, to whichever command is done first.
         let mut notices = std::mem::take(&mut self.notices);
         if let Some(connection) = self.clients.connections.get_mut(&number) {
             notices.append(&mut connection.notices);
@@ -320,6 +325,7 @@ impl Supervisor {
                 Ok(written) => drop(connection.outgoing.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Its time runs from the first byte that it did not take.
                     connection
                         .waiting_since
                         .get_or_insert_with(clock::monotonic);
@@ -336,6 +342,7 @@ impl Supervisor {
         if connection.done {
             return self.drop_connection(number);
         }
+        // It has taken everything, and its request is here: now it is the one that waits.
         if connection.waiting_since.is_some()
             && !connection.incoming.is_partial()
             && connection.pending > 0

@@ -28,6 +28,7 @@ impl Supervisor {
         then: impl FnOnce(&mut Self, Result<()>) + 'static,
     ) {
         fail::point("replace-1-staged");
+        // New files need no sync before: without a record, which comes last, a torn one is void.
         if !staged.iter().any(Staged::replaces) {
             let committed = staged.iter().try_for_each(Staged::commit);
             return then(self, committed);

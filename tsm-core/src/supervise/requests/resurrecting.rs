@@ -155,6 +155,8 @@ impl Supervisor {
         self.in_order(&mut order, false);
         let place = |id: u32| order.iter().position(|other| *other == id).unwrap_or(0);
         if !self.dependents.is_empty() {
+            // Stops come before all starts, and among them the other way round: who needs others
+            // ends first.
             let turned = |verb: Verb, id: u32| match verb {
                 Verb::Stop => -(place(id) as i64) - 1,
                 _ => place(id) as i64,
@@ -193,7 +195,8 @@ impl Supervisor {
         request: &ResurrectRequest,
         dump: Option<&Dump>,
     ) -> Vec<(ProcessName, Step)> {
-        // What a supervisor that died was waiting with waits on; but a person who asks for all does not want to wait.
+        // At boot, a back-off that a supervisor which died had begun is waited out. A person who
+        // asks for all does not want to wait.
         let waits_on = request.mode.boot && self.continues;
         let records: Vec<(ProcessName, bool, bool)> = self
             .services
@@ -312,6 +315,7 @@ impl Supervisor {
         let id = if self.services.contains_key(&saved.id) || saved.id == 0 {
             self.writer.allocate_id(highest)?
         } else {
+            // The counter first: should we die in between, the ID is not given out a second time.
             self.writer.skip_ids(saved.id)?;
             saved.id
         };

@@ -39,6 +39,8 @@ impl Supervisor {
                     Ok(()) => {
                         let written = std::mem::take(&mut *written);
                         let home = supervisor.writer.home();
+                        // Not before the dump is safe: until then the old one counts, and what was
+                        // deleted since.
                         if let Err(error) = persist::cut_deleted(home, &written.ids) {
                             supervisor.log.say(error);
                         }
@@ -55,6 +57,7 @@ impl Supervisor {
     /// Notes that a process was deleted, for the next resurrection at boot: a dump may list it.
     pub(super) fn note_deleted(&mut self, id: u32, name: &ProcessName) {
         let dump = self.writer.home().dump();
+        // With no dump, and none being written, nothing would bring it back.
         if self.resurrecting.saves == 0 && matches!(dump.try_exists(), Ok(false)) {
             return;
         }

@@ -105,7 +105,8 @@ impl Supervisor {
         let Some((_, staged)) = self.stage(id, start.spec.clone(), &snapshot)? else {
             return Ok(());
         };
-        // What cannot be read is replaced all the same; in what they differ is not known then.
+        // An old snapshot that cannot be read is replaced all the same; what changed is not known
+        // then.
         if let Ok((_, before)) = self.read_whole(id) {
             self.note_environment(id, &before, &snapshot, &asked);
         }
@@ -127,6 +128,7 @@ impl Supervisor {
         // Below those that the kernel gives to clients (ip_local_port_range).
         const FIRST: u16 = 20_000;
         const COUNT: u16 = 10_000;
+        // Any spread will do, as long as it is the same at every start.
         let seed = name.as_str().bytes().fold(0_u32, |hash, byte| {
             hash.wrapping_mul(31).wrapping_add(u32::from(byte))
         });
@@ -292,6 +294,7 @@ impl Supervisor {
     }
 
     fn unused_name(&self, suggested: &ProcessName) -> ProcessName {
+        // A record that is not known here is not to be written over.
         let taken = |name: &ProcessName| {
             self.id_of_name(name).is_some() || self.writer.home().meta(name).exists()
         };

@@ -34,7 +34,7 @@ impl Supervisor {
             before && !matches!(machine.phase, Phase::Resting(_)) && !machine.has_failed()
         };
         if act.verb == Verb::Start && self.services.get(&id).is_some_and(is_up) {
-            // It would start in what it has not; that is what `restart` is for.
+            // It runs with the old environment, and a start would not change that; `restart` does.
             return Err(self.already_there(id));
         }
         let (mut spec, before) = self.read_to_update(id, update)?;
@@ -64,7 +64,7 @@ impl Supervisor {
         self.note_environment(id, &before, &after, by);
         self.replace_intent(id, staged, move |supervisor, replaced| match replaced {
             Ok(()) => {
-                // What was made ready for a launch is of yesterday.
+                // What was prepared for a launch has the old spec and environment.
                 supervisor.launching.prepared.remove(&id);
                 then_act(supervisor);
             }

@@ -40,6 +40,8 @@ pub(crate) fn execute_in_place(
                 &[name.as_bytes(), b"=", value.as_bytes()].concat(),
             )?);
         }
+        // With our own PID: a child that inherits the variable must not take the number for its
+        // own.
         let state = format!("{STATE}={}:{}", std::process::id(), state.as_raw_fd());
         variables.push(c_string(state.as_bytes())?);
         let words = words.collect::<io::Result<Vec<_>>>()?;

@@ -92,6 +92,8 @@ impl SupervisorImage {
                         *digit = b'0' + (pid % 10) as u8;
                         pid /= 10;
                     }
+                    // The guardian blocks what it reads from a descriptor, and a mask outlives
+                    // `execve(2)`.
                     let mut none: libc::sigset_t = std::mem::zeroed();
                     libc::sigemptyset(&raw mut none);
                     libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
