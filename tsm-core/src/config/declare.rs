@@ -241,7 +241,7 @@ impl Reader<'_> {
         let mut known: Vec<(&'static Key, &Entry)> = Vec::new();
         for entry in entries {
             let Some(key) = keys::find(table, &entry.key) else {
-                // What stands there is for anchors, as in a file of Docker Compose, or for editors.
+                // Such keys hold anchors, as in a file of Docker Compose, or are meant for editors.
                 let is_others =
                     prefix.is_empty() && (entry.key.starts_with("x-") || entry.key == "$schema");
                 if is_others || prefix == "process" && entry.key.starts_with("env_") {
@@ -292,7 +292,7 @@ impl Reader<'_> {
                 self.mistake(entry.node.at, message);
                 continue;
             }
-            // What `${VAR}` stands for is looked at where it is used.
+            // A text with `${VAR}` is checked where it is used, once the variable is expanded.
             if let (Kind::OneOf(words), Value::Text(text)) = (key.kind, &entry.node.value)
                 && !words.contains(&text.as_str())
                 && !text.contains("${")
@@ -443,7 +443,7 @@ impl Reader<'_> {
             task,
             care,
             depends_on: depends_on.unwrap_or_default(),
-            // Its number says how many there are to be, until there is one for each.
+            // The number is how many there are to be; later each instance has its own.
             instance: instances.map(|number| Instance {
                 first_port: match port {
                     Some(PortKey::From(first)) => Some(first),
@@ -456,7 +456,7 @@ impl Reader<'_> {
     }
 
     fn missing(&mut self, at: Place, before: usize, key: &str) {
-        // Where its value is wrong, that has been told.
+        // Where the key's value is wrong, that has been reported already.
         if self.mistakes.len() == before {
             self.mistake(at, format!("this process has no '{key}'"));
         }

@@ -121,6 +121,7 @@ pub fn plan(
         };
         // What needs others goes before them.
         let gone: Vec<&Known> = known.iter().filter(gone).collect();
+        // Their present specs count, since the file does not know them any more.
         let mut order = order::sorted(&gone, |known| (&known.name, &known.spec.depends_on));
         order.reverse();
         steps.extend(order.into_iter().map(|known| Planned {
@@ -181,7 +182,7 @@ fn compare(wanted: &Wanted, known: &Known, options: &Options<'_>) -> Planned {
         Standing::Down => Step::Start,
         Standing::Up | Standing::Done if changes.is_empty() => Step::Leave,
         Standing::Up => Step::Restart,
-        // A task that was changed is to be done again.
+        // A task that has changed has to be done again.
         Standing::Done => Step::Start,
     };
     Planned {
@@ -203,7 +204,7 @@ fn settled(wanted: &Wanted, known: &Known) -> ProcessSpec {
     spec.nice = before.nice;
     spec.origins = before.origins.clone();
     if wanted.any_port {
-        // The one that it was given.
+        // It keeps the port that it was given.
         spec.port = before.port;
     }
     let same_program = spec.script == before.script

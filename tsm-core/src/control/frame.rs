@@ -74,6 +74,7 @@ impl FrameBuffer {
                 as usize
         };
         let (json, blob) = (length(0), length(4));
+        // Checked before memory is reserved for it: anybody could announce gigabytes.
         if json > MAX_JSON || blob > MAX_BLOB {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -92,6 +93,7 @@ impl FrameBuffer {
     }
 
     fn compact(&mut self) {
+        // Only once no whole frame is left, so that the rest is not moved after each frame.
         if self.taken > 0 {
             self.bytes.drain(..self.taken);
             self.taken = 0;

@@ -100,6 +100,7 @@ pub fn parse(
             reason: DotenvErrorReason::Nul,
         });
     }
+    // Windows editors write a byte-order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut variables: Vec<(String, String)> = Vec::new();
     let mut rest = text;
@@ -113,6 +114,8 @@ pub fn parse(
             rest = after_line(rest);
             continue;
         }
+        // Counted along the way: counting from the start each time would be quadratic in the length
+        // of the file.
         let behind = text.len() - counted;
         line += newlines(&text[behind..text.len() - rest.len()]);
         counted = rest.len();
@@ -220,6 +223,7 @@ pub fn format<'a>(variables: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> (Str
     let mut text = String::new();
     let mut left_out = Vec::new();
     for (name, value) in variables {
+        // What `parse` could not read back is left out.
         let line = std::str::from_utf8(name)
             .ok()
             .zip(std::str::from_utf8(value).ok())

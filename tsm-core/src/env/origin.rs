@@ -167,6 +167,7 @@ impl EnvUpdate {
     pub fn between(before: &Environment, after: &Environment, origin: Origin) -> Self {
         let mut update = Self::default();
         for (name, value) in after.iter() {
+            // Where a variable stands there twice, the first one counts, as for getenv(3).
             if before.get(name) != Some(value) && after.get(name) == Some(value) {
                 update.set(name, value, origin);
             }
@@ -230,6 +231,7 @@ impl EnvUpdate {
                 fresh
             }
         };
+        // Removed first, so that a variable that is named in both is set in the end.
         for name in &self.unset {
             after.environment.remove(name.as_bytes());
             origins.note_unset(name.as_bytes());

@@ -102,6 +102,7 @@ impl ShellState {
         if let Some(nul) = text.iter().position(|&byte| byte == 0) {
             return wrong(line_of(nul), ShellStateErrorReason::Nul);
         }
+        // The last block is a group, whose closing brace stands before the end.
         let whole = text
             .strip_suffix(END)
             .is_some_and(|before| before.ends_with(b"\n") || before.ends_with(b"\n} "));

@@ -301,12 +301,14 @@ fn command_line(typed: Typed<'_>) -> Result<Resolved> {
         );
     }
     let words = shlex::split(line).filter(|words| !words.is_empty());
+    // Only what means the same without a shell is executed without one.
     if let Some(words) = &words
         && !has_shell_syntax(line)
         && !is_builtin(&words[0])
     {
         let args: Vec<OsString> = words[1..].iter().map(OsString::from).collect();
         let target = OsString::from(&words[0]);
+        // A quoted path with blanks in it, which `resolve` would take for another command line.
         if words[0].contains(char::is_whitespace) {
             return script(
                 &plain(&typed.cwd.join(&target)),

@@ -33,6 +33,7 @@ pub fn check_size(spec: &ProcessSpec, snapshot: &Environment) -> Result<(), TooL
     let (mut longest, mut total) = (0, OURS);
     for length in words.chain(variables) {
         longest = longest.max(length + 1);
+        // A pointer to each string counts as well.
         total += length + 1 + size_of::<usize>();
     }
     let stack = spec

@@ -135,6 +135,7 @@ fn group_for(unit: &Path, name: &ProcessName, owner: &Account) -> Result<PathBuf
     let group = unit.join(cgroup::of_service(name));
     match fs::create_dir(&group) {
         Ok(()) => {}
+        // Left by an earlier move: its owner is right already.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(group),
         Err(error) => return Err(error).at("make the cgroup", &group),
     }

@@ -100,6 +100,8 @@ fn crontab(account: &Account, words: &[&str], stdin: Option<String>) -> Command 
 /// The table of a user; empty where there is none.
 fn table(account: &Account) -> Result<String, String> {
     match crontab(account, &["-l"], None).run() {
+        // `crontab -l` fails where there is no table yet, and only its words tell that from a
+        // refusal.
         Err(reason) if reason.starts_with("no crontab for") => Ok(String::new()),
         table => table,
     }
@@ -108,6 +110,7 @@ fn table(account: &Account) -> Result<String, String> {
 fn replace(account: &Account, before: String, after: String) -> Step {
     let write = |table: String| {
         if table.is_empty() {
+            // An empty table would stay as a file, where there was none before.
             crontab(account, &["-r"], None)
         } else {
             crontab(account, &["-"], Some(table))

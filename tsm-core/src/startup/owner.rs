@@ -47,6 +47,7 @@ impl Candidates<'_> {
         let own = account::effective_uid();
         let sudo = variable("SUDO_USER")
             .and_then(|name| name.into_string().ok())
+            // Only root can have it from sudo: anybody may set the variable.
             .filter(|name| own == 0 && !name.is_empty());
         let named = self.user.map(str::to_owned).or(sudo);
         let wanted = named.unwrap_or_else(|| own.to_string());
@@ -80,6 +81,7 @@ fn usual_home(
     directory: &Path,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Home> {
+    // Under sudo `HOME` may be root's, though the services are another user's.
     if let Ok(home) = Home::resolve(|name| variable(name).filter(|_| name != "HOME")) {
         return Ok(Home::at(home.root()));
     }
@@ -170,6 +172,8 @@ fn live_homes() -> BTreeMap<PathBuf, u32> {
     };
     for process in table.iter() {
         let pid = process.identity.pid;
+        // A name and an open `.lock` prove nothing by themselves, which is why the lock is asked
+        // below.
         if !procfs::name(pid).starts_with("tsm") {
             continue;
         }

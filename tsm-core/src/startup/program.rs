@@ -31,6 +31,8 @@ pub fn check(program: &Path, account: &Account) -> Result<PathBuf> {
     if let Some(directory) = build_directory(&program) {
         return refuse(format!("{} is a build directory", directory.display()));
     }
+    // Every directory above it as well: whoever may rename one of them can put another
+    // program there. In a sticky one, nobody else can.
     for path in program.ancestors() {
         let meta = fs::metadata(path).at("look at", path)?;
         if ![0, account.uid].contains(&meta.uid()) {

@@ -67,6 +67,8 @@ impl StartupRecord {
     /// [`crate::error::Error::Io`].
     pub fn remove(home: &Home) -> Result<()> {
         let path = home.startup_record();
+        // Replacing the record has left an older version beside it, and the directory goes only
+        // once it is empty.
         for path in [crate::store::spare(&path), path] {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

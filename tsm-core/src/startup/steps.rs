@@ -182,6 +182,7 @@ fn perform(step: &Step, done: &mut Vec<Undo>) -> Result<Option<String>, String> 
             undone,
         } => {
             let before = saved(path).map_err(words)?;
+            // Noted before it is written: a write that fails halfway is taken back as well.
             done.push(Undo {
                 restore: Some((path.clone(), before)),
                 run: undone.clone(),
@@ -227,6 +228,7 @@ fn perform(step: &Step, done: &mut Vec<Undo>) -> Result<Option<String>, String> 
 
 fn take_back(done: Vec<Undo>) -> Vec<String> {
     let mut left = Vec::new();
+    // The last step first: the earlier ones were made without it.
     for Undo { restore, run } in done.into_iter().rev() {
         if let Some((path, before)) = restore {
             let restored = match &before {
@@ -273,6 +275,8 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let written = (|| {
         let mut file = fs::File::create(&temporary)?;
         file.set_permissions(fs::Permissions::from_mode(mode))?;
+        // The write is atomic to readers only; without the sync a power cut could leave an empty
+        // unit behind the new name.
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)

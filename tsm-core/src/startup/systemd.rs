@@ -148,6 +148,7 @@ fn is_active(place: &Place, unit: &str) -> bool {
 }
 
 fn start(place: &Place, unit: &str) -> Step {
+    // What ran before is left running when the steps are taken back.
     let undo = if is_active(place, unit) {
         Vec::new()
     } else {

@@ -97,7 +97,7 @@ impl Reader<'_> {
             checks.push(self.parsed(node.at, ReadyCheck::fd(number)));
         }
         if checks.len() != 1 {
-            // Of a key that is not known it may have been one.
+            // A key that was reported as unknown may have been meant as the missing one.
             if self.mistakes.len() == before {
                 let message = "`ready` says one thing: port, http, log, command, notify or fd";
                 self.mistake(node.at, message);

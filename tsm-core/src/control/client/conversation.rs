@@ -88,6 +88,8 @@ impl Client {
                 }
                 Attempt::Lost => {}
             }
+            // Once a request is accepted, part of it may have been done, so the next supervisor is
+            // told so.
             request.asked.resumed |= accepted;
         }
         Err(self.lost())

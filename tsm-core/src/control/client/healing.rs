@@ -24,8 +24,10 @@ impl Client {
         if find()?.is_empty() {
             return Ok(false);
         }
+        // While this command has the turn, no other one starts a supervisor.
         let turn = sys::lock::wait_for_turn(self.home.root(), ANSWER_TIMEOUT);
         let _turn = turn.at("lock", self.home.root())?;
+        // Whoever had the turn before may have started one.
         if let Some(socket) = self.connect(ANSWER_TIMEOUT)? {
             self.end_over(socket)?;
         }

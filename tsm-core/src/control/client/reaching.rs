@@ -81,6 +81,7 @@ impl Client {
             return Ok(None);
         }
         let mut silence = Silence::new(&self.home, SOCKET_TIMEOUT);
+        // The watch comes before the look, so that a socket made in between is still noticed.
         let names = sys::inotify::Inotify::new().doing("watch the home")?;
         names
             .watch(self.home.root(), sys::inotify::Mask::NAMES)
@@ -127,6 +128,7 @@ impl Client {
             }
             turn => turn.at("lock", self.home.root())?,
         };
+        // Whoever had the turn before has most likely started it.
         if let Some(socket) = self.connect(ANSWER_TIMEOUT)? {
             return Ok(socket);
         }
@@ -148,6 +150,7 @@ impl Client {
             .open(&log)
             .and_then(|file| sys::only_regular(&file).map(|()| file))
             .at("open", &log)?;
+        // It may be there from before, with another mode.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         stderr
             .set_permissions(private)
@@ -191,6 +194,7 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).doing("hear the supervisor"),
             }
+            // One line is all that is said; the end of the pipe is not waited for.
             if text.ends_with(b"\n") {
                 break;
             }

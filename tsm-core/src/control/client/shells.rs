@@ -63,6 +63,7 @@ fn complaint(shell: Shell, path: &Path) -> Option<String> {
         Shell::Bash => command.args(["--norc", "-O", "extglob", "-n"]),
         Shell::Zsh => command.args(["-f", "-n"]),
     };
+    // Only its words are read, and they have to be in one language.
     let output = command
         .arg(path)
         .env_remove("BASH_ENV")

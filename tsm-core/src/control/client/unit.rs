@@ -53,6 +53,7 @@ pub(super) fn manager(launcher: &Launcher) -> Option<PathBuf> {
         .find(|(name, _)| name == "XDG_RUNTIME_DIR")?;
     let runtime = PathBuf::from(&runtime.1);
     let uid = account::effective_uid();
+    // After `su` the variable may still name another user's directory.
     let is_ours = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.uid() == uid);
     let reachable = is_ours(&runtime.join("systemd/private")) && is_ours(&runtime.join("bus"));
     (reachable && does_linger(&account::name_of(uid))).then_some(runtime)

@@ -46,6 +46,7 @@ fn missing(spec: &ProcessSpec) -> Option<String> {
         return Some(told(cwd, &error));
     }
     let file = bytes(&spec.program.file);
+    // A bare name is left to the launch, which goes along the PATH of the snapshot.
     if file.contains(&b'/') {
         let path = cwd.join(std::ffi::OsStr::from_bytes(&file));
         if let Err(error) = sys::may_execute(&path) {
