@@ -54,6 +54,7 @@ impl Cookies {
         let run = number(parts.next()?)?;
         let id = u32::try_from(number(parts.next()?)?).ok()?;
         let root = Path::new(OsStr::from_bytes(parts.next()?));
+        // The cheap comparisons first: the file system is asked only where both fail.
         let ours = root == self.root
             || root.as_os_str() == OsStr::new(&self.root.display().to_string())
             || std::fs::canonicalize(root).is_ok_and(|root| root == self.root);

@@ -211,6 +211,7 @@ fn ends_at_logout(store: &ProcessStore, findings: &mut Vec<Finding>) -> Result<(
     }
     let (records, _) = store.records()?;
     let in_session = records.iter().filter(|(_, meta)| {
+        // The number alone may be another process's by now.
         let identified = |pid: &u32| meta.ticks.is_some() && procfs::start_time(*pid) == meta.ticks;
         let pid = meta.pid.filter(identified);
         pid.is_some_and(logout::is_in_login_session)

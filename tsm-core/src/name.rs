@@ -32,6 +32,7 @@ impl ProcessName {
 
     /// A valid name made from a file's stem or a program's name: what is not allowed becomes `-`.
     pub fn from_stem(stem: &str) -> Self {
+        // Eight bytes are left, for a `_` in front and a number behind.
         let mut name: String = stem
             .chars()
             .map(|c| {
@@ -71,6 +72,7 @@ impl ProcessName {
     /// The name of which this one is an instance, and its number.
     pub fn of_instance(&self) -> Option<(&str, u32)> {
         let (name, number) = self.0.rsplit_once('@')?;
+        // `parse` would take a sign as well.
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         Some((name, number.parse().ok().filter(|_| digits)?))
     }

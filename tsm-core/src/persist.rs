@@ -213,6 +213,8 @@ impl Dump {
         written.at("write", &path)?;
         fail::point("save-1-written");
         if path.exists() {
+            // A foreign or torn file gets a name of its own, so that `dump.json.1` stays one that
+            // can be used.
             let kept = match Self::read(&path) {
                 Err(Error::Damaged { .. }) => with_suffix(&path, ".tspm"),
                 _ => previous(&path),
@@ -230,6 +232,7 @@ impl Dump {
         fail::point("save-2-kept");
         fs::rename(&temporary, &path).at("write", &path)?;
         fail::point("save-3-renamed");
+        // The rename itself has to survive a power cut before `save` says that the dump is safe.
         directory.sync_all().at("sync", home.root())
     }
 }

@@ -188,6 +188,8 @@ fn owner(
     if let Some(known) = owners.get(&pid) {
         return *known;
     }
+    // Parents were read one after the other while processes came and went, so they may form a
+    // circle.
     owners.insert(pid, None);
     let found = match leaders.get(&process.session) {
         Some((id, _)) => Some(*id),

@@ -291,6 +291,7 @@ pub fn parse_duration(text: &str) -> Result<Duration> {
         "m" | "min" => 60.0,
         "h" => 3600.0,
         "d" => 86_400.0,
+        // There is no such unit: a NaN is refused below, as it makes no duration.
         _ => f64::NAN,
     };
     number

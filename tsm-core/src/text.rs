@@ -109,6 +109,7 @@ impl<'de> Deserialize<'de> for Text {
                 let Some((key, hex)) = map.next_entry::<String, String>()? else {
                     return Err(A::Error::custom("an empty object"));
                 };
+                // ASCII, so that the slices below cut no character in two.
                 if key != "hex" || hex.len() % 2 != 0 || !hex.is_ascii() {
                     return Err(A::Error::custom("not {\"hex\": \"…\"}"));
                 }

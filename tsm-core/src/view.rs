@@ -381,6 +381,7 @@ impl Look {
         Self {
             supervised,
             now_ms: clock::unix_ms(),
+            // The kernel is asked only where nobody keeps the records up to date.
             boot: (!supervised).then(procfs::boot_id).and_then(Result::ok),
         }
     }
@@ -400,7 +401,6 @@ impl Look {
     }
 }
 
-/// Nobody keeps the records up to date: what they say of running processes is checked against the kernel.
 /// A script as it may be shown: it may be a whole command line, with a token in it.
 fn covered(script: &[u8]) -> Text {
     // Most are plain paths, and there may be thousands.
@@ -422,6 +422,7 @@ fn covered_words(words: Vec<Vec<u8>>) -> Vec<Text> {
     .collect()
 }
 
+/// Nobody keeps the records up to date: what they say of running processes is checked against the kernel.
 fn judge_unsupervised(
     view: &mut ProcessView,
     meta: &Meta,
@@ -459,6 +460,7 @@ fn judge_unsupervised(
     } else {
         "reboot".to_owned()
     };
+    // In back-off nothing ran that could have died.
     let died = this_boot && view.state != State::Backoff;
     view.state = if died { State::Failed } else { State::Stopped };
     view.exit = Some(ExitView {

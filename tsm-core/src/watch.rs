@@ -175,6 +175,7 @@ impl Watch {
         let mut changes = self.note_supervised(look.supervised);
         let mut gone = std::mem::take(&mut self.processes);
         for (name, meta) in records {
+            // Put back first, so that `note` has something to compare with.
             if let Some(view) = gone.remove(&name) {
                 self.processes.insert(name.clone(), view);
             }

@@ -213,6 +213,7 @@ fn environment(
         (None, Some(saved)) => (saved.environment.clone(), "dump.json"),
         (None, None) => return Ok(()),
     };
+    // Renamed first: the old file is never overwritten before its copy is safe.
     keep_aside(&path)?;
     replace_file(&path, &file::format(&environment))?;
     done.push(format!("{} is made anew from {from}", path.display()));
@@ -223,6 +224,8 @@ fn environment(
 fn environment_of(pid: u32) -> Option<Environment> {
     let block = fs::read(format!("/proc/{pid}/environ")).ok()?;
     let mut environment = Environment::from_block(&block).ok()?;
+    // Each process of ours has a cookie: without one, the process has overwritten its environment
+    // (`setproctitle`).
     environment.get(b"TSM_COOKIE")?;
     environment.strip_captured();
     Some(environment)
@@ -280,6 +283,7 @@ fn keep_aside(path: &Path) -> Result<()> {
     let mut torn = path.as_os_str().to_owned();
     torn.push(".torn");
     match fs::symlink_metadata(path) {
+        // An empty file, as a power cut leaves them, has nothing to tell.
         Ok(meta) if meta.is_file() && meta.len() == 0 => Ok(()),
         Ok(_) => fs::rename(path, &torn).at("move aside", path),
         Err(_) => Ok(()),

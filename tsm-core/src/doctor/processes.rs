@@ -32,7 +32,8 @@ pub(super) fn stopped(home: &Home, findings: &mut Vec<Finding>) -> Result<bool> 
         let problem = format!("{}: {then}", keeper.how());
         findings.push(Finding::mendable(kind, problem));
     }
-    // Without a supervisor, who is asked is the guardian's next one.
+    // With the guardian stopped and no supervisor beside it, a request would wait for a supervisor
+    // that nobody starts.
     let guardian_alone = !stopped.is_empty() && !has_supervisor;
     Ok(guardian_alone || stopped.iter().any(|keeper| keeper.part() != Part::Guardian))
 }
@@ -68,7 +69,7 @@ pub(super) fn look(
             continue;
         };
         match by_id.get(&id) {
-            // It is told of already, with what mends it: the process itself is in order.
+            // That is reported already, with what mends the record; the process itself is in order.
             None if is_of_damaged(store, known, pid)? => {}
             None => findings.push(Finding::new(
                 Kind::Orphan,

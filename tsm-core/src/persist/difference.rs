@@ -82,7 +82,7 @@ impl Differences {
             Err(error) => return Err(error).at("read", &path),
         };
         let Ok(head) = serde_json::from_slice::<Head>(&bytes) else {
-            // It says better what is wrong.
+            // `Dump::parse` says better what is wrong.
             return match Dump::parse(&bytes) {
                 Ok(_) => Ok(None),
                 Err(reason) => Err(damaged(&path, reason)),

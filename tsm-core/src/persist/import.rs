@@ -105,7 +105,7 @@ pub fn foreign(path: &Path) -> Result<Option<(Source, Vec<Foreign>)>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).at("read", path),
     };
-    // One of this name is a home's own, whatever is left of it, and the one before may be there.
+    // A file of this name is a home's own, however torn, and the one before may still be beside it.
     let is_dump = path.file_name().is_some_and(|name| name == "dump.json");
     let damaged = |reason: String| {
         if is_dump {

@@ -218,6 +218,7 @@ fn agent(timeout: Duration, insecure: bool) -> ureq::Agent {
         .timeout_global(Some(timeout))
         // The answer itself is what is asked for.
         .http_status_as_error(false)
+        // A redirect is an answer as well.
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)

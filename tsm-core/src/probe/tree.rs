@@ -63,6 +63,7 @@ pub fn tree(leader: Identity) -> io::Result<Vec<Member>> {
     }
     crate::sorted::by_key(&mut roots, |process| process.identity.pid != leader.pid);
     let mut found = Vec::new();
+    // Taken from the end, so that the first one is pushed last and comes out first.
     let mut open: Vec<(&Process, usize, bool)> = Vec::new();
     for root in roots.iter().rev() {
         open.push((root, 0, false));

@@ -155,6 +155,8 @@ fn file(path: &Path, since: Option<u64>, must_be: bool) -> Found {
     if modified > since {
         return Some((FileChange::Modified, Some(modified)));
     }
+    // A file that was moved here keeps its time of modification; the time of its inode's change is
+    // of the move.
     (changed > since).then_some((FileChange::Replaced, Some(changed)))
 }
 

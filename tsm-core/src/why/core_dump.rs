@@ -58,6 +58,7 @@ impl CoreDump {
         let cwd = spec.map_or_else(PathBuf::new, |spec| spec.cwd.as_path().to_owned());
         let wanted = cwd.join(expand(&pattern, run.pid, with_pid));
         let ended = UNIX_EPOCH + Duration::from_millis(ended_ms);
+        // The beginning is a reading of the wall clock, which may have been set since.
         let began = UNIX_EPOCH + Duration::from_millis(run.from_ms).saturating_sub(CLOCK_STEP);
         let of_this_run = |path: &PathBuf| {
             let modified = path.metadata().and_then(|meta| meta.modified());

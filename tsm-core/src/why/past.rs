@@ -214,6 +214,7 @@ impl Past {
 
     /// Somebody asked for something: what was before does not count any more.
     fn settle(&mut self) {
+        // Set anew as a whole, so that a field that is added is forgotten unless it is named here.
         *self = Self {
             runs: std::mem::take(&mut self.runs),
             unhealthy: self.unhealthy.take(),

@@ -74,7 +74,7 @@ impl SentinelImage {
         if pid > 0 {
             return Ok(pid as u32);
         }
-        // The end of the guardian's session or group is not its own.
+        // A session of its own, so that a signal to the guardian's group does not end it as well.
         raw::setsid();
         raw::name(c"tsm-sentinel");
         if let Some((address, title)) = &self.title {
