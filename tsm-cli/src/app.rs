@@ -75,6 +75,8 @@ impl Context {
         let path = self.shell_state.as_ref()?;
         let mut dump = Vec::new();
         let read = std::fs::File::open(path).and_then(|file| {
+            // One byte more than is allowed, so that a state that is too long is noticed and not
+            // cut.
             let most = tsm_core::env::shell::MAX_BYTES as u64 + 1;
             io::Read::read_to_end(&mut io::Read::take(file, most), &mut dump)
         });
@@ -93,6 +95,7 @@ impl Context {
 
     /// How the home is called where several are in use; `None` for `~/.tsm`, which needs no name.
     pub(crate) fn place(&self) -> Option<String> {
+        // With `HOME` alone, so that `TSM_HOME` and its like make a home unusual.
         let usual = Home::resolve(|name| std::env::var_os(name).filter(|_| name == "HOME"));
         let root = self.home.root();
         let is_usual = usual.is_ok_and(|usual| usual.root() == root);
@@ -104,7 +107,8 @@ impl Context {
         use tsm_core::sys::{account, procfs};
         let given = |name: &&str| std::env::var(name).ok().filter(|user| !user.is_empty());
         let uid = account::effective_uid();
-        // The supervisor knows the real one where it is another; to look its name up may ask the network.
+        // The supervisor adds the real user where it is another one. The variables come first,
+        // since looking a name up may ask the network.
         let user = ["USER", "LOGNAME"].iter().find_map(given);
         let user = user.unwrap_or_else(|| match account::name_of(uid) {
             number if number == uid.to_string() => format!("uid {uid}"),
@@ -132,6 +136,8 @@ pub(crate) fn executable(program: PathBuf) -> PathBuf {
 
 /// What a supervisor needs of an environment; its services never see it.
 pub(crate) fn supervisor_environment() -> Vec<(OsString, OsString)> {
+    // A supervisor outlives the shell that started it: the rest of that shell's environment would
+    // be stale and may be secret.
     const KEPT: &[&str] = &[
         "PATH",
         "HOME",
@@ -152,6 +158,7 @@ pub(crate) fn supervisor_environment() -> Vec<(OsString, OsString)> {
 }
 
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
+    // Before the parser: see `machinery`.
     if let Some(status) = commands::supervisor::machinery(words) {
         return status;
     }
@@ -161,6 +168,8 @@ pub(crate) fn run(words: &[OsString]) -> ExitCode {
     };
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        // The reader has seen enough (`tsm list | head -1`); Rust ignores SIGPIPE, so that it
+        // arrives as an error.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -220,6 +229,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Why(args) => commands::why::run(&context("why")?, &args),
         Command::History(args) => commands::history::run(&context("history")?, &args),
         Command::Doctor(args) => {
+            // A doctor is needed most where the home is not safe to use.
             commands::doctor::run(&unchecked_context(&cli.global, "doctor")?, &args)
         }
         Command::Reset(args) => commands::act::reset(&context("reset")?, args),
@@ -268,11 +278,14 @@ fn dispatch(cli: Cli) -> Outcome {
 
 fn context(global: &Global, command: &'static str) -> Result<Context, Error> {
     let context = unchecked_context(global, command)?;
+    // Root would otherwise leave files of its own in a user's home, which that user's supervisor
+    // could not write.
     if let Some(owner) = context.home.become_owner()? {
         context
             .output
             .remark(format_args!("goes on as {owner}, whose home that is"));
     }
+    // Only where it is there: a command that just looks creates no home.
     if context.home.root().exists() {
         context.home.check_owner()?;
     }

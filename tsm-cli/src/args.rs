@@ -72,7 +72,8 @@ pub(crate) enum When {
     Never,
 }
 
-// What stands before a struct of arguments is no `///`: clap would take it for the help of the command that it is part of.
+// Structs of arguments have `//` above them instead of `///`: clap would take a doc comment for the
+// help of the command that they are part of.
 
 /// All of the command line, with the arguments of every command; parsing needs only those of one.
 pub(crate) fn whole() -> clap::Command {

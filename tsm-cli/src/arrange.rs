@@ -26,6 +26,8 @@ pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
         let next = rest.clone().next();
         let bytes = word.as_bytes();
         if bytes == b"--" {
+            // A `--` before any target makes what follows the target, even if it is the name of a
+            // known process.
             literal = program.is_empty();
             program.extend(rest.cloned());
             break;
@@ -33,7 +35,8 @@ pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
         if bytes == b"--help" || (bytes == b"-h" && program.is_empty()) {
             return words;
         }
-        // Behind the target, single dashes are the program's, but for the `-n NAME` that hands know.
+        // Single dashes behind the target are the program's, except `-n NAME`, which people type
+        // out of habit.
         let is_own = bytes.starts_with(b"--") && bytes.len() > 2
             || bytes.starts_with(b"-") && bytes.len() > 1 && (program.is_empty() || bytes == b"-n");
         if !is_own {
@@ -42,6 +45,7 @@ pub(crate) fn arrange(words: Vec<OsString>, tsm: &Command) -> Vec<OsString> {
         }
         own.push(word.clone());
         let is_value = |next: &OsString| {
+            // An option whose value may be missing (`-c`, `--wait`) takes no option for its value.
             takes_next_word(word, &options)
                 && !(may_stand_alone(word, &options) && next.as_bytes().starts_with(b"-"))
         };

@@ -25,6 +25,7 @@ impl Output {
             When::Always => true,
             When::Never => false,
             When::Auto => {
+                // See no-color.org: set but empty means nothing.
                 let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
                 let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
                 terminal && !no_color && !dumb
@@ -72,7 +73,7 @@ impl Output {
 
 /// An error to standard error; always.
 pub(crate) fn complain(text: impl Display) {
-    // A file name may hold anything, and what was typed in a wrong place a secret.
+    // A file name may hold anything, and what was typed in the wrong place may be a secret.
     let text = text.to_string();
     let text: String = cover_message(&text).chars().map(visible).collect();
     writeln!(io::stderr().lock(), "tsm: {text}")

@@ -18,6 +18,7 @@ pub(crate) fn terminal_width(output: Output) -> u16 {
         .ok()
         .and_then(|columns| columns.parse().ok());
     let real = output.terminal.then(|| Table::new().width()).flatten();
+    // A terminal that is narrower than that would show nothing readable anyway.
     real.or(columns).unwrap_or(DEFAULT_WIDTH).max(40)
 }
 
@@ -88,7 +89,7 @@ pub(crate) fn processes(output: Output, views: &[ProcessView], width: u16) -> St
         }),
         column("CWD", false, 0, &|v| printable(&v.cwd.to_string_lossy())),
     ];
-    // A column in which nothing stands tells nothing.
+    // A column without any value says nothing.
     columns.retain(|column| {
         let empty = match column.head {
             "PORT" | "HEALTH" | "CPU" | "MEM" => column.cells.iter().all(|cell| cell == "-"),
@@ -98,7 +99,7 @@ pub(crate) fn processes(output: Output, views: &[ProcessView], width: u16) -> St
         !empty
     });
     if total_width(&columns) > usize::from(width) {
-        // One long name takes nothing from all the others.
+        // One long name should not take the room of all the others.
         limit_names(&mut columns, LONG_NAME);
     }
     while total_width(&columns) > usize::from(width) {

@@ -79,7 +79,7 @@ fn no_command(above: &str, typed: &str, error: &clap::Error) -> String {
     let near = match (above, of_others) {
         ("tsm", Some((_, meant))) => Some((*meant).to_owned()),
         ("tsm", None) if Path::new(typed).is_file() => Some(format!("tsm start {typed}")),
-        // The likeliest comes last.
+        // clap puts the likeliest last.
         _ => texts(error, ContextKind::SuggestedSubcommand)
             .pop()
             .map(|near| format!("{above} {near}")),
@@ -135,7 +135,7 @@ fn said(error: &clap::Error, called: &clap::Command, name: &str) -> Option<Strin
         Clap::ValueValidation => {
             let (wrong, reason) = (wrong()?, error.source()?.to_string());
             let label = label(&wrong);
-            // The reason may begin with what it is about.
+            // The reason may begin with what it is about, which the label says already.
             let reason = match reason.split_once(": ") {
                 Some((what, rest)) if !what.contains([' ', '\'']) => rest,
                 _ => &reason,

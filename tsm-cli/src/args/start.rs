@@ -77,7 +77,7 @@ pub(crate) struct StartArgs {
     /// target, options with one dash but for -n are the program's; behind `--`, all are
     #[arg(value_name = "TARGET [ARG]")]
     pub(crate) words: Vec<OsString>,
-    // The last one: its heading holds for what follows.
+    // The last one, since its heading holds for all options after it.
     #[command(flatten)]
     pub(crate) logs: LogOptions,
 }

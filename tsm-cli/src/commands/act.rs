@@ -63,7 +63,8 @@ pub(crate) fn restart(context: &Context, args: RestartArgs) -> Outcome {
     };
     let mut all = Vec::new();
     let last = rounds.len() - 1;
-    // The next one goes down only when this one does its work.
+    // An instance goes down only after the one before it is ready, so that the others can serve
+    // meanwhile.
     let rolling = ActOptions {
         wait_ms: options.wait_ms.or(Some(ROLLING_PATIENCE_MS)),
         ..options
@@ -79,6 +80,7 @@ pub(crate) fn restart(context: &Context, args: RestartArgs) -> Outcome {
             }
             continue;
         }
+        // The outcome is shown even if this round failed; only then does the error end the command.
         let told = tell_all(context, Verb::Restart, rolling, &outcomes, notices, false);
         if let Some(name) = failed.filter(|_| number < last) {
             context.output.remark(format_args!(
@@ -101,6 +103,7 @@ pub(crate) fn for_logs(context: &Context, verb: Verb, select: SelectArgs) -> Out
 pub(crate) fn delete(context: &Context, args: DeleteArgs) -> Outcome {
     let json = args.select.json;
     let selectors = args.select.into_selectors();
+    // A script has nobody to ask.
     if !args.yes && io::stdin().is_terminal() {
         let parsed = selectors
             .iter()
@@ -201,11 +204,12 @@ fn ask(
     options: ActOptions,
     update: Option<(EnvUpdate, Option<Snapshot>)>,
 ) -> Result<(Vec<control::Outcome>, Vec<String>), Failure> {
+    // A selector that cannot be parsed is a mistake even where there is no home.
     for text in selectors {
         text.parse::<Selector>()?;
     }
-    // Without a supervisor, records and what runs of them are still there: one is started for them. But a home that was
-    // never used has no processes, and none is made for finding that out.
+    // Without a supervisor the records and their processes are still there, so one is started for
+    // them. But a home that was never used has no processes, and none is created to find that out.
     if !context.home.exists() {
         let one = selectors.iter().find(|selector| *selector != "all");
         return match one {
@@ -346,6 +350,8 @@ impl Progress {
             let mut shown = false;
             let mut stderr = io::stderr();
             loop {
+                // The time starts anew with each message: what settles quickly shows no line at
+                // all.
                 match heard.recv_timeout(PROGRESS_AFTER) {
                     Ok(News::Names(names)) => waiting = names,
                     Ok(News::Settled(name)) => waiting.retain(|other| *other != name),

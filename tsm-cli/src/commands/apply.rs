@@ -98,7 +98,7 @@ fn take(
     let items = steps
         .iter()
         .filter(|planned| {
-            // What is as declared may not be ready yet.
+            // What is as declared may not be ready yet, and `--wait` waits for that as well.
             planned.step != Step::Leave
                 || planned.spec.is_some()
                 || !planned.update.is_empty()
@@ -108,7 +108,7 @@ fn take(
     let (rolling, at_once): (Vec<ApplyItem>, Vec<ApplyItem>) =
         items.partition(|item| is_rolling(steps, item));
     if at_once.is_empty() && rolling.is_empty() && !steps.is_empty() {
-        // What is as declared is to be looked after, too.
+        // What is as declared also needs a supervisor to look after it.
         context.client()?.ensure_supervisor()?;
     }
     let mut outcomes = ask(context, at_once, shell, wait_ms)?;
@@ -122,7 +122,8 @@ fn take(
         if failed.contains(&of) {
             continue;
         }
-        // The next one goes down only when this one does its work.
+        // An instance goes down only after the one before it is ready, so that the others can serve
+        // meanwhile.
         let wait = wait_ms.or(Some(act::ROLLING_PATIENCE_MS));
         let told = ask(context, vec![item], shell, wait)?;
         if told.iter().any(|outcome| outcome.error.is_some()) {
@@ -211,7 +212,7 @@ fn tell(
     for planned in steps {
         let outcome = outcome_of(planned);
         let error = outcome.and_then(|outcome| outcome.error.as_ref());
-        // One before it did not come up.
+        // Left alone because an instance before it did not come up.
         let is_left = planned.step == Step::Restart && outcome.is_none();
         if args.json {
             let keys: Vec<&str> = planned.changes.iter().map(|c| c.key.as_str()).collect();

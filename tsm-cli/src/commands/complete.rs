@@ -32,7 +32,7 @@ pub(crate) fn run(context: &Context, words: &[OsString]) -> Outcome {
     let found = candidates(&args::whole(), &words, &Live { store: &store });
     let mut text = String::new();
     for (word, help) in found {
-        // A name from a directory that others wrote to could hold anything.
+        // A name from a directory that others can write to may hold control characters.
         if !word.chars().any(char::is_control) {
             writeln!(text, "{word}\t{help}").best_effort("a String takes everything");
         }
@@ -226,6 +226,7 @@ impl<'a> Typed<'a> {
                 typed.path.push(sub.get_name());
                 typed.command_at = at;
             } else {
+                // Behind the first argument, a word that also names a command is one more argument.
                 typed.positionals.push(word);
             }
         }
@@ -258,7 +259,7 @@ fn option<'a>(tsm: &'a Command, command: &'a Command, word: &str) -> Option<&'a 
 }
 
 fn options(tsm: &Command, command: &Command) -> Vec<Word> {
-    // What is the program's alone (--version) no command takes.
+    // No command takes the options that only `tsm` itself has, such as `--version`.
     let of_all = tsm.get_arguments();
     let of_all = of_all.filter(|arg| arg.is_global_set() || std::ptr::eq(tsm, command));
     let mut found: Vec<Word> = command

@@ -47,6 +47,7 @@ pub(crate) fn run(context: &Context, args: &ConfigImportArgs) -> Outcome {
     match &args.output {
         None => Output::raw(imported.yaml.as_bytes())?,
         Some(output) => {
+            // An existing file may have been edited by hand: it is not overwritten.
             let mut file = File::create_new(output).at("create", output)?;
             file.write_all(imported.yaml.as_bytes())
                 .at("write", output)?;
@@ -87,7 +88,7 @@ fn import(path: &Path) -> Result<Imported, Error> {
 /// What a module of JavaScript exports.
 fn evaluated(path: &Path) -> Result<Value, Error> {
     let whole = std::path::absolute(path).at("find", path)?;
-    // It would be told by node, in many lines.
+    // node would report a missing file in many lines.
     std::fs::metadata(&whole).at("read", path)?;
     let damaged = |reason: String| Error::Damaged {
         path: path.to_owned(),
@@ -106,12 +107,15 @@ fn evaluated(path: &Path) -> Result<Value, Error> {
         })?;
     if !told.status.success() {
         let words = String::from_utf8_lossy(&told.stderr);
+        // node prints the place and a stack as well; the line with the error's name says what is
+        // wrong.
         let lines: Vec<&str> = words.lines().map(str::trim).collect();
         let first = lines.iter().find(|line| line.contains("Error"));
         let reason = first.or(lines.first()).copied().unwrap_or("node failed");
         return Err(damaged(format!("node cannot read it: {reason}")));
     }
     let text = String::from_utf8_lossy(&told.stdout);
+    // From the right: the module itself may print the mark.
     let json = text.rsplit_once(MARK).map_or("", |(_, json)| json.trim());
     serde_json::from_slice(json.as_bytes())
         .map_err(|_nothing| damaged("it exports nothing that could be an ecosystem".to_owned()))

@@ -79,7 +79,7 @@ pub(crate) fn run(context: &Context, args: &InfoArgs) -> Outcome {
     let views = select(overview.processes, &args.selectors)?;
     let mut specs = Vec::new();
     for view in &views {
-        // What else is known of it is told all the same.
+        // A damaged spec does not keep the rest from being shown.
         let spec = store.spec(&view.name).unwrap_or_else(|error| {
             complain(&error);
             None

@@ -37,7 +37,7 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
         return Ok(stdout.flush()?);
     }
     if overview.processes.is_empty() {
-        // With sudo it is the home of root, which nobody may have meant.
+        // With sudo this is the home of root, which may not be the one that was meant.
         let is_sudo = std::env::var_os("SUDO_USER").is_some();
         let root = || table::printable(&context.home.root().display().to_string());
         let place = context.place().or_else(|| is_sudo.then(root));
@@ -70,7 +70,7 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
 fn tell_unsaved(context: &Context, listed: &[(ProcessName, bool)]) {
     const MOST: usize = 5;
     let listed = listed.iter().map(|(name, wanted)| (name, *wanted));
-    // What is wrong with a dump is told by `doctor`, and by `resurrect`.
+    // `doctor` and `resurrect` report a damaged dump.
     let Ok(Some(found)) = Differences::find(&context.store(), listed) else {
         return;
     };
@@ -94,6 +94,7 @@ fn tell_unsaved(context: &Context, listed: &[(ProcessName, bool)]) {
 pub(crate) fn overview_with_usage(context: &Context) -> Result<Overview, Error> {
     let mut overview = Overview::with_usage(&context.store())?;
     if overview.supervised {
+        // The supervisor keeps the samples of the last look, since a share of CPU needs two.
         let samples = overview.samples();
         if !samples.is_empty() {
             let before = context.client()?.exchange_samples(samples);

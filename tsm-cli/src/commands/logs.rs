@@ -91,6 +91,8 @@ fn follow(show: &Show<'_>, sources: &[Source], query: &Query) -> Outcome {
     while !follower.is_empty() {
         let lines = match follower.next_batch(Some(Duration::ZERO)) {
             Ok(lines) if lines.is_empty() => {
+                // No waiting and no flush while there is more to read: large logs go out in large
+                // writes.
                 if follower.is_behind() {
                     continue;
                 }
@@ -102,6 +104,8 @@ fn follow(show: &Show<'_>, sources: &[Source], query: &Query) -> Outcome {
                 continue;
             }
             Ok(lines) => lines,
+            // Without inotify's events nothing new would ever be noticed; any other error concerns
+            // one log only.
             Err(error @ LogError::Events(_)) => return Err(Error::from(error).into()),
             Err(error) => {
                 show.failed(error)?;
@@ -180,6 +184,7 @@ fn since_of(context: &Context, views: &[ProcessView], since: Since) -> Vec<Optio
                 .output
                 .remark(format_args!("'{}' {what}", view.name));
         }
+        // A time that never comes: nothing of this process is shown.
         Some(found.unwrap_or(u64::MAX))
     };
     views.iter().map(of).collect()
@@ -243,7 +248,7 @@ struct Form {
 impl Form {
     /// What is asked for, and for the rest what is declared.
     fn of(context: &Context, args: &LogsArgs, view: &ProcessView) -> Self {
-        // Where that cannot be read, its lines are shown as they are.
+        // Without its spec, the lines of a process are shown as they are.
         let spec = context.store().spec(&view.name).ok().flatten();
         let (log_type, time) = spec.map_or((None, None), |saved| {
             (saved.spec.log_type, saved.spec.log_date_format)
@@ -257,7 +262,7 @@ impl Form {
 
     fn time(&self, line: &Line) -> String {
         match (line.time_ms, &self.time) {
-            // A line from before TSM noted times has none; it keeps its place.
+            // A line from before TSM noted times has none; dashes keep the columns aligned.
             (None, _) => "-".repeat(19),
             (Some(time_ms), None) => words::local_time(time_ms),
             (Some(time_ms), Some(form)) => form.show(time_ms),
@@ -284,14 +289,14 @@ impl<'a> Show<'a> {
             .map(|source| source.name.len())
             .max()
             .unwrap_or(0)
-            // A longer one stands out rather than pushing all others aside.
+            // A longer name sticks out rather than pushing all others aside.
             .min(24);
         let prefixes = sources.iter().enumerate().map(|(number, source)| {
             if sources.len() == 1 || args.no_prefix {
                 return [String::new(), String::new()];
             }
             let colour = COLOURS[number % COLOURS.len()];
-            // The bar tells the streams apart, where there are no colours too.
+            // The bar tells the streams apart even without colours.
             ["|", "!"].map(|bar| {
                 let name = format!("{:width$} {bar}", source.name);
                 format!("{} ", context.output.paint(colour, &name))
@@ -343,7 +348,8 @@ impl<'a> Show<'a> {
         } else {
             out.write_all(&line.bytes)?;
         }
-        // Bytes go out unchanged where no terminal reads them: a last line without a newline has none there either.
+        // Where no terminal reads them, bytes go out unchanged: a last line without a newline has
+        // none here either.
         let bare = prefix.is_empty() && !form.timestamps && !self.context.output.terminal;
         if line.complete || !bare {
             out.write_all(b"\n")?;
@@ -367,6 +373,7 @@ impl<'a> Show<'a> {
 
     /// One log cannot be read; the others are shown all the same.
     fn failed(&self, error: LogError) -> Outcome {
+        // What was read before comes before the complaint about what follows.
         self.flush()?;
         complain(Error::from(error));
         self.has_failed.set(true);

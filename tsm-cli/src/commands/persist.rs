@@ -87,6 +87,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .truncate(true)
         .mode(0o600)
         .open(&temporary)
+        // Synced before the rename: after a power cut the name must not lead to an empty file.
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_data()))
         .and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
@@ -128,17 +129,19 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
         .map(|path| std::path::absolute(path).at("find", path))
         .transpose()?;
     if let Some(path) = &from {
+        // A missing file is reported here, by the name that was typed, and not by the supervisor.
         std::fs::metadata(path).at("read", path)?;
     }
     let path = from.clone().unwrap_or_else(|| context.home.dump());
-    // What cannot be understood is told before anything is begun.
+    // A file that cannot be understood is reported before anything is begun.
     let read = foreign(context, &path).and_then(|imported| match imported {
         Some(Imported { dump, left_out, .. }) => Ok((Some(dump), true, !left_out.is_empty())),
         None => Ok((Dump::read(&path)?, false, false)),
     });
     let (dump, is_foreign, left_out) = match read {
         Ok(read) => read,
-        // After a crash services run, and want a supervisor whatever a dump says.
+        // After a crash of the supervisor its services still run, and need a supervisor whatever
+        // the dump says.
         Err(error) if goes_on() => {
             complain(error);
             (None, false, false)
@@ -149,7 +152,7 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
         let plan = persist::preview_of(&context.store(), dump.as_ref(), &mode)?;
         return show(context, &plan, args.json);
     }
-    // Whoever starts this at every boot finds nothing to do at some of them.
+    // What starts this at every boot may find nothing to do, and that is no failure.
     let may_be_empty = mode.boot && has_manager() && !args.detach;
     if dump.is_none() && !may_be_empty && context.store().names()?.is_empty() {
         let home = context.home.root().to_owned();
@@ -158,7 +161,7 @@ pub(crate) fn resurrect(context: &Context, args: &ResurrectArgs) -> Outcome {
     let request = ResurrectRequest {
         from,
         mode,
-        // A supervisor in the background reads its own itself.
+        // A supervisor in the background reads the home's own dump itself.
         dump: dump.filter(|_| is_foreign || !args.detach),
     };
     if args.detach {
@@ -262,6 +265,7 @@ fn has_manager() -> bool {
 /// Whether the supervisor before died, so that its descriptors came to this process (`sd_listen_fds(3)`).
 fn goes_on() -> bool {
     let own = std::process::id().to_string();
+    // An inherited `LISTEN_PID` of another process means nothing to this one.
     std::env::var_os("LISTEN_PID").is_some_and(|pid| pid == own.as_str())
 }
 

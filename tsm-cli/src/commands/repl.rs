@@ -28,7 +28,7 @@ pub(crate) fn run(context: &Context, global: &Global) -> Outcome {
     let mut commands = OwnCommands {
         store: context.store(),
         global: Global {
-            // The working directory stays, but the home was made absolute anyway.
+            // The working directory stays the same, but the home has been made absolute anyway.
             home: global
                 .home
                 .is_some()
@@ -64,7 +64,7 @@ struct OwnCommands {
     processes: OnceCell<Vec<Word>>,
 }
 
-/// What takes the whole terminal.
+/// What takes the whole terminal, which the shell itself is reading.
 const NOT_INSIDE: &[&str] = &["repl", "tui", "monit"];
 
 impl Source for OwnCommands {
@@ -122,7 +122,7 @@ impl Commands for OwnCommands {
             ));
             return ErrorKind::Usage.exit_status();
         }
-        // Where lines come from a file, it is ours alone.
+        // Where the lines come from a file, a command must not read on in it.
         let stdin = if self.interactive {
             Stdio::inherit()
         } else {
@@ -167,14 +167,15 @@ impl Commands for OwnCommands {
             .map(|word| word.to_string_lossy().into_owned())
             .collect();
         let typed = Typed::read(&self.tsm, &texts);
-        // `list` alone shows all; `start` alone starts this one again.
+        // `list` alone shows all, and is not narrowed to the one that is in use; `start` alone
+        // starts it again.
         let is_list = typed.path.first() == Some(&"list");
         if !typed.is_of_processes() || is_list || texts.iter().any(|word| word == "--help") {
             return words;
         }
         let says_which = match (&typed.path[..], typed.positionals.first()) {
             (_, None) => false,
-            // What stands there may be a variable, a signal or a number instead.
+            // The first word may be a variable, a signal or a number instead of a process.
             (["env", _] | ["signal" | "scale"], Some(first)) => self.exists(first),
             (_, Some(_)) => true,
         };
@@ -188,7 +189,7 @@ impl Commands for OwnCommands {
     }
 
     fn exists(&self, name: &str) -> bool {
-        // Read anew: it may have come since this line was begun.
+        // Read anew, since it may have come into being after this line was begun.
         let mut known = Live { store: &self.store }.processes().into_iter();
         known.any(|(word, _)| word == name)
     }

@@ -41,7 +41,7 @@ pub(crate) fn run(context: &Context, args: &ScaleArgs) -> Outcome {
         .into());
     }
     let items = config::scale(name, &there, args.count)?;
-    // New ones get the environment of the first.
+    // New instances get the environment of the first.
     let first = there
         .iter()
         .filter(|(_, spec)| spec.instance.is_some())
@@ -189,7 +189,7 @@ pub(crate) fn one_by_one(
             None => whole.push(name.to_string()),
         }
     }
-    // A selector that means nothing is told by the supervisor.
+    // The supervisor reports a selector that means nothing.
     let means_nothing = |s: &Selector| {
         !s.may_be_empty()
             && records.iter().all(|(name, meta)| {

@@ -42,6 +42,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         return act::act_with(context, Verb::Start, &selectors, options, update, args.json);
     }
     let before = variables::this_shell(context);
+    // Resolved before any supervisor is started: a mistyped target leaves no trace.
     let mut request =
         request(args, before.shell.as_ref()).map_err(|error| with_suggestion(context, error))?;
     let update = variables::update(&args.variables)?;
@@ -112,6 +113,8 @@ fn known_processes(context: &Context, args: &StartArgs) -> Result<Option<Vec<Str
         records
             .iter()
             .any(|(name, meta)| selector.selects(meta.id, name.as_str(), &namespace(meta)))
+            // A process with a damaged record is known as well: starting it anew would take its
+            // name.
             || damaged
                 .iter()
                 .any(|damage| damage.name.as_str() == words[0])
@@ -199,7 +202,7 @@ fn with_suggestion(context: &Context, error: Error) -> Error {
     let Error::CannotStart { target, reason } = error else {
         return error;
     };
-    // Without records there is nothing to suggest, whatever the reason.
+    // Without records there is nothing to suggest, for whatever reason they are missing.
     let names = context.store().names().unwrap_or_default();
     let like = tsm_core::selector::suggestion(
         &target,
@@ -221,6 +224,8 @@ fn check_port(args: &StartArgs, environment: &Environment) -> Result<(), Error> 
         .variables
         .env
         .iter()
+        // Only a PORT that was given here contradicts `--port`; one that the shell has by chance
+        // does not.
         .any(|assignment| assignment.to_string_lossy().starts_with("PORT="));
     match environment
         .get(b"PORT")

@@ -34,6 +34,7 @@ struct StatusView<'a> {
 
 pub(crate) fn status(context: &Context, json: bool) -> Outcome {
     let status: Option<SupervisorStatus> = if context.home.exists() {
+        // Asking must not create a home.
         context.client()?.status()?
     } else {
         None
@@ -162,10 +163,11 @@ pub(crate) fn machinery(words: &[OsString]) -> Option<ExitCode> {
 }
 
 fn guard(home: &Home) -> Result<u8, Error> {
-    // The kernel's own link still leads to this very program when its file was replaced.
+    // The kernel's own link leads to this very program even after its file was replaced.
     let program = Path::new("/proc/self/exe");
     let arguments = machinery_words("run-guarded", home);
-    // As long as the guardian's own word, whose place it takes in its command line.
+    // As long as the guardian's own command word, whose place it takes in the guardian's command
+    // line.
     let sentinel = machinery_words("watch", home);
     let environment = std::env::vars_os().collect();
     supervise::guard(program, &arguments, Some(&sentinel), environment)
@@ -256,6 +258,7 @@ pub(crate) fn upgrade(context: &Context) -> Outcome {
         return Ok(());
     };
     let own = version::own();
+    // An older program may not be able to read what a newer one wrote.
     if version::is_newer(&before.version, &own) {
         let reason = format!(
             "the supervisor is tsm {} and newer than this tsm {own}; use that one",
@@ -276,6 +279,8 @@ pub(crate) fn upgrade(context: &Context) -> Outcome {
     }
     let after = client.upgrade(executable(program.clone()))?;
     match after {
+        // The answer may come from the old supervisor, which goes on if the new one fails: its file
+        // tells which one it is.
         Some(after) if is_executed_by(&program, after.pid) => {
             context.output.fact(format_args!(
                 "Supervisor upgraded: {} to {} (PID: {}); {} ran on",
@@ -300,6 +305,7 @@ pub(crate) fn upgrade(context: &Context) -> Outcome {
 
 /// Whether a process executes this very file.
 fn is_executed_by(program: &Path, pid: u32) -> bool {
+    // By device and inode: the same path may by now be another version.
     let file = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
     match (file(program), file(Path::new(&format!("/proc/{pid}/exe")))) {
         (Ok(own), Ok(its)) => own == its,
@@ -317,7 +323,7 @@ fn run_machinery(home: Home, foreground: bool) -> Result<u8, Error> {
         upgrade,
     });
     if let Err(error) = &ended {
-        // The command that waits for this supervisor reads it from standard output; where none does, the log has it.
+        // The command that waits for this supervisor reads the reason from standard output.
         output::Output::raw(format!("{error}\n").as_bytes())
             .best_effort("where no command waits for it, the log has it");
     }

@@ -15,7 +15,7 @@ pub(crate) fn update(args: &VariableArgs) -> Result<EnvUpdate, Error> {
     let mut update = EnvUpdate::default();
     for path in &args.env_file {
         let bytes = std::fs::read(path).at("read", path)?;
-        // What an earlier file gives counts for a later one.
+        // A variable from an earlier file can be used in a later one.
         let earlier = update.set.clone();
         let lookup = |name: &str| {
             let given = earlier.iter().rev();
@@ -58,7 +58,7 @@ fn at_line(path: &Path, bytes: &[u8], name: &str) -> String {
 
 /// Adds one `NAME=VALUE`.
 pub(crate) fn assign(update: &mut EnvUpdate, what: &str, assignment: &OsStr) -> Result<(), Error> {
-    // It is tried on an environment of its own, which knows what a variable may be.
+    // Tried on an environment of its own, which knows what a variable may be.
     let mut one = Environment::new();
     let wrong = |error: EnvError| Error::bad_value(what, error.to_string());
     one.set_assignment(assignment.as_bytes()).map_err(wrong)?;

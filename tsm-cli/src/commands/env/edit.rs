@@ -19,11 +19,12 @@ use crate::output::complain;
 /// Lets a person edit a copy that nobody else reads, checks it when the editor returns, and hands on what changed.
 pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
     let path = context.home.env(name);
-    // Where it is missing, it is written anew.
+    // A missing file is written anew.
     let before = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         read => Some(read.at("read", &path)?),
     };
+    // The copy holds secrets, and the directory of temporary files is everybody's.
     let directory = tempfile::Builder::new()
         .prefix("tsm-env-")
         .permissions(fs::Permissions::from_mode(0o700))
@@ -56,6 +57,7 @@ pub(super) fn run(context: &Context, name: &ProcessName) -> Outcome {
             Err(error) => {
                 complain(format_args!("{name}.env: {error}"));
                 if !ask_again()? {
+                    // Nobody should have to type it again.
                     let kept = directory.keep();
                     return Err(Error::Damaged {
                         path: kept.join(format!("{name}.env")),
@@ -92,6 +94,7 @@ fn mistake(before: Option<&[u8]>, edited: &Environment, text: &[u8]) -> Option<S
             .count()
     };
     let changed = edited.iter().find_map(|(name, value)| {
+        // Duplicates that were there before stay allowed, so that an old file can be edited at all.
         if count(edited, name) > count(&before, name).max(1) {
             return Some((name, "stands there twice, and only one of them can count"));
         }
@@ -125,9 +128,11 @@ fn edit(copy: &Path) -> Result<(), Error> {
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|editor| !editor.is_empty()))
         .unwrap_or_else(|| "vi".to_owned());
-    // Ctrl-C is the editor's; whatever comes of it, the copy is removed. Before there is an editor that it could come from.
+    // Ctrl-C belongs to the editor; here it would leave the copy behind. Set before the editor
+    // runs, since it may come from then on.
     let left = leave_to_child();
-    // It may have arguments; the shell knows how they are quoted, and the path is none of its business.
+    // The editor's setting may hold arguments, which the shell splits; the path is passed apart, so
+    // that it is never split.
     let mut child = Command::new("/bin/sh")
         .args(["-c", &format!("{editor} \"$1\""), "sh"])
         .arg(copy)
