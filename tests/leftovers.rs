@@ -2,7 +2,7 @@
 
 use crate::bed::Bed;
 use crate::processes::Seen;
-use crate::wait::wait_until;
+use crate::wait::{wait_until, within};
 
 /// Starts a script that leaves a process without its environment in its session and group, and ends well.
 #[track_caller]
@@ -113,7 +113,8 @@ fn what_a_failure_for_good_leaves_behind_is_ended_at_once() {
 #[test]
 fn a_supervisor_that_follows_goes_on_with_it() {
     let bed = Bed::new();
-    let options = ["--restart", "no", "--stop-timeout", "3s"];
+    let hook = ["--post-stop", "echo hook >> hook"];
+    let options = ["--restart", "no", "--stop-timeout", "3s", hook[0], hook[1]];
     let left = fail_and_leave(&bed, "TERM", &options);
     // It is recorded when the first look has found somebody; then SIGTERM is ignored for three seconds.
     bed.wait_state("a", "failed");
@@ -124,8 +125,71 @@ fn a_supervisor_that_follows_goes_on_with_it() {
         left.iter().all(|seen| !seen.is_alive())
     });
     bed.wait_state("a", "failed");
+    bed.wait_file("hook", |text| text == "hook\n");
     // A start finds nothing in its way.
     std::fs::remove_file(bed.path("fail")).unwrap();
     bed.tsm(["start", "a"]).ok();
     bed.wait_state("a", "running");
+}
+
+#[test]
+fn a_supervisor_that_follows_ends_it_before_the_next_run() {
+    let bed = Bed::new();
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\nif [ -e pids ]; then\n[ -e go ] || echo beside > beside\necho $$ >> pids\nexec sleep 7778\nfi\n\
+         (trap '' TERM; until [ -e go ]; do sleep 0.05; done) &\necho $! >> pids\n\
+         until [ -e fail ]; do sleep 0.05; done\nexit 3\n",
+    );
+    let patient = ["--stop-timeout", "60s", "--restart", "on-failure"];
+    let hook = ["--post-stop", "echo hook >> hook"];
+    bed.tsm(["start", "./a.sh"].iter().chain(&patient).chain(&hook))
+        .ok();
+    let left = bed.wait_pids("pids", 1)[0];
+    std::fs::write(bed.path("fail"), "").unwrap();
+    // What the run left behind does not end when it is asked; the next run waits for it.
+    bed.wait_state("a", "backoff");
+    bed.kill_keepers();
+    bed.start_idle("other");
+    assert!(left.is_alive());
+    assert_eq!(bed.state("a"), "backoff");
+    std::fs::write(bed.path("go"), "").unwrap();
+    bed.wait_pids("pids", 2);
+    assert!(!bed.path("beside").exists());
+    bed.wait_file("hook", |text| text == "hook\n");
+}
+
+#[test]
+fn what_a_run_leaves_behind_whose_end_nobody_saw_is_left_alone() {
+    let bed = Bed::new();
+    let sleep = bed.sleeper();
+    bed.script(
+        "a.sh",
+        &format!(
+            "#!/bin/sh\n{} 7779 &\necho $! >> pids\nuntil [ -e end ]; do sleep 0.05; done\n",
+            sleep.display()
+        ),
+    );
+    bed.tsm(["start", "./a.sh", "--restart", "no"]).ok();
+    let left = bed.wait_pids("pids", 1)[0];
+    let main = Seen::now(bed.pid("a"));
+    bed.kill_keepers();
+    std::fs::write(bed.path("end"), "").unwrap();
+    wait_until("the script has ended", || !main.is_alive());
+    // Where an init reaps it, nobody knows how it ended.
+    let reaped = std::path::PathBuf::from(format!("/proc/{}", main.pid));
+    within(std::time::Duration::from_secs(5), || {
+        (!reaped.exists()).then_some(())
+    });
+    // Neither the supervisor that finds it ended nor the next one ends what it left.
+    for other in ["first", "second"] {
+        bed.start_idle(other);
+        wait_until("its end is known", || {
+            ["exited", "failed"].contains(&bed.state("a").as_str())
+        });
+        bed.tsm(["supervisor", "stop"]).ok();
+        assert!(left.is_alive(), "{other}");
+    }
+    bed.tsm(["stop", "a"]).ok();
+    assert!(!left.is_alive());
 }

@@ -26,7 +26,7 @@ use crate::meta::{Meta, State};
 use crate::name::ProcessName;
 use crate::spec::{DEFAULT_STOP_TIMEOUT, Dependency, ProcessSpec, RestartPolicy, ServiceLimits};
 use crate::sys::poll::Interest;
-use crate::sys::{self, Identity, Pidfd, Signal, clock};
+use crate::sys::{self, Identity, Pidfd, Signal, WaitStatus, clock};
 
 /// Why a process that ran before a reboot does not run.
 const REBOOT: &[u8] = b"reboot";
@@ -216,12 +216,21 @@ impl Supervisor {
             this_boot,
             first_start,
         };
-        let phase = lived.phase(&meta, desired, intent.policy.backoff, now);
+        let phase = lived.phase(&meta, desired, &intent.policy, now);
         let mut machine = Machine::new(intent.policy, desired, phase);
         machine.failures = meta.failures.unwrap_or(0);
         machine.restarts = meta.restarts.unwrap_or(0);
-        machine.owes_hook =
-            matches!(phase, Phase::Running { .. }) || (this_boot && state == Some(State::Stopping));
+        // One that ended by itself has had its hook when nothing was left of it, and not before.
+        let is_looked_at = matches!(
+            phase,
+            Phase::Ending {
+                next: Next::Wait { .. } | Next::Rest(Rest::Failed),
+                ..
+            }
+        );
+        machine.owes_hook = matches!(phase, Phase::Running { .. })
+            || is_looked_at
+            || (this_boot && state == Some(State::Stopping));
         self.hold_again(meta.cgroup.as_deref(), &intent.limits);
         let watched = Watched::adopted(&intent.limits, meta.cgroup.as_deref().map(Path::new));
         let mut service = Service::new(name, meta, machine, intent.stop_signal);
@@ -423,7 +432,7 @@ struct Lived {
 
 impl Lived {
     /// Where the machine of a record begins that was in this state when its supervisor was last heard of.
-    fn phase(self, meta: &Meta, desired: Desired, backoff: Backoff, now: Duration) -> Phase {
+    fn phase(self, meta: &Meta, desired: Desired, policy: &Policy, now: Duration) -> Phase {
         let running = Phase::Running {
             since: running_since(meta, now),
         };
@@ -452,26 +461,45 @@ impl Lived {
             State::Backoff if self.this_boot && desired == Desired::Up => {
                 let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
                 // The clock on the wall may have been set: never longer than a delay after so many restarts can be.
-                let most = backoff.longest(meta.failures.unwrap_or(0));
-                Phase::Waiting {
-                    until: now + Duration::from_millis(left).min(most),
-                    slow: meta.slow.unwrap_or(false),
+                let most = policy.backoff.longest(meta.failures.unwrap_or(0));
+                let until = now + Duration::from_millis(left).min(most);
+                let slow = meta.slow.unwrap_or(false);
+                if meta.last_pid.is_none() {
+                    return Phase::Waiting { until, slow };
+                }
+                // The supervisor before may have died while it ended what the run left behind.
+                Phase::Ending {
+                    stage: Stage::Check,
+                    leader: false,
+                    next: Next::Wait { until, slow },
                 }
             }
             State::Waiting if self.this_boot && desired == Desired::Up => {
                 Phase::Held { asked: false }
             }
             State::Exited | State::Done => Phase::Resting(Rest::Exited),
-            // The supervisor before may have died while it ended what the run left behind.
-            State::Failed if self.this_boot && meta.last_pid.is_some() => Phase::Ending {
-                stage: Stage::Check,
-                leader: false,
-                next: Next::Rest(Rest::Failed),
-            },
+            // The same here, but for who was left alone: nobody saw how the run ended, and no other was to follow.
+            State::Failed
+                if self.this_boot
+                    && meta.last_pid.is_some()
+                    && !(policy.restart == RestartPolicy::No && ended_unseen(meta)) =>
+            {
+                Phase::Ending {
+                    stage: Stage::Check,
+                    leader: false,
+                    next: Next::Rest(Rest::Failed),
+                }
+            }
             State::Failed => Phase::Resting(Rest::Failed),
             _ => Phase::Resting(Rest::Stopped),
         }
     }
+}
+
+/// Whether nobody can say how the last run of a record ended.
+fn ended_unseen(meta: &Meta) -> bool {
+    let exit = meta.exit.as_deref().and_then(WaitStatus::parse);
+    exit == Some(WaitStatus::Unknown)
 }
 
 /// The process of a record, if it is still there, or its handle is, which still tells how it ended.

@@ -20,6 +20,9 @@ pub use policy::{
 };
 pub use states::{Action, Desired, Event, Force, Next, Phase, Report, Rest, Stage, Ties};
 
+/// An end with another exit status than 0.
+const FAILED: Event = Event::Exited { success: false };
+
 /// One process: the state, and the only function that changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -116,6 +119,14 @@ impl Machine {
                 Phase::Lingering { next, .. } => self.check(next),
                 _ => self.leader_ended(),
             },
+            // Who was left behind may have been meant to stay, and no restart needs them gone.
+            Event::EndedUnseen
+                if matches!(self.phase, Phase::Running { .. })
+                    && self.policy.restart == RestartPolicy::No =>
+            {
+                self.finish(Next::Rest(Rest::Failed), now)
+            }
+            Event::EndedUnseen => return self.step(FAILED, now, jitter),
             Event::Tied => match self.phase {
                 Phase::Held { asked } if !self.ties.held => self.launch(asked),
                 Phase::Lingering { since, next } if !self.ties.needed => {

@@ -103,7 +103,7 @@ impl Supervisor {
             self.log.say(error);
         }
         self.note_exit(id, identity.pid, status, uptime_ms);
-        self.step(id, Event::Exited { success: false });
+        self.step(id, Event::EndedUnseen);
         match desired {
             Desired::Up => {}
             Desired::Down => self.step(id, Event::Stop { force: false }),

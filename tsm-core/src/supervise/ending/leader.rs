@@ -160,6 +160,7 @@ impl Supervisor {
             self.step(id, Event::NeverExecuted);
             return;
         }
+        let lost_nobody = lost.is_none();
         if let Some(reason) = lost {
             let run = self
                 .services
@@ -169,7 +170,9 @@ impl Supervisor {
         }
         self.note_exit(id, pid, status, uptime_ms);
         // Where its run is being ended, the record follows with what comes of that, within moments.
-        self.step(id, Event::Exited { success });
+        let unseen = status == WaitStatus::Unknown && lost_nobody;
+        let ended = Event::Exited { success };
+        self.step(id, if unseen { Event::EndedUnseen } else { ended });
         let follows = self.services.get(&id).is_some_and(|service| {
             matches!(
                 service.machine.phase,

@@ -161,6 +161,8 @@ pub enum Event {
         /// With exit status 0.
         success: bool,
     },
+    /// The leader ended, and nobody can say how: it counts as a failure, but may have ended well.
+    EndedUnseen,
     /// It runs, and is not what it should be (not ready in time, not healthy): its run has failed.
     Unfit,
     /// The hook that was asked for has ended, however.

@@ -34,7 +34,6 @@ fn step(machine: &mut Machine, event: Event, at: Duration) -> Vec<Action> {
 }
 
 const GONE: Event = Event::Swept { group: 0, rest: 0 };
-const FAILED: Event = Event::Exited { success: false };
 
 /// Crashes right after each start, and returns the delays before the restarts.
 fn crash_loop(machine: &mut Machine, times: u32, uptime: Duration) -> Vec<Duration> {
@@ -248,6 +247,24 @@ fn what_a_run_that_failed_for_good_leaves_behind_is_ended() {
     let mut machine = running(RestartPolicy::No);
     let success = Event::Exited { success: true };
     assert_eq!(step(&mut machine, success, SECOND), ended);
+}
+
+#[test]
+fn what_a_run_leaves_behind_whose_end_nobody_saw_is_ended_only_before_another_run() {
+    let mut machine = running(RestartPolicy::No);
+    let ended = [Action::Report(Report::Ended)];
+    assert_eq!(step(&mut machine, Event::EndedUnseen, SECOND), ended);
+    assert_eq!(machine.phase, Phase::Resting(Rest::Failed));
+    for policy in [RestartPolicy::OnFailure, RestartPolicy::Always] {
+        let mut machine = running(policy);
+        let actions = step(&mut machine, Event::EndedUnseen, SECOND);
+        assert_eq!(actions.last(), Some(&Action::Sweep));
+    }
+    // One that is being ended goes on to end.
+    let mut machine = running(RestartPolicy::No);
+    step(&mut machine, Event::Stop { force: false }, SECOND);
+    let sweep = [Action::Sweep];
+    assert_eq!(step(&mut machine, Event::EndedUnseen, SECOND), sweep);
 }
 
 #[test]
