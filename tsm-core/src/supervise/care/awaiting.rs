@@ -139,6 +139,7 @@ impl Supervisor {
                 care.awaiting = Some(Awaiting::Command {
                     pause: FIRST_TRY_PAUSE,
                 });
+                // Tried at once, and not after the first pause.
                 self.try_ready(id);
             }
             ReadyCheck::Notify => care.awaiting = Some(Awaiting::Notify),
@@ -208,7 +209,7 @@ impl Supervisor {
         let Some(care) = service.care.as_deref_mut() else {
             return;
         };
-        // The thread may have found it in the last moment of a run that is over.
+        // The thread may have found it in the last moment of a run that is over by now.
         if !same_run || care.awaiting.is_none() {
             return;
         }
@@ -282,6 +283,8 @@ impl Supervisor {
             self.log
                 .say(format_args!("cannot watch a readiness pipe: {error}"));
         }
+        // The keeper holds it too, so that a supervisor that comes after a crash still hears of
+        // readiness.
         self.store.put(&format!("r{id}.{run}"), pipe.as_fd());
         let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
         let awaiting = Awaiting::Pipe { pipe, run };
@@ -310,6 +313,7 @@ impl Supervisor {
                     self.poll.unwatch(pipe);
                     return;
                 }
+                // A single newline says it, whatever stands before it (s6's `notification-fd`).
                 Ok(length) if bytes[..length].contains(&b'\n') => break,
                 Ok(_) => {}
                 Err(_) => return,

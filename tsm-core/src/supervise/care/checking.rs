@@ -55,7 +55,7 @@ impl Supervisor {
             HealthCheck::Watchdog => return,
         };
         if let Err(error) = begun {
-            // That it cannot be looked at says nothing of it.
+            // That it cannot be looked at says nothing about its health.
             self.log
                 .say(format_args!("cannot check a process: {error}"));
             self.vital(id, VitalEvent::Unchecked);

@@ -121,6 +121,8 @@ impl Supervisor {
         };
         let prepared = launch::prepare(&spec, &environment, &variables, &self.own_limits)
             .map_err(|error| Error::bad_value("command", error))?;
+        // Written in full before the fork, so that nobody has to feed the pipe while the command
+        // runs.
         let stdin = order.input.map(|input| pipe_with(&input)).transpose()?;
         let stdin = stdin.as_ref().map_or(self.null.as_fd(), |fd| fd.as_fd());
         let (out, out_writer) = sys::fd::pipe_to_poll().doing("make a pipe")?;
@@ -151,6 +153,7 @@ impl Supervisor {
             let watched = self.poll.add(fd, token(kind, number), interest);
             watched.doing("watch a process")?;
         }
+        // The time-out is set before the child is released: there is no moment without one.
         let until = clock::monotonic() + order.timeout;
         self.timers.insert((until, Timer::Errand(number)));
         let errand = Errand {
@@ -227,6 +230,7 @@ impl Supervisor {
         }
         errand.said.extend_from_slice(&bytes[..length]);
         let excess = errand.said.len().saturating_sub(KEPT);
+        // Only the last words are kept: they say what went wrong.
         errand.said.drain(..excess);
         if matches!(errand.purpose, Purpose::Hook(_)) {
             let id = errand.id;
@@ -237,6 +241,7 @@ impl Supervisor {
     /// The time of an errand is over.
     pub(super) fn errand_overdue(&mut self, number: u32) {
         if let Some(errand) = self.errands.running.get_mut(&number) {
+            // Noted first, so that its end is told as a time-out and not as a signal.
             errand.overdue = true;
             kill(errand);
         }
@@ -278,6 +283,7 @@ impl Supervisor {
         // What it left in its group is killed with it. It is a zombie of ours, so the number is
         // still its own.
         kill(errand);
+        // What it said last may come with the same round of events as its end.
         self.on_errand_report(number);
         for stream in [Stream::Out, Stream::Err] {
             // Eight reads are more than a pipe holds. Its end is not waited for: somebody else may

@@ -68,6 +68,8 @@ impl Groups {
             return None;
         }
         let mut controllers = CONTROLLERS.to_vec();
+        // What lacks its controller is then in `not_held`, and measured by the supervisor where
+        // that is possible.
         controllers.retain(|controller| cgroup::enable(&root, controller).is_ok());
         log.say(format_args!(
             "each service has a cgroup of its own below {}, {}",
@@ -144,6 +146,7 @@ impl Groups {
     /// Sets the limits of a group anew that a supervisor before made: between the two its controllers may have been away, see
     /// [`make_room`].
     fn hold_again(&self, path: &Path, limits: &ServiceLimits) {
+        // The group may be in another part of the tree than the one that is ours now.
         if path.starts_with(&self.root) && *limits != ServiceLimits::default() {
             self.hold(path, limits);
         }
@@ -197,6 +200,7 @@ fn is_delegated_by_user_manager(unit: &str) -> bool {
         let length = answered.then(|| stdout.read(&mut text).ok())??;
         Some(text[..length].starts_with(b"yes"))
     });
+    // Killed before it is waited for, since it may hang.
     if answer.is_none() {
         child
             .kill()
@@ -247,6 +251,7 @@ impl Supervisor {
         let path = path.and_then(|path| path.into_os_string().into_string().ok());
         if let Some(service) = self.services.get_mut(&id) {
             service.meta.cgroup = path;
+            // A limit that the run before hit says nothing of this one.
             service.over_limit = None;
         }
         self.watch_limits(id, Watched::of(&not_held));
@@ -254,6 +259,7 @@ impl Supervisor {
             let notice = format!(
                 "'{name}' is not held to {share} of a core: it has no cgroup with the cpu controller"
             );
+            // Not a second time while no command has taken the first.
             if !self.notices.contains(&notice) {
                 self.log.say(&notice);
                 self.notices.push(notice);
@@ -318,11 +324,15 @@ impl Supervisor {
                 .into_iter()
                 .all(|answer| matches!(answer, Ok(false)))
         });
+        // `cgroup.kill` also deals with forks that happen meanwhile, which signals one by one do
+        // not.
         all_its_own && cgroup::kill(group).is_ok()
     }
 
     /// A run is over: its group goes, with its counters, unless something of it is left.
     pub(in crate::supervise) fn remove_group_of(&mut self, id: u32) {
+        // A group with somebody in it cannot be removed, which is the kernel's own check that
+        // nothing is left.
         let gone = self.group_of(id).is_some_and(cgroup::remove);
         if let Some(service) = self.services.get_mut(&id).filter(|_| gone) {
             service.meta.cgroup = None;
@@ -358,6 +368,8 @@ impl Supervisor {
         ];
         let hit = told.into_iter().filter(|(.., hit)| *hit);
         let hit: Vec<(&str, u64)> = hit
+            // Without a limit of its own the file reads `max`: then a group above was full, or the
+            // machine.
             .filter_map(|(limit, file, _)| Some((limit, cgroup::number(group, file)?)))
             .collect();
         let run = self

@@ -79,6 +79,8 @@ impl<'a> Kinship<'a> {
     /// A main process, and the session that it made, are this service's.
     pub(super) fn claim_of_leader(&mut self, id: u32, leader: &Leader) {
         let Identity { pid, start: from } = leader.identity;
+        // As long as its leader pins the number, nobody else can have it, so there is no last
+        // moment.
         let before = if leader.is_pinned() {
             u64::MAX
         } else {
@@ -112,6 +114,7 @@ impl<'a> Kinship<'a> {
         for identity in known {
             self.known.insert(*identity, id);
             let process = self.table.get(identity.pid);
+            // The number alone may have been given to another process since.
             let Some(process) = process.filter(|p| p.identity == *identity && !p.ended) else {
                 continue;
             };
@@ -139,6 +142,7 @@ impl<'a> Kinship<'a> {
         // about counts as nobody's until there is an answer.
         self.found.insert(pid, None);
         let process = *self.table.get(pid)?;
+        // A supervisor that a service started looks after its own services, which are none of ours.
         let owner = self.owner_of(&process).filter(|_| !self.is_supervisor(pid));
         self.found.insert(pid, owner);
         owner
@@ -153,6 +157,8 @@ impl<'a> Kinship<'a> {
         if pid <= 2 || process.parent == 2 || self.own.contains(&pid) {
             return None;
         }
+        // Parents first: they are in the table already, whereas a cookie has to be read from
+        // `/proc`.
         if let Some(owner) = self.owner(process.parent) {
             return Some(owner);
         }

@@ -23,7 +23,7 @@ impl Supervisor {
         let Some(leader) = &service.leader else {
             return;
         };
-        // The event may be one of a leader that was replaced in the meantime.
+        // The event may belong to a leader that has been replaced since.
         if leader.ended.is_some() || !leader.handle.has_ended() {
             return;
         }
@@ -99,6 +99,7 @@ impl Supervisor {
         let Some(leader) = &mut service.leader else {
             return;
         };
+        // From here on a second event for the same end finds `ended` set and does nothing.
         leader.ended = Some(status);
         leader.ended_ticks = clock::boot_ticks();
         let identity = leader.identity;
@@ -128,6 +129,8 @@ impl Supervisor {
         }
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
+        // Whoever reads the record must not take another process, which may get this number, for
+        // the service.
         meta.pid = None;
         meta.ticks = None;
         // What it leaves in its session is found by this when its handle is gone, by a successor too.
@@ -137,6 +140,8 @@ impl Supervisor {
         let was_provisional = std::mem::take(&mut service.provisional);
         let never = was_provisional
             && matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED);
+        // A child that was never executed is no run: its end must not stand where that of the last
+        // run does.
         if !never {
             // A child that cannot execute its program ends with 127: if its supervisor died before
             // it heard of that, this is a first start that failed.
@@ -153,6 +158,7 @@ impl Supervisor {
             service.meta.exit_ms = Some(now_ms);
         }
         service.dirty = true;
+        // Scripts read the pid file: they should not signal a number that may be another's soon.
         if let Err(error) = self.writer.write_pid(&name, None) {
             self.log.say(error);
         }

@@ -108,6 +108,8 @@ impl Supervisor {
                 )),
             }
         }
+        // They have ended, or are no longer part of the run: a watch on them would wake the loop
+        // for nothing.
         for gone in before {
             self.poll.unwatch(&gone.handle);
         }

@@ -26,6 +26,7 @@ impl Supervisor {
             let executed = !matches!(service.machine.phase, Phase::Launching { .. });
             executed && service.live_pid().is_some()
         });
+        // `all` and globs mean those that run; only a process that was named is worth an error.
         if !runs && among_others {
             return self.settle(number, id, Some("does not run"), None);
         }
@@ -80,6 +81,8 @@ impl Supervisor {
                 Ok(false)
             }
         } else {
+            // Through its handle: the signal cannot reach another process that got the number
+            // since.
             leader.handle.signal(signal)
         };
         match sent {

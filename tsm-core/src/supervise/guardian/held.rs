@@ -82,6 +82,7 @@ impl Guardian {
         });
         self.fds.extend(fds);
         let exits = held.exits.iter();
+        // No supervisor has heard of these ends yet, and the kernel tells them only once.
         self.exits
             .extend(exits.filter_map(|(pid, status)| Some((*pid, WaitStatus::parse(status)?))));
         self.supervisor = held.supervisor;
@@ -104,6 +105,7 @@ impl Guardian {
 
     /// Executes the program in the place of this one. Where that fails, this one goes on.
     pub(super) fn upgrade(&mut self, program: &OwnedFd) {
+        // With the same words: they tell the new program that it is a guardian.
         let words = sys::procfs::command_line(std::process::id());
         let error = words.map_or_else(|error| error, |words| self.execute(program, &words));
         self.log.say(format_args!(

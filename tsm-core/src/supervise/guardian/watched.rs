@@ -51,6 +51,7 @@ impl Watched {
         let Some(words) = words else {
             return Ok(watched);
         };
+        // Handed on from guardian to guardian: it is what tells one kill from many in a row.
         let killed = environment.iter().find(|(name, _)| name == KILLS);
         let killed = killed.and_then(|(_, value)| value.to_str()?.parse::<u32>().ok());
         let own = format!(
@@ -114,8 +115,10 @@ impl Guardian {
         self.make_sentinel();
         let Some(before) = before else { return };
         if self.watched.pid.is_some() || self.watched.image.is_none() {
+            // Without an image there is to be none at all.
             kill(before);
         } else {
+            // No new one could be made: the old one is better than none.
             self.watched.pid = Some(before);
             self.watched.again_at = None;
         }
@@ -153,6 +156,7 @@ impl Guardian {
 
     pub(super) fn make_sentinel_if_due(&mut self) {
         let due = |at: Duration| at <= clock::monotonic();
+        // A guardian that ends on purpose must not be brought back.
         if self.watched.again_at.is_some_and(due) && !self.ending {
             self.make_sentinel();
         }
@@ -169,6 +173,7 @@ impl Guardian {
         if self.ending {
             return true;
         }
+        // Someone may kill it again and again: one line in a while tells as much.
         self.log.say_seldom(
             "sentinel ended",
             format_args!("the sentinel {pid} ended; another one is made"),
@@ -190,6 +195,7 @@ impl Guardian {
             return;
         }
         let Some(channel) = &self.channel else { return };
+        // Zero: there is none.
         let pid = self.watched.pid.unwrap_or(0);
         let said = format!("TSM_SENTINEL={pid}");
         self.watched.told = sys::socket::send(channel, said.as_bytes(), &[]).is_ok();

@@ -93,6 +93,7 @@ impl Supervisor {
             return false;
         };
         let until = clock::monotonic() + FORK_PATIENCE;
+        // Found anew in each run: what was found before belongs to the run before.
         followed.found = false;
         followed.look = Some((until, until, FIRST_PAUSE));
         self.arm_follow(until);
@@ -100,6 +101,7 @@ impl Supervisor {
     }
 
     fn arm_follow(&mut self, at: Duration) {
+        // One deadline for all: the loop asks for the next one in every round.
         let next = self.launching.follow_at.map_or(at, |before| before.min(at));
         self.launching.follow_at = Some(next);
     }
@@ -116,6 +118,8 @@ impl Supervisor {
         let now = clock::monotonic();
         // A guess that ended soon, and well, was wrong.
         let soon = |f: &Followed| f.guessed.is_some_and(|at| now < at + PATIENCE);
+        // After the main process was found, its end is the end of the run, and there is nothing to
+        // follow.
         let Some(followed) = service
             .followed
             .as_mut()
@@ -195,6 +199,7 @@ impl Supervisor {
         let Some(followed) = &mut service.followed else {
             return false;
         };
+        // When this look fails, the file is read anew: it may be written only later.
         let said = std::mem::replace(&mut followed.said, Said::Nothing);
         let found = if followed.pid_file.is_some() {
             let pid = match said {
@@ -207,6 +212,8 @@ impl Supervisor {
             let is_inside = |pid: u32| members.iter().any(|m| m.identity.pid == pid);
             let first = members
                 .iter()
+                // The oldest one whose parent is not of the run: a worker's parent is the main
+                // process.
                 .filter(|m| !is_inside(m.parent))
                 .min_by_key(|m| m.identity.start);
             // The same one twice in a row: a program that forks twice has a process in between that
@@ -287,6 +294,7 @@ impl Supervisor {
     /// A pid file was read.
     fn hear_of_pid(&mut self, id: u32, run: u64, pid: Option<u32>) {
         let now = clock::monotonic();
+        // The answer may be of a run that is over by now.
         let Some(service) = self.services.get_mut(&id).filter(|s| s.run() == run) else {
             return;
         };
@@ -322,6 +330,8 @@ impl Supervisor {
             followed.found = true;
             followed.look = None;
             followed.seen = None;
+            // A pid file names the main process for certain; without one, the oldest process is a
+            // guess.
             followed.guessed = followed.pid_file.is_none().then(clock::monotonic);
         }
         let key = format!("p{id}.{run}");
@@ -331,6 +341,7 @@ impl Supervisor {
         let before = service.leader.replace(Leader {
             identity: process.identity,
             handle,
+            // It is ours where this supervisor is its subreaper, or the init of a container.
             child: process.parent == std::process::id(),
             ended: None,
             ended_ticks: 0,
@@ -343,6 +354,7 @@ impl Supervisor {
         if let Err(error) = self.writer.write_pid(&name, Some(pid)) {
             self.log.say(error);
         }
+        // On record before the old leader is reaped, so that a successor finds one of the two.
         self.save(id);
         if let Some(before) = before.filter(|before| before.child) {
             before

@@ -26,6 +26,7 @@ impl Supervisor {
         nice: Option<i32>,
         insists_on_files: bool,
     ) {
+        // Only hard limits count: a soft one may be anything up to its hard one (`setrlimit(2)`).
         let may = |own: &[Limit], limits: &[Limit]| {
             limits.iter().all(|limit| {
                 own.iter()
@@ -65,6 +66,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
+        // Taken out first, so that nothing stays there once all limits can be had again.
         let before = service.meta.lowered.take().unwrap_or_default();
         if words.is_empty() {
             return;

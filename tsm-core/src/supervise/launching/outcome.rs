@@ -107,6 +107,7 @@ impl Supervisor {
         let run = service.run();
         service.meta.pid = None;
         service.meta.ticks = None;
+        // A successor must not take it for the leader of the run.
         self.store.forget(&format!("p{id}.{run}"));
         let Some(service) = self.services.get(&id) else {
             return;

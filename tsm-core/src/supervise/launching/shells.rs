@@ -36,6 +36,7 @@ impl Supervisor {
         match self.launching.shells.remove(&id) {
             Some(Look::Done(variables)) => return Ok(Some(variables)),
             Some(Look::Under) => {
+                // Put back: only the worker's answer takes it out.
                 self.launching.shells.insert(id, Look::Under);
                 return Ok(None);
             }
@@ -53,6 +54,7 @@ impl Supervisor {
             None => self.read_for_launch(id)?,
         };
         let store = self.writer.store().clone();
+        // A channel, since the worker itself hands back an error or nothing.
         let (found, look) = mpsc::channel();
         self.launching.shells.insert(id, Look::Under);
         self.worker.submit(
@@ -125,6 +127,7 @@ fn variables_for(
 
 /// zsh looks for a file of this name in a directory; one serves all processes of a home.
 fn write_zshenv(directory: &Path) -> Result<()> {
+    // Compared first, since each launch of such a service comes along here.
     let path = directory.join(".zshenv");
     if fs::read(&path).is_ok_and(|text| text == ZSHENV.as_bytes()) {
         return Ok(());

@@ -203,7 +203,8 @@ impl Supervisor {
             return false;
         };
         if known.busy {
-            // What is new is found when the worker is through.
+            // What the worker cuts off changes the offsets that a note would be about. What is new is
+            // found when the worker is through.
             return true;
         }
         let Ok(now) = written(&path) else {
@@ -219,6 +220,7 @@ impl Supervisor {
             return false;
         }
         // Whether it wrote, in the time between two looks, as much as is kept of all.
+        // At least one byte: with nothing kept, every log would flood all the time.
         let floods = now - before >= kept(&rules).max(1);
         known.floods = if floods { known.floods + 1 } else { 0 };
         let looks = known.floods;
@@ -268,6 +270,7 @@ impl Supervisor {
                 after,
             },
         );
+        // Everything noted beyond that point is about lines that are gone.
         if let Err(error) = index::append_note(path, after, clock::unix_ms(), u64::MAX) {
             self.log.say(format_args!(
                 "cannot note the time in {}: {error}",
@@ -292,6 +295,7 @@ impl Supervisor {
         }
         let live = path.clone();
         self.worker.submit(
+            // A rotation is never urgent, and it may copy gigabytes.
             Urgency::Background,
             move |turns| cut_off(&live, &rules, cut, turns).at("rotate", &live),
             move |supervisor, done| {
@@ -320,6 +324,7 @@ impl Supervisor {
 
     /// Empties a log under its service.
     pub(super) fn flush_direct(&mut self, id: u32, stream: Stream, path: &Path) -> Result<()> {
+        // The worker may be copying the very bytes that would be removed.
         if self.is_busy(id, stream) {
             return Err(crate::error::Error::bad_value(
                 "flush",
@@ -330,6 +335,7 @@ impl Supervisor {
             rotate::remove_segments(path).at("remove segments of", path)?;
         }
         direct::empty(path).at("empty", path)?;
+        // Noted, so that the next look does not take it for a log that somebody truncated.
         let now = written(path).unwrap_or(0);
         if let Some(known) = self.known_direct(id, stream) {
             known.written = now;
@@ -403,6 +409,7 @@ fn size(path: &Path) -> io::Result<u64> {
 
 /// Whether there is room for so many bytes more beside a log. Where that cannot be found out, there is none.
 fn has_room_for(path: &Path, bytes: u64) -> bool {
+    // Unknown room is taken for none: then a flood is cut sooner.
     crate::sys::room(path).is_ok_and(|room| room.free_bytes > bytes)
 }
 

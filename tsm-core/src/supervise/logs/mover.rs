@@ -46,6 +46,8 @@ impl OpenLogs {
             // What somebody removed or renamed is written no further.
             found = length_if_named(&open, path).map(|length| (open, length));
         }
+        // Pushed at the end of the list below, so that the first one is the one whose last use was
+        // longest ago.
         let (file, length) = if let Some(found) = found {
             found
         } else {
@@ -162,6 +164,7 @@ impl Supervisor {
             return Ok(Moved::Empty);
         };
         let mut moved = 0;
+        // In pieces, since `splice(2)` holds the pipe's lock and the service waits for that.
         while moved < waiting {
             let Some(service) = self.services.get_mut(&id) else {
                 return Ok(Moved::Empty);
@@ -180,6 +183,7 @@ impl Supervisor {
             // The length is asked for each time: others may truncate the file, and what is written beyond its end would
             // leave a hole.
             let (file, offset) = self.logs.open.get((id, stream), &path).at("open", &path)?;
+            // A log that cannot be rotated grows on: better than losing what comes.
             let limit = if end.unrotatable {
                 u64::MAX
             } else {
@@ -212,6 +216,7 @@ impl Supervisor {
                 }
             }
             match fd::splice(pipe, file, offset, most) {
+                // Nothing to splice and no error: all writers have closed the pipe.
                 Ok(0) => return Ok(Moved::Ended),
                 Ok(more) => moved += more,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Moved::Empty),
@@ -250,6 +255,7 @@ impl Supervisor {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return Ok(());
         };
+        // Its handle is on the file that gets another name now.
         self.logs.open.close((id, stream));
         let rotated = rotate::rotate(&path, rules.keep)
             .and_then(|()| open(&path).map(drop))
@@ -281,6 +287,8 @@ impl Supervisor {
     /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.
     fn block_log(&mut self, id: u32, stream: Stream, error: &Error) {
         let (kind, _) = stream_kind(stream);
+        // Closed, so that the next try opens the file anew: it may have been replaced in the
+        // meantime.
         self.logs.open.close((id, stream));
         let place = self.log_place(id, stream).filter(|_| is_full(error));
         let drops = place.filter(|place| place.rules.on_full == OnFull::Drop);
@@ -289,12 +297,14 @@ impl Supervisor {
         };
         let end = service.log_end(stream);
         if let Some(LogPlace { path, .. }) = drops {
+            // The part of a line that was written already must not stand there as if it were whole.
             let torn = take_back_torn_line(&path).unwrap_or(0);
             if drop_what_waits(end) {
                 count_dropped(end, torn, 0);
                 return self.retry_later();
             }
         }
+        // Told once for each time that it is blocked.
         if !end.blocked {
             end.blocked = true;
             self.log

@@ -30,6 +30,8 @@ impl Supervisor {
             .map_err(|error| Error::bad_value("snapshot", error))?;
         shell.environment.strip_captured();
         let names = request.items.iter().map(|item| item.name.clone()).collect();
+        // Said before anything is done: a command that was told so asks again with the same token
+        // if its supervisor dies.
         self.say(number, &Reply::Accepted { names });
         if let Some(connection) = self.clients.connections.get_mut(&number) {
             connection.pending = request.items.len() as u32;
@@ -66,6 +68,7 @@ impl Supervisor {
             return self.apply_new(item, how);
         };
         let service = &self.services[&id];
+        // The record bears the token of the request by which it was begun.
         if service.meta.request.as_deref() == Some(asked.token.as_str()) {
             // Asked again after a supervisor died: it was done, or is being done.
             self.wait_for_start(number, id, how.wait_ms.is_some());
@@ -100,6 +103,7 @@ impl Supervisor {
         if let Some(port) = new_port {
             spec.port = Some(port);
         }
+        // Nothing changes on disk, so that nothing has to be made safe before the act.
         if after == snapshot && spec == before {
             self.then_act(number, id, then.as_ref(), how.wait_ms, asked);
             return Ok(());
@@ -221,7 +225,8 @@ impl Supervisor {
     ) {
         match act {
             Some(act) => {
-                // A task that changed is done again; what runs meanwhile by another command is no mistake.
+                // A task that has changed is done again; if it already runs because of another
+                // command, that is no mistake.
                 let rests = self
                     .services
                     .get(&id)

@@ -91,7 +91,7 @@ impl Clients {
 impl Supervisor {
     pub(in crate::supervise) fn accept_all(&mut self) {
         self.tidy_later();
-        // A few at a time: whoever connects in a flood takes turns with everything else.
+        // A few at a time: a flood of connections must not hold up everything else.
         for _ in 0..ACCEPTED_AT_ONCE {
             let socket = match sys::socket::accept(&self.listener) {
                 Ok(Some(socket)) => socket,
@@ -118,13 +118,13 @@ impl Supervisor {
             "accept",
             format_args!("cannot accept connections: {error}; trying again"),
         );
-        // One that says nothing makes room.
+        // A connection that has said nothing makes room.
         self.shed(None);
         // The log files that are kept open may be what takes the descriptors; they are opened again
         // when they are needed.
         self.logs.open = crate::supervise::logs::mover::OpenLogs::default();
         self.clients.accept_at = Some(clock::monotonic() + ACCEPT_AGAIN);
-        // Somebody still waits to be accepted, which would wake the loop again and again.
+        // Whoever still waits to be accepted would wake the loop again and again.
         self.listen_for(Interest::None);
     }
 
@@ -220,6 +220,7 @@ impl Supervisor {
                 Ok(length) => {
                     connection.incoming.push(&bytes[..length]);
                     read += length;
+                    // Whoever asks and never reads the answers would fill the memory.
                     if connection.outgoing.len() > MOST_UNHEARD
                         || connection.incoming.len() > MUCH && self.is_flooded()
                     {
@@ -302,6 +303,7 @@ impl Supervisor {
         if let Some(connection) = self.clients.connections.get_mut(&number) {
             connection.done = true;
         }
+        // Closed only once the answer has left; see `flush_connection`.
         self.flush_connection(number);
     }
 

@@ -22,7 +22,8 @@ const MOST_OF_ONE_PROCESS: usize = 256;
 impl Supervisor {
     /// Whether one more connection of this process may be kept, if need be in the place of one that says nothing.
     pub(super) fn has_room_for(&mut self, pid: u32, newest: &impl AsRawFd) -> bool {
-        // With few descriptors one at a time is served all the same: else nobody could tell this supervisor to end.
+        // Even with few descriptors, one connection at a time is served: otherwise nobody could
+        // tell this supervisor to end.
         if self.clients.connections.is_empty() {
             return true;
         }
@@ -42,7 +43,7 @@ impl Supervisor {
     /// `false` where all have asked for something.
     pub(super) fn shed(&mut self, of: Option<u32>) -> bool {
         while let Some((number, pid)) = self.silent(of) {
-            // What waits to be read counts as said.
+            // What waits to be read counts as said, so it is read first.
             self.read_connection(number);
             match self.clients.connections.get(&number) {
                 Some(connection) if connection.asked => {}
@@ -56,6 +57,7 @@ impl Supervisor {
                     self.drop_connection(number);
                     return true;
                 }
+                // It ended when it was read, which makes room as well.
                 None => return true,
             }
         }

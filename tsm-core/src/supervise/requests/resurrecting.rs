@@ -59,6 +59,7 @@ impl Supervisor {
         let named = request.from.is_some();
         let found: Arc<Mutex<Option<Dump>>> = Arc::default();
         let told = Arc::clone(&found);
+        // A dump may lie on a file system that does not answer, and the loop must not wait for it.
         self.worker.submit(
             Urgency::Now,
             move |_| {
@@ -92,6 +93,7 @@ impl Supervisor {
         dump: Option<Dump>,
         asked: Asked,
     ) -> Result<()> {
+        // At boot a home without anything is in order: the supervisor is there for what comes.
         let is_boot = number == NOBODY && request.mode.boot;
         if dump.is_none() && self.services.is_empty() && !is_boot {
             return Err(Error::NothingToResurrect {
@@ -150,6 +152,7 @@ impl Supervisor {
                 (id, Verb::Stop, stop, EventKind::StopRequested { by })
             });
         }
+        // Before any step, since a step that is settled at once looks for it.
         self.resurrecting.under_way.push(resurrection);
         let mut order: Vec<u32> = events.iter().map(|(id, ..)| *id).collect();
         self.in_order(&mut order, false);
@@ -165,6 +168,7 @@ impl Supervisor {
         }
         for (id, verb, event, kind) in events {
             self.note(id, kind);
+            // The waiter first, since the step may settle it at once.
             self.add_waiter(number, id, verb, None);
             self.step(id, event);
         }
@@ -195,14 +199,14 @@ impl Supervisor {
         request: &ResurrectRequest,
         dump: Option<&Dump>,
     ) -> Vec<(ProcessName, Step)> {
-        // At boot, a back-off that a supervisor which died had begun is waited out. A person who
+        // At boot, a back-off that a supervisor began before it died is waited out. A person who
         // asks for all does not want to wait.
         let waits_on = request.mode.boot && self.continues;
         let records: Vec<(ProcessName, bool, bool)> = self
             .services
             .values()
             .map(|service| {
-                // A task that is done has no need to run again.
+                // A task that is done need not run again.
                 let runs = match service.machine.phase {
                     Phase::Resting(rest) => service.task && rest == Rest::Exited,
                     Phase::Waiting { .. } | Phase::Ending { .. } => waits_on,
@@ -215,7 +219,7 @@ impl Supervisor {
         let deleted = persist::deleted_since(self.writer.home());
         let mut steps = persist::plan(&records, dump, &deleted, &request.mode);
         if request.mode.boot && self.continues {
-            // What ended by itself since the boot, and was left so, has had its start.
+            // What has ended by itself since the boot, and was left that way, has had its start.
             let ended = self.ended_by_themselves();
             steps.retain(|(name, step)| *step != Step::Start || !ended.contains(name));
         }

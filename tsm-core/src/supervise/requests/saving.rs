@@ -17,7 +17,7 @@ use crate::sys;
 impl Supervisor {
     /// Writes the dump and answers when it is safe.
     pub(super) fn save_dump(&mut self, number: u32, empty: bool) {
-        // What is not on disk yet would be missing.
+        // The worker reads the files, so what is only in memory would be missing.
         let ids: Vec<u32> = self.services.keys().copied().collect();
         for id in ids {
             self.save(id);
@@ -69,6 +69,7 @@ impl Supervisor {
         let path = self.writer.home().deleted();
         let mut json = crate::json::line(&line).unwrap_or_default();
         json.push(b'\n');
+        // Appended, so that a write that is cut short costs one line and no earlier one.
         let noted = sys::open_for_appending(&path)
             .and_then(|mut file| std::io::Write::write_all(&mut file, &json))
             .at("append to", &path);
@@ -90,6 +91,7 @@ struct Written {
 /// Collects and writes the dump.
 fn write_dump(home: &Home, empty: bool) -> Result<Written> {
     let (dump, damaged) = Dump::collect(&ProcessStore::new(home.clone()))?;
+    // A damaged dump is no reason to refuse: it is kept aside when it is replaced.
     let before = Dump::read(&home.dump()).ok().flatten();
     let is_loss = before.is_some_and(|before| !before.processes.is_empty());
     if dump.processes.is_empty() && is_loss && !empty {

@@ -70,6 +70,7 @@ impl Supervisor {
                 Some(id) => return Err(self.already_there(id)),
                 None => None,
             },
+            // Without a name, the same program in the same directory means the same process.
             None => self.id_of_program(&start),
         };
         let asked = asked.clone();
@@ -88,6 +89,7 @@ impl Supervisor {
             return Ok(());
         };
         let service = &self.services[&id];
+        // What has failed counts as at rest: a new start is how a person repairs it.
         if !matches!(service.machine.phase, Phase::Resting(_)) && !service.machine.has_failed() {
             return Err(self.already_there(id));
         }
@@ -180,6 +182,7 @@ impl Supervisor {
         spec: &ProcessSpec,
         snapshot: &Snapshot,
     ) -> Result<u32> {
+        // Before a record is made: the kernel would refuse such a program at each start (`E2BIG`).
         refuse_too_large(&name, spec, snapshot)?;
         let highest = self
             .services

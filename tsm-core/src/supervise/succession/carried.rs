@@ -238,7 +238,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        // The rules are those of the spec, which was read anew.
+        // The policy comes from the spec, which was read anew.
         let machine = &mut service.machine;
         machine.desired = carried.desired;
         machine.phase = carried.phase;
@@ -255,7 +255,7 @@ impl Supervisor {
         leftovers.known = known.map(|&(pid, start)| Identity { pid, start }).collect();
         for &(pid, start, in_group, asked) in &carried.left {
             let identity = Identity { pid, start };
-            // One that has ended is missed at the next look.
+            // One that has ended by now is not found at the next look.
             if let Ok(Some(handle)) = Pidfd::open(identity)
                 && self
                     .poll

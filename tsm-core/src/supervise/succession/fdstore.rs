@@ -152,6 +152,8 @@ impl FdStore {
             {
                 Err(())
             }
+            // Any other error means that the keeper is gone, which is noticed when it is listened
+            // to.
             _ => Ok(()),
         }
     }
@@ -187,6 +189,7 @@ impl FdStore {
                     let heard = std::str::from_utf8(&bytes[..length])
                         .ok()
                         .and_then(understand);
+                    // A message that only a newer guardian sends is passed over.
                     if heard.is_some() {
                         return heard;
                     }
@@ -195,6 +198,7 @@ impl FdStore {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(_) => {
                     self.keeper = Keeper::Nobody;
+                    // An error that stays would otherwise be told again and again.
                     return Some(Heard::Gone);
                 }
             }

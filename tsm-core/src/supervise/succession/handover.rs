@@ -78,6 +78,7 @@ pub(in crate::supervise) fn take_over(home: &Home) -> Result<HashMap<String, Own
         let mut bytes = [0; HANDOVER_RECORD];
         let mut length = 0;
         let mut fds = Vec::new();
+        // A stream socket may give a record in parts, and its descriptor comes with the first byte.
         while length < HANDOVER_RECORD {
             if !sys::poll::wait_readable(&socket, Some(PATIENCE))
                 .doing("wait for the supervisor")?
@@ -138,6 +139,8 @@ impl Supervisor {
 
     /// The other side of a handover has read, or has answered.
     pub(in crate::supervise) fn on_handover(&mut self) {
+        // Taken out of its place, so that whatever fails below drops it, and with it the
+        // connection.
         let Some(mut handover) = self.succession.handover.take() else {
             return;
         };
@@ -212,6 +215,7 @@ impl Supervisor {
         if taken {
             // Behind `over` only the other one writes.
             let ids: Vec<u32> = self.services.keys().copied().collect();
+            // Saved before the last word: two writers would undo each other's records.
             for id in ids {
                 self.save(id);
             }
@@ -238,6 +242,8 @@ impl Supervisor {
         let mut all = self.to_hand_over();
         for (id, service) in &self.services {
             if let Some(leader) = service.leader.as_ref().filter(|l| l.ended.is_some()) {
+                // Zombies are children of this process, which stays the same over the execution,
+                // and only their handles tell how they ended.
                 all.push((format!("p{id}.{}", service.run()), leader.handle.as_fd()));
             }
         }

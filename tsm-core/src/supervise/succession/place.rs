@@ -30,6 +30,7 @@ struct FileId {
 
 impl FileId {
     fn at(path: &Path) -> Option<Self> {
+        // By device and inode, which stay the same when a file is renamed.
         fs::metadata(path).ok().as_ref().map(Self::of)
     }
 
@@ -197,6 +198,8 @@ impl Supervisor {
             });
             match listener {
                 Ok(listener) => {
+                    // Connections that the old socket has not accepted yet are lost; their commands see
+                    // the end and ask again.
                     self.poll.unwatch(&self.listener);
                     self.store.forget("socket");
                     self.store.put("socket", listener.as_fd());
@@ -227,6 +230,7 @@ pub(in crate::supervise) fn listen(home: &Home) -> Result<OwnedFd> {
     let listener = sys::socket::listen(&temporary).at("listen at", &path)?;
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(&temporary, private).at("set the mode of", &path)?;
+    // In one step: at no moment is there no socket for a command to find.
     fs::rename(&temporary, &path).at("listen at", &path)?;
     Ok(listener)
 }

@@ -11,7 +11,7 @@ impl Supervisor {
         let Some(guardian) = self.guardian.and_then(procfs::process) else {
             return;
         };
-        // As long as it is this process's parent its number is no other's.
+        // As long as it is the parent of this process, its number is nobody else's.
         let is_parent = || std::os::unix::process::parent_id() == guardian.identity.pid;
         if !guardian.is_stopped() || !is_parent() {
             return;

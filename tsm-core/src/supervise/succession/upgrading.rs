@@ -87,6 +87,8 @@ impl Supervisor {
 
     /// A command asks for an upgrade to the program at `path`.
     pub(in crate::supervise) fn upgrade_to(&mut self, number: u32, path: &Path) -> Result<()> {
+        // A handover gives everything to another process, and there would be nothing left to go on
+        // with.
         if self.ending != Ending::No || self.succession.handover.is_some() {
             return Err(Error::bad_value("supervisor", "it is ending; try again"));
         }
@@ -127,6 +129,8 @@ impl Supervisor {
 
     fn obey_deferred(&mut self) {
         for (number, request, blob) in std::mem::take(&mut self.replacing.deferred) {
+            // They came in while nothing new was begun, and are carried out by this program after
+            // all.
             self.obey(number, request, &blob);
         }
     }
@@ -145,6 +149,7 @@ impl Supervisor {
 
     /// Goes on with an upgrade: gives it up where it takes too long, and executes the new program in a quiet moment.
     pub(in crate::supervise) fn go_on_upgrading(&mut self) {
+        // First, since what comes of it is an upgrade as well.
         self.make_guardian_if_due();
         let Some(upgrade) = &self.succession.upgrade else {
             return;
@@ -188,6 +193,7 @@ impl Supervisor {
             let hook_runs = matches!(
                 service.machine.phase,
                 Phase::Ending {
+                    // A hook that is cut off here would never be run again.
                     stage: machine::Stage::PreStop | machine::Stage::PostStop,
                     ..
                 }
@@ -206,6 +212,7 @@ impl Supervisor {
             && self.records.unwritten.is_empty()
             && self.succession.handover.is_none()
             && !self.worker.has_urgent_work()
+            // Descriptors that wait to be sent to the keeper would be lost.
             && !self.store.is_backed_up()
     }
 
@@ -271,6 +278,7 @@ impl Supervisor {
     fn become_program(&mut self, upgrade: &Upgrade, words: &[OsString]) -> Error {
         let ids: Vec<u32> = self.services.keys().copied().collect();
         for id in ids {
+            // The records are what a successor goes by if it cannot read the state.
             self.save(id);
         }
         self.flush_connections();
@@ -316,6 +324,7 @@ impl Supervisor {
     }
 
     fn new_worker(&mut self) -> Result<()> {
+        // The old event descriptor goes with the worker that it belonged to.
         self.poll.unwatch(self.worker.event());
         self.worker = Worker::new(self.writer.home().root()).doing("make an event descriptor")?;
         self.poll

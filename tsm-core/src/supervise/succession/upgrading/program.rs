@@ -105,6 +105,7 @@ impl Supervisor {
                 .best_effort("what it was is looked at in a while, whatever it was");
         }
         if let Some(program) = &mut self.succession.program {
+            // Each change puts it off: whoever installs a file writes it in several steps.
             program.look_at = Some(clock::monotonic() + SETTLE);
         }
     }
