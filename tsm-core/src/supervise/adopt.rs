@@ -38,6 +38,7 @@ impl Supervisor {
         let mut rebooted = 0;
         let left = self.records_to_leave(&records);
         for (name, meta) in records {
+            // Two services under one ID would have each other's descriptors, runs and deadlines.
             if left.contains(&name) {
                 let notice = format!(
                     "two records bear ID {}; '{name}' is left alone, give it another tsm_id in {}",
@@ -50,7 +51,7 @@ impl Supervisor {
             }
             rebooted += u32::from(self.adopt(name, meta, &mut inherited)?);
         }
-        // After the good ones, so that none is rebuilt under an ID that one of them bears.
+        // After the good ones, so that none is rebuilt under an ID that one of them has.
         for damage in damaged {
             if is_not_known(&damage.error) {
                 return Err(damage.error);
@@ -186,6 +187,7 @@ impl Supervisor {
             .zip(meta.ticks)
             .filter(|_| this_boot)
             .map(|(pid, start)| Identity { pid, start });
+        // By ID and run: a handle of an earlier run must not pass for this one.
         let stored = inherited
             .remove(&format!("p{id}.{run}"))
             .and_then(Pidfd::from_fd);
@@ -194,6 +196,7 @@ impl Supervisor {
             .carried
             .as_mut()
             .and_then(|carried| carried.service(id, run));
+        // An upgrade in place carries more than the records have, and counts first.
         let leader = match (&carried, identity) {
             (Some(carried), _) => carried.leader(stored),
             (None, Some(identity)) => find_leader(identity, stored)?,
@@ -240,7 +243,8 @@ impl Supervisor {
         service.needs = intent.needs;
         service.task = intent.task;
         service.care = intent.care;
-        // A child that waits, or has executed: if it turns out that it never did, it is a first start still.
+        // A child that waits, or has executed its program: if it turns out that it never did, this
+        // is still a first start.
         service.fresh = first_start && was_starting;
         service.provisional = was_starting && leader.is_some();
         let pid = leader.as_ref().map(|leader| leader.identity.pid);
@@ -263,6 +267,8 @@ impl Supervisor {
         if let Some(carried) = carried {
             self.go_on_as_carried(id, &carried);
             self.go_on_without_hook(id);
+            // An upgrade in place is no adoption: nothing was interrupted that the history would
+            // have to tell.
             return Ok(false);
         }
         // A child that has not executed its program yet shows the environment of the supervisor,
@@ -270,6 +276,7 @@ impl Supervisor {
         let executed = pid.filter(|&pid| !was_starting || self.bears_cookie(pid, id, run));
         self.complete_history(id, state.as_ref(), executed);
         let leader = self.services.get(&id).and_then(|s| s.leader.as_ref());
+        // One that has ended meanwhile is not told of as adopted; its end is told of instead.
         if let Some(pid) = leader.and_then(|l| (!l.handle.has_ended()).then_some(l.identity.pid)) {
             self.note(id, EventKind::Adopted { run, pid });
         }
@@ -347,6 +354,8 @@ impl Supervisor {
             .unwrap_or(run);
         let reader = inherited.remove(&key).or_else(|| {
             // Supervisor and keeper are both gone: the service itself still holds the pipe.
+            // `/proc/PID/fd` leads to the pipe itself; the inode tells whether it still is the one
+            // on record.
             let reader = sys::fd::reopen_pipe(pid?, number, inode?)?;
             self.store.put(&key, std::os::fd::AsFd::as_fd(&reader));
             Some(reader)
@@ -445,6 +454,7 @@ impl Lived {
         match state {
             // Dead without a handle: it is told later, like any other end.
             State::Running | State::Starting | State::Stopping if self.found_dead => running,
+            // What ran before a reboot has stopped, and only `resurrect` starts it.
             _ if self.rebooted => Phase::Resting(Rest::Stopped),
             State::Starting | State::Stopping if self.this_boot => Phase::Ending {
                 stage: Stage::Check,
@@ -460,7 +470,8 @@ impl Lived {
             },
             State::Backoff if self.this_boot && desired == Desired::Up => {
                 let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
-                // The clock on the wall may have been set: never longer than a delay after so many restarts can be.
+                // The wall clock may have been set, so the wait is never longer than a delay after
+                // so many restarts can be.
                 let most = policy.backoff.longest(meta.failures.unwrap_or(0));
                 let until = now + Duration::from_millis(left).min(most);
                 let slow = meta.slow.unwrap_or(false);
@@ -504,7 +515,8 @@ fn ended_unseen(meta: &Meta) -> bool {
 
 /// The process of a record, if it is still there, or its handle is, which still tells how it ended.
 fn find_leader(identity: Identity, stored: Option<Pidfd>) -> Result<Option<Leader>> {
-    // The stored one first: it was opened before the process ended, and may still tell how it did.
+    // The stored one first: it was opened before the process ended, and may still tell how it
+    // ended.
     let handle = match stored {
         Some(handle) => Some(handle),
         None => Pidfd::open(identity).doing("open a handle on a process")?,

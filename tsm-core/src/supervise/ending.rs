@@ -66,6 +66,8 @@ impl Supervisor {
                 service.begun_here && leader_ended
             });
         let is_alone = || {
+            // Whatever a service leaves behind becomes a child of the guardian, its nearest
+            // subreaper.
             let children = procfs::children_of_main_thread(guardian);
             children.is_some_and(|children| self.are_of_guardian(&children))
         };
@@ -84,6 +86,7 @@ impl Supervisor {
     fn nothing_is_left(&mut self, id: u32) {
         if let Some(service) = self.services.get_mut(&id) {
             let meta = &mut service.meta;
+            // Nothing is left, so that a later look need not claim these numbers any more.
             service.dirty |= meta.last_pid.is_some();
             (meta.last_pid, meta.last_ticks, meta.last_end) = (None, None, None);
         }
@@ -94,6 +97,7 @@ impl Supervisor {
         let mut ids = std::mem::take(&mut self.sweeping.wanted);
         crate::sorted::sort(&mut ids);
         ids.dedup();
+        // A group of its own answers without a look at all processes.
         ids.retain(|&id| !self.sweep_group(id));
         if ids.is_empty() {
             return;
@@ -140,7 +144,7 @@ impl Supervisor {
                 Some(leader) => kinship.claim_of_leader(id, leader),
                 None => {
                     if let Some((number, claim)) = self.claim_of_last_run(id, service) {
-                        // Whose leader has this number now outweighs a run that once had it.
+                        // Whoever leads under this number now outweighs a run that once had it.
                         kinship.sessions.entry(number).or_insert(claim);
                     }
                 }
@@ -167,7 +171,7 @@ impl Supervisor {
         let strangers: Vec<Identity> = orphans
             .into_iter()
             .filter(|o| kinship.owner(o.pid).is_none() && !kinship.is_supervisor(o.pid))
-            // One that is gone meanwhile could not be asked for its cookie.
+            // One that has gone in the meantime could not be asked for its cookie.
             .filter(|o| procfs::start_time(o.pid) == Some(o.start))
             .collect();
         // One missing answer is enough: by half an answer something would survive, or be ended with
@@ -216,6 +220,7 @@ impl Supervisor {
             }
             for id in ids {
                 let begun = self.services.get(id).and_then(began_at);
+                // A process that is older than the run cannot be of it.
                 if begun.is_some_and(|begun| begun <= stranger.start) {
                     self.sweeping
                         .suspects
@@ -241,6 +246,7 @@ impl Supervisor {
 
     /// Signals the leader's process group.
     pub(super) fn signal_group(&mut self, id: u32, force: Force) {
+        // A cgroup ends everybody at once, and needs no numbers.
         if force == Force::Kill && self.kill_group_of(id) {
             return;
         }
@@ -314,7 +320,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        // Without a group there was no stage for it either: all are the rest.
+        // Without a group there was no stage for it either, so all are the rest.
         let no_group = service.group().is_none();
         let Some(leftovers) = &mut service.leftovers else {
             return;
@@ -325,7 +331,7 @@ impl Supervisor {
             .filter(|member| no_group || !member.in_group)
         {
             let signals: &[Signal] = match force {
-                // Each is asked once; another round is for those who have come since.
+                // Each is asked once; another round is for those who have come in the meantime.
                 Force::Ask if member.asked => &[],
                 Force::Ask => &[Signal::TERM, Signal::CONT],
                 Force::Kill => &[Signal::KILL],

@@ -144,6 +144,7 @@ pub fn guard(
         log,
         poll,
         signals,
+        // In full at the start: the guardian must not fail for want of memory later.
         fds: Vec::with_capacity(AHEAD),
         exits: VecDeque::with_capacity(EXITS_KEPT),
         supervisor: None,
@@ -217,6 +218,8 @@ impl Guardian {
             let pause = pause.map(|at| at.saturating_sub(clock::monotonic()));
             self.poll.wait(pause, &mut ready).doing("wait for events")?;
             if !ready.is_empty() {
+                // A burst of events is over soon; the memory that it took is given back once, and
+                // not after each event.
                 tidy_at.get_or_insert_with(|| clock::monotonic() + TIDY_DELAY);
             } else if tidy_at.is_some_and(|at| at <= clock::monotonic()) {
                 tidy_at = None;
@@ -249,6 +252,7 @@ impl Guardian {
         if signal != Signal::CHLD {
             // Everybody is told to end: the supervisor hears it too, and there will be no next one.
             self.ending = true;
+            // First, or the sentinel would bring back what is ending.
             self.watched.end();
             let Some(supervisor) = self.supervisor else {
                 return Some(0);
@@ -293,6 +297,7 @@ impl Guardian {
         let now = clock::monotonic();
         let (times, since) = self.stops;
         self.stops = if times == 0 || now.saturating_sub(since) > STOPS_WITHIN {
+            // Counted anew where the last stops were long ago.
             (1, now)
         } else {
             (times + 1, since)
@@ -375,6 +380,8 @@ impl Guardian {
             .map(Stored::name)
             .collect::<Vec<_>>()
             .join(&b':');
+        // A new pair for each supervisor, so that the end of one is never taken for that of the
+        // next.
         let started = sys::socket::message_pair().and_then(|(own, its)| {
             let pid = self.image.fork(&raw, &names, its.as_fd())?;
             self.poll.add(&own, CHANNEL, Interest::Read)?;
@@ -428,10 +435,12 @@ impl Guardian {
         let name = field(b"FDNAME=").unwrap_or("stored");
         if field(b"FDSTOREREMOVE=").is_some() {
             let name = fixed(name);
+            // A name may have been stored more than once.
             while let Some(at) = self.fds.iter().position(|stored| stored.name == name) {
                 self.fds.swap_remove(at);
             }
         } else if field(b"FDSTORE=").is_some() {
+            // Grown long before it is full: when memory is short, there may be none to grow by.
             if self.fds.capacity() - self.fds.len() < AHEAD / 2 {
                 self.fds.try_reserve(self.fds.len() + AHEAD).best_effort(
                     "where there is no memory for growth now, there still is room for a while",

@@ -59,7 +59,8 @@ impl Supervisor {
         let waits = service.leader.is_none();
         match service.machine.phase {
             Phase::Launching { .. } if waits => {}
-            // It was stopped while it waited for its turn: there is nothing that would end by itself.
+            // It was stopped while it waited for its turn: there is no process whose end would
+            // tell.
             Phase::Ending { leader: true, .. } if waits => {
                 return self.step(id, Event::LaunchFailed);
             }
@@ -79,6 +80,7 @@ impl Supervisor {
     }
 
     fn try_launch(&mut self, id: u32, shell: &[(&'static str, Vec<u8>)]) -> Result<()> {
+        // What the run before printed comes before what this one prints.
         self.close_log(id, Stream::Out);
         self.close_log(id, Stream::Err);
         let (spec, environment) = match self.launching.prepared.remove(&id) {
@@ -87,6 +89,7 @@ impl Supervisor {
         };
         let mut own_variables = shell.to_vec();
         own_variables.extend(self.variables_to_speak(&spec)?);
+        // On record before the fork: see the module's four steps.
         self.record_new_run(id, &spec)?;
         fail::point("start-1-recorded");
         let waiting = self.fork_waiting(id, &spec, &environment, &own_variables)?;
@@ -103,8 +106,9 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return Err(gone());
         };
-        // The rules are those of the spec that is executed.
+        // The policy is that of the spec that is executed.
         service.apply_spec(spec);
+        // A new number with each start, so that nothing of an earlier run passes for this one.
         let run = service.run() + 1;
         service.meta.run = Some(run);
         service.begun_here = true;
@@ -153,7 +157,8 @@ impl Supervisor {
         let mut prepared = launch::prepare(spec, environment, &variables, &self.own_limits)
             .map_err(|error| launch_failed(&name, error))?;
         prepared.group = self.make_group(id, &name, &spec.limits);
-        // What a person asks for now and cannot have is refused; what once was granted is not insisted on.
+        // What a person asks for now and cannot have is refused; what was granted once is not
+        // insisted on.
         let insisted = fresh && spec.limits.nofile.is_some();
         let nice = prepared.nice;
         self.fit_limits(id, &mut prepared.limits, nice, insisted);
@@ -190,12 +195,14 @@ impl Supervisor {
                 prepared.extra = Some((writer, i32::from(*number)));
                 ready_pipe = Some(reader);
             }
+            // Before the fork, so that no line is printed unseen.
             Some(ReadyCheck::Log(pattern)) => self.begin_log_scan(id, pattern, None),
             _ => {}
         }
         let null = self.null.as_fd();
         let stdout = end_of(out_file.as_ref(), out.as_ref()).unwrap_or(null);
         let stderr = match spec.logs.err {
+            // The same descriptor, so that lines of both come in their order.
             Some(LogTarget::Same) => stdout,
             _ => end_of(err_file.as_ref(), err.as_ref()).unwrap_or(null),
         };
@@ -319,7 +326,7 @@ impl Supervisor {
             self.store.forget(&format!("{letter}{id}.{}", end.run));
             end.paused = false;
         } else {
-            // What is being done for the log goes on.
+            // Work on the log goes on.
             let before = std::mem::take(end);
             *end = LogEnd {
                 packing: before.packing,

@@ -67,10 +67,11 @@ fn settings() -> String {
                 file.extension()
                     .is_some_and(|extension| extension == "conf")
             });
+            // Later files override earlier ones, as systemd reads them (`systemd.unit(5)`).
             crate::sorted::sort(&mut files);
         }
         for file in files {
-            // What is not there, or not for our eyes, says nothing.
+            // A file that is missing or may not be read says nothing.
             text.push_str(&fs::read_to_string(file).unwrap_or_default());
             text.push('\n');
         }

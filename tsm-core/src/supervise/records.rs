@@ -63,7 +63,7 @@ impl Records {
 impl Supervisor {
     pub(super) fn report(&mut self, id: u32, report: Report) {
         let Some(service) = self.services.get(&id) else {
-            // Its record is gone, and who waits for that has still to hear of it.
+            // Its record is gone, and whoever waits for that still has to hear of it.
             self.answer(id, report);
             return;
         };
@@ -128,7 +128,7 @@ impl Supervisor {
                 self.records.unsaved.remove(&id);
             }
             Err(error) => {
-                // Supervision goes on in memory; the record is written when there is room.
+                // Supervision goes on in memory, and the record is written when there is room.
                 if self.records.unsaved.insert(id) {
                     self.log
                         .say(format_args!("{error}; going on without, and trying again"));
@@ -185,7 +185,8 @@ impl Supervisor {
     }
 
     pub(super) fn write_status(&mut self) {
-        // Nothing is written into a home that became another's, even where the kernel could not be asked to say so.
+        // Nothing is written into a home that has become another's, even where the kernel could not
+        // be asked to say so.
         if self.ending == Ending::No {
             self.look_at_home();
             if self.ending == Ending::HandedOver {

@@ -88,7 +88,8 @@ impl Supervisor {
                     request.asked.by
                 ));
                 self.leave_services();
-                // The end of the connection is the answer: it comes when this supervisor has ended.
+                // The end of the connection is the answer, and comes when this supervisor has
+                // ended.
                 self.say(number, &Reply::Accepted { names: Vec::new() });
                 Ok(())
             }

@@ -38,7 +38,7 @@ impl Supervisor {
         match care.pre_start {
             PreStart::UnderWay => return true,
             PreStart::Done => {
-                // It ran for this launch; the next one has its own.
+                // It has run for this launch; the next one has its own.
                 care.pre_start = PreStart::Due;
                 return false;
             }
@@ -88,6 +88,8 @@ impl Supervisor {
             },
         );
         if let Err(error) = begun {
+            // A hook that cannot be begun counts as one that failed: whoever waits for it must go
+            // on.
             self.hook_ended(id, kind, Err(error.into()));
         }
     }
@@ -124,7 +126,7 @@ impl Supervisor {
         let Some(care) = service.care.as_mut() else {
             return;
         };
-        // Where it was stopped meanwhile, the launch sees to it.
+        // Where it was stopped in the meantime, the launch takes care of it.
         let goes_on = matches!(service.machine.phase, Phase::Launching { .. });
         match outcome {
             Err(reason) if goes_on => {

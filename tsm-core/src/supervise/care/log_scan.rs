@@ -51,6 +51,7 @@ impl LogScan {
         for log in &mut scan.logs {
             scan.found |= match since_ms {
                 Some(since_ms) => log.look_back(&scan.pattern, since_ms),
+                // What the run before has printed says nothing of this one.
                 None => log.skip(),
             };
         }
@@ -80,6 +81,7 @@ impl Scanned {
             return false;
         };
         let length = file.metadata().map_or(0, |meta| meta.len());
+        // A log may be gigabytes long, and what matters is what came last.
         let from = length.saturating_sub(LOOK_BACK);
         let mut bytes = Vec::new();
         let read = file
@@ -97,6 +99,7 @@ impl Scanned {
             if recent && line.ends_with(b"\n") {
                 found |= pattern.is_match(line.trim_ascii_end());
             } else if recent {
+                // Half a line: the rest of it comes with the next look.
                 self.line = line.to_vec();
             }
             offset += line.len() as u64;
@@ -131,6 +134,7 @@ impl Scanned {
                 Ok(length) => length,
             };
             for piece in bytes[..length].split_inclusive(|&byte| byte == b'\n') {
+                // A line that never ends must not fill the memory.
                 if self.line.len() < LONGEST_LINE {
                     self.line.extend_from_slice(piece);
                 }
@@ -171,7 +175,7 @@ impl Supervisor {
     pub(super) fn await_line(&mut self, id: u32) {
         let direct = STREAMS.map(|stream| self.is_direct(id, stream));
         if direct.contains(&true) {
-            // Nobody is told what a service writes into a file by itself.
+            // Nobody tells the supervisor what a service itself writes into a file.
             let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
             let Some(Awaiting::Log(mut scan)) = care.and_then(|care| care.awaiting.take()) else {
                 return;
@@ -190,7 +194,7 @@ impl Supervisor {
     pub(in crate::supervise) fn look_at_log(&mut self, id: u32, stream: Stream) {
         let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
         let Some(care) = care else { return };
-        // Before the run counts as begun it is not looked at, and nothing is missed.
+        // Until the run counts as begun it is not looked at; nothing is missed by that.
         let pending = matches!(care.vitals.readiness, Readiness::Pending { .. });
         let Some(Awaiting::Log(scan)) = care.awaiting.as_mut().filter(|_| pending) else {
             return;

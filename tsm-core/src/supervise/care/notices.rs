@@ -160,6 +160,7 @@ impl Supervisor {
             ));
             return;
         };
+        // Told at the first failure and at the end, not at each try.
         if delivery.failed == 0 {
             self.log.say(format_args!(
                 "cannot tell of '{}' of '{name}', trying again: {reason}",

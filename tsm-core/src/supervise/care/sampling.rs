@@ -100,7 +100,7 @@ impl Supervisor {
             .values()
             .any(|service| service.watched.is_some());
         self.sample_at = any.then(|| clock::monotonic() + EVERY);
-        // Between two runs there is nothing to look at, but the next run is to be.
+        // Between two runs there is nothing to look at, but the next run is to be looked at again.
         if leaders.is_empty() {
             return;
         }
@@ -133,7 +133,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        // Since it was measured, that run may have ended, and the next one begun.
+        // That run may have ended since it was measured, and the next one may have begun.
         let same_run = service
             .leader
             .as_ref()

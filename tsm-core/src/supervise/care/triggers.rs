@@ -53,6 +53,7 @@ impl Supervisor {
         };
         let watched = wanted && care.watch.is_some();
         if care.is_watched != watched {
+            // A new number makes void whatever a thread still brings for the old one.
             care.is_watched = watched;
             care.watch_number += 1;
             care.watching = None;
@@ -91,6 +92,7 @@ impl Supervisor {
         let home = self.writer.home().root().to_owned();
         let number = self.watch_number(id);
         let begun = self.worker.apart(
+            // A directory may have many files, or lie on a file system that does not answer.
             move || Watched::begin(&watch, cwd.as_path(), &home),
             move |supervisor, begun: Result<(Watched, Watching)>| match begun {
                 Ok((watched, watching)) => {
@@ -98,7 +100,7 @@ impl Supervisor {
                         .services
                         .get_mut(&id)
                         .and_then(|s| s.care.as_deref_mut());
-                    // Where it is not wanted any more, the thread is never begun.
+                    // Where it is no longer wanted, the thread is never begun.
                     if let Some(care) = care.filter(|care| care.watch_number == number) {
                         care.watching = Some(watching);
                         supervisor.go_on_watching(id, number, watched);
@@ -129,7 +131,7 @@ impl Supervisor {
             move |supervisor, (watched, changed)| {
                 let Some(path) = changed else { return };
                 if supervisor.watch_number(id) == number {
-                    // First the next wait, so that no change during the restart is missed.
+                    // The next wait comes first, so that no change during the restart is missed.
                     supervisor.go_on_watching(id, number, watched);
                     supervisor.changed(id, &path);
                 }
@@ -195,7 +197,7 @@ impl Supervisor {
         let schedule = care.schedule.as_deref().filter(|_| wanted);
         let due = match (schedule, kept, care.due_ms) {
             (None, ..) => None,
-            // What came due a moment ago, while nobody was there, is not lost.
+            // What came due a moment ago, while no supervisor was there, is not lost.
             (Some(_), Some(kept), _) if kept + KEPT > now => Some(kept),
             (Some(_), None, Some(due)) if due > now => Some(due),
             (Some(schedule), ..) => schedule.next_after(now),
@@ -277,7 +279,7 @@ impl Supervisor {
             return;
         };
         let care = service.care.as_deref_mut();
-        // A schedule that was changed or taken away since has other times.
+        // A schedule that was changed or removed since has other times.
         let Some(care) = care.filter(|care| care.due_ms == Some(due)) else {
             return;
         };

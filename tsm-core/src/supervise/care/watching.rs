@@ -20,7 +20,7 @@ const USUAL_IGNORES: [&str; 6] = [
     "__pycache__/",
     "*.swp",
     "*~",
-    // What vim makes to try whether it can write into a directory.
+    // vim makes a file of this name to find out whether it can write into a directory.
     "4913",
     "*.tmp",
 ];
@@ -34,6 +34,7 @@ const AT_MOST: Duration = Duration::from_secs(5);
 /// How long a change waits at most until it acts.
 fn longest_wait(debounce: Duration) -> Duration {
     debounce
+        // Changes that never stop must not put a restart off for good.
         .saturating_mul(AT_MOST_TIMES)
         .min(AT_MOST)
         .max(debounce)
@@ -128,18 +129,19 @@ impl Watched {
             &spec.paths
         };
         for path in paths {
-            // Without `.` and doubled slashes, as the events name it.
+            // Without `.` and doubled slashes, as the events have it.
             let whole: PathBuf = cwd.join(path).components().collect();
             if path.contains(['*', '?', '[']) {
                 let pattern = whole.to_string_lossy();
                 let pattern = Pattern::new(&pattern).map_err(|error| wrong(path, &error))?;
                 watched.wanted.push(Wanted::Glob(pattern));
+                // The part before the first wildcard is where the watch begins.
                 let fixed = whole.components().take_while(|part| {
                     !part.as_os_str().to_string_lossy().contains(['*', '?', '['])
                 });
                 roots.push(fixed.collect());
             } else {
-                // A file is watched by its directory: editors put a new one in its place.
+                // A file is watched through its directory, since editors replace the file.
                 let directory = whole.is_dir();
                 let parent = whole.parent().unwrap_or(cwd).to_owned();
                 roots.push(if directory { whole.clone() } else { parent });
@@ -159,6 +161,8 @@ impl Watched {
             .require_git(false)
             .filter_entry(move |entry| {
                 let directory = entry.file_type().is_some_and(|kind| kind.is_dir());
+                // The home changes all the time, by our own records and logs: restarts would never
+                // end.
                 entry.path() != home && !own.matched(entry.path(), directory).is_ignore()
             })
             .build();
@@ -173,7 +177,7 @@ impl Watched {
                 continue;
             }
             self.read_ignores(path);
-            // One by one: a recursive watch would take in all that is ignored, such as
+            // One by one: a recursive watch would include all that is ignored, such as
             // `node_modules`.
             self.watcher
                 .watch(path, RecursiveMode::NonRecursive)
@@ -222,6 +226,7 @@ impl Watched {
             .iter()
             .any(|wanted| matches!(wanted, Wanted::Path(wanted) if wanted == path));
         if named {
+            // Whoever names a file means it, even if it is hidden or ignored.
             return false;
         }
         let by_own = path.starts_with(&self.root)
@@ -232,7 +237,7 @@ impl Watched {
         if hidden || by_own || path.starts_with(&self.home) {
             return true;
         }
-        // The one that is nearest decides.
+        // The nearest one decides, as in git.
         let mut nearest: Vec<_> = self
             .ignores
             .iter()
@@ -266,7 +271,7 @@ impl Watched {
                 Some(changed) => {
                     let until = changed.quiet.min(changed.latest);
                     let left = until.saturating_duration_since(Instant::now());
-                    // What has come already is taken without waiting: it alone would never end.
+                    // What has come already is taken without waiting: that alone might never end.
                     if left.is_zero() {
                         return Some(changed.path.clone());
                     }
@@ -282,6 +287,7 @@ impl Watched {
                 News::Event(event) => event,
             };
             if let Some(path) = self.changed_by(event) {
+                // The first path is the one that is told; the last change decides when it is quiet.
                 let now = Instant::now();
                 let (path, latest) = match changed {
                     Some(first) => (first.path, first.latest),
@@ -299,7 +305,7 @@ impl Watched {
     fn changed_by(&mut self, event: notify::Result<notify::Event>) -> Option<PathBuf> {
         let Ok(event) = event else { return None };
         if event.need_rescan() {
-            // Too much at once for the kernel to tell: something has changed for sure.
+            // There was too much at once for the kernel to tell, so something has changed for sure.
             let root = self.root.clone();
             self.watch_below(&root).best_effort(
                 "what changed is told; what is new in it is watched with the next change",
@@ -320,6 +326,7 @@ impl Watched {
             if IGNORE_FILES.iter().any(|name| path.ends_with(name)) {
                 let directory = path.parent().map(Path::to_owned);
                 self.read_ignores(&directory.unwrap_or_default());
+                // An ignore file says what counts, and is no change by itself.
                 continue;
             }
             // `data/` in an ignore file means a directory of that name only.
@@ -328,7 +335,8 @@ impl Watched {
                 continue;
             }
             if directory {
-                // New, or moved to here: what is in it may be of interest, and was not watched when it came.
+                // New, or moved here: what is in it may be of interest and came before there was a
+                // watch.
                 let fresh = matches!(
                     event.kind,
                     EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_))

@@ -57,6 +57,7 @@ impl Supervisor {
             match self.writer.append_event(&service.name, &event) {
                 Ok(()) => return fail::point("noted"),
                 Err(error) => {
+                    // Told once, until all of it is written.
                     if !std::mem::replace(&mut self.records.unwritten.told, true) {
                         self.log
                             .say(format_args!("{error}; what happens waits in memory"));
@@ -99,13 +100,14 @@ impl Supervisor {
             return History::default();
         };
         let path = self.writer.home().events(&service.name);
-        // What cannot be read tells of nothing; something is noted twice then.
+        // A history that cannot be read tells nothing; at worst something is noted twice.
         History::read_last(&path, END).unwrap_or_default()
     }
 
     /// Notes what somebody asked for; a command that asks again, because the supervisor died, asked once.
     pub(in crate::supervise) fn note_request(&mut self, id: u32, kind: EventKind, resumed: bool) {
         if resumed {
+            // The supervisor that died may have noted the request before it died, or not.
             let history = self.end_of_history(id);
             let noted = history.events().rev().find(|event| event.kind.is_request());
             if noted.is_some_and(|event| event.kind == kind) {
@@ -129,7 +131,7 @@ impl Supervisor {
         };
         let run = service.run();
         let started_ms = service.meta.started_ms;
-        // Only a run that another supervisor watched can have been noted by another supervisor.
+        // Only of a run that another supervisor had watched can the end be noted already.
         let adopted = service.leader.as_ref().is_none_or(|leader| !leader.child);
         if adopted {
             let history = self.end_of_history(id);
@@ -156,6 +158,7 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return;
         };
+        // What this supervisor has begun, no other can have noted.
         if !service.begun_here {
             let run = service.run();
             let history = self.end_of_history(id);
@@ -219,16 +222,19 @@ impl Supervisor {
         const KILL: i32 = 9;
         let service = self.services.get(&id)?;
         let killed = matches!(status, WaitStatus::Signal { number: KILL, .. });
-        // While it is being ended, the SIGKILL was ours.
+        // While the service is being ended, the SIGKILL was ours.
         if !killed || matches!(service.machine.phase, Phase::Ending { .. }) {
             return None;
         }
+        // The service's own group knows for certain.
         if self.kills_in_group(id).is_some() {
             return self.out_of_memory_in_group(id);
         }
         let (before, since) = (self.records.oom_seen, self.records.oom_seen_ms);
         let now = OomCounts::read();
         (self.records.oom_seen, self.records.oom_seen_ms) = (now, clock::unix_ms());
+        // Without a group of its own, a count that has risen since the last look is all there is to
+        // go by.
         if now.group <= before.group && now.machine <= before.machine {
             return None;
         }
@@ -296,7 +302,7 @@ fn missing(
         {
             Some(EventKind::GaveUp { failures })
         }
-        // Exits and adoptions may stand between the request and what settles it.
+        // Exits and adoptions may stand between the request and what settled it.
         Some(State::Stopped) if machine.phase == Phase::Resting(Rest::Stopped) => {
             let mut back = history.events().rev();
             let settled = back.find(|event| {

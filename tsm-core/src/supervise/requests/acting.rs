@@ -85,7 +85,7 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return;
         };
-        // A task that is done is done, unless it is named to be done again.
+        // A task that is done stays done, unless a command names it.
         if service.is_done() && acting.among_others {
             return self.settle(number, id, Some("is done"), None);
         }
@@ -103,7 +103,7 @@ impl Supervisor {
             };
             return self.settle_with(number, id, done);
         }
-        // A process on its way up may be the one that listens.
+        // A process that is on its way up may be the one that listens.
         if matches!(phase, Phase::Resting(_)) {
             if let Some(error) = acting.why_it_cannot_start() {
                 return self.settle(number, id, None, Some(error));
@@ -123,6 +123,8 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return;
         };
+        // Asked again after a supervisor died: a second restart would end what the first one
+        // brought up.
         if acting.was_begun(service.meta.request.as_deref()) {
             let until_ready = acting.act.options.wait_ms.is_some();
             if service.live_pid().is_some()
@@ -167,8 +169,7 @@ impl Supervisor {
             let note = (!acting.asked.resumed).then_some("was not running");
             return self.settle(number, id, note, None);
         }
-        // Orphans of which nobody knows whose they are may be its own: they are looked for once
-        // more.
+        // Orphans that nobody could attribute may belong to it, so they are looked for once more.
         self.order_stop(acting, Some("was not running"));
     }
 
@@ -180,7 +181,7 @@ impl Supervisor {
     }
 
     fn rotate_on(&mut self, number: u32, id: u32) {
-        // What was printed until now belongs into this segment.
+        // What was printed so far belongs in this segment.
         self.drain(id, Stream::Out);
         self.drain(id, Stream::Err);
         let is_later = [Stream::Out, Stream::Err]
@@ -212,6 +213,8 @@ impl Supervisor {
         }
         let home = self.writer.home();
         let paths: [PathBuf; 2] = [home.events(&service.name), home.meta(&service.name)];
+        // Noted before the machine is told, so that the history has the request before what comes
+        // of it.
         self.note_request(id, kind, acting.asked.resumed);
         // Before the machine, which may settle it at once.
         self.add_waiter(number, id, act.verb, note);
@@ -220,6 +223,7 @@ impl Supervisor {
             self.wait_until_ready(number, id);
         }
         self.step(id, event);
+        // Synced afterwards: nobody waits for the disk before a process is started or stopped.
         self.worker.sync_soon(paths);
     }
 

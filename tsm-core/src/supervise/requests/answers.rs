@@ -74,6 +74,7 @@ impl Supervisor {
         let Some(service) = self.services.get(&id) else {
             return;
         };
+        // It may have come to rest while no supervisor was there to settle it.
         if matches!(service.machine.phase, Phase::Resting(_)) || service.machine.has_failed() {
             if let Some(waiters) = self.clients.waiters.get_mut(&id) {
                 waiters.retain(|waiter| waiter.connection != number);
@@ -86,7 +87,7 @@ impl Supervisor {
 
     /// Tells the commands that wait for a process what became of it.
     pub(in crate::supervise) fn answer(&mut self, id: u32, report: Report) {
-        // Before the record goes, which has the words.
+        // Taken before the record goes, which has the words.
         let start_error = self.start_error(id);
         if report == Report::StartFailed
             && self
@@ -94,7 +95,7 @@ impl Supervisor {
                 .get(&id)
                 .is_some_and(|service| service.fresh && !self.is_needed(service))
         {
-            // Before anybody hears of it, nothing of it is left.
+            // By the time that anybody hears of it, nothing of it is left.
             self.remove(id);
         }
         let Some(waiters) = self.clients.waiters.remove(&id) else {

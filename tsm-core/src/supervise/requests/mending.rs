@@ -16,6 +16,7 @@ impl Supervisor {
             .values()
             .map(|service| (&service.name, &service.meta))
             .collect();
+        // The memory of the supervisor is newer than any file.
         let known = |name: &ProcessName| by_name.get(name).map(|meta| (*meta).clone());
         let done = mend::all(&self.writer, &known)?;
         let (records, _) = self.writer.store().records()?;

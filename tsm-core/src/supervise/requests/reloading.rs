@@ -82,7 +82,7 @@ impl Supervisor {
         let mut new = 0;
         for (name, meta) in found.new {
             let known = self.services.values().any(|s| s.name == name);
-            // It may have come and gone meanwhile.
+            // It may have come and gone in the meantime.
             if known || !self.writer.home().meta(&name).exists() {
                 continue;
             }

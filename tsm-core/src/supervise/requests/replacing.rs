@@ -28,7 +28,7 @@ impl Supervisor {
         then: impl FnOnce(&mut Self, Result<()>) + 'static,
     ) {
         fail::point("replace-1-staged");
-        // New files need no sync before: without a record, which comes last, a torn one is void.
+        // New files need no sync before: the record comes last, and without it a torn file is void.
         if !staged.iter().any(Staged::replaces) {
             let committed = staged.iter().try_for_each(Staged::commit);
             return then(self, committed);
@@ -36,6 +36,8 @@ impl Supervisor {
         self.replacing.ids.insert(id);
         let staged = Arc::new(staged);
         let to_sync = Arc::clone(&staged);
+        // Synced before it replaces anything: otherwise a power cut could leave neither the old nor
+        // the new.
         self.worker.submit(
             Urgency::Now,
             move |_| to_sync.iter().try_for_each(Staged::sync),
@@ -53,6 +55,7 @@ impl Supervisor {
                     staged.iter().for_each(Staged::discard);
                 }
                 then(supervisor, replaced);
+                // They concern a process that was being replaced, and were put off for that.
                 for (number, request, blob) in std::mem::take(&mut supervisor.replacing.deferred) {
                     supervisor.obey(number, request, &blob);
                 }

@@ -237,7 +237,7 @@ impl Supervisor {
         ] {
             let log = match target {
                 None => {
-                    // Another file is named by `--out` and `--err`; a link here is none of TSM's.
+                    // Another file is named by `--out` and `--err`; a link here is not TSM's.
                     if std::fs::symlink_metadata(&own).is_ok_and(|meta| meta.is_symlink()) {
                         let link = std::io::Error::from_raw_os_error(errno::ELOOP);
                         return Err(link).at("open the log", &own);
@@ -251,7 +251,7 @@ impl Supervisor {
                 }
                 Some(LogTarget::Same | LogTarget::Null) => continue,
             };
-            // One that its service writes itself is there, and is not to be opened.
+            // A log that its service writes itself exists already, and is not to be opened.
             if !crate::logs::direct::is_direct(&log) {
                 crate::supervise::logs::mover::open(&log).at("open the log", &log)?;
             }
@@ -297,7 +297,7 @@ impl Supervisor {
     }
 
     fn unused_name(&self, suggested: &ProcessName) -> ProcessName {
-        // A record that is not known here is not to be written over.
+        // A record that this supervisor does not know must not be overwritten.
         let taken = |name: &ProcessName| {
             self.id_of_name(name).is_some() || self.writer.home().meta(name).exists()
         };

@@ -130,10 +130,13 @@ impl Supervisor {
         let Some(saved) = self.writer.store().spec(&service.name)? else {
             return Err(damage);
         };
+        // An update says what changes, and without what was there before nothing can change; only a
+        // whole environment can take its place.
         if !update.exact && !update.from_shell {
             return Err(damage);
         }
         let is_set = |name: &Text| update.set.iter().any(|variable| variable.name == *name);
+        // The new environment comes from the shell, which does not have what was given by hand.
         let origins = &saved.spec.origins;
         let lost = origins.given().filter(|name| !is_set(name));
         let lost: Vec<_> = lost.map(Text::to_string_lossy).collect();

@@ -62,8 +62,8 @@ impl Inheritance {
         options: &Options,
         log: &mut WorkLog,
     ) -> Result<Option<(Writer, bool)>> {
-        // Having inherited it proves nothing: a supervisor that ended well has released the lock,
-        // and another one may have taken it since.
+        // Having inherited it proves nothing: a supervisor that ended well has released it, and
+        // another one may have taken it since.
         if let Some(lock) = self.fds.remove("lock").map(File::from)
             && sys::lock::take(&lock).at("lock", options.home.lock())?
         {
@@ -72,7 +72,8 @@ impl Inheritance {
         if let Some(writer) = Writer::acquire(options.home.clone())? {
             return Ok(Some((writer, false)));
         }
-        // In a unit, it is the one that systemd started after the death of a guardian that left its supervisor behind.
+        // In a unit, this is the one that systemd started after a guardian died and left its
+        // supervisor behind.
         let takes_over = options.foreground || unit::of_environment(&options.environment).is_some();
         if !takes_over {
             return Ok(None);
@@ -126,7 +127,7 @@ impl Supervisor {
         let Some((writer, continues)) = inherited.take_lock(&options, &mut log)? else {
             return Ok(None);
         };
-        // Not before the lock is held: they could be in use by another supervisor.
+        // Not before the lock is held: another supervisor could be using them.
         let kept = writer.keep_foreign_status().err();
         for error in writer.remove_temporary_files().into_iter().chain(kept) {
             log.say(error);
@@ -154,7 +155,7 @@ impl Supervisor {
         }
         let ears = Ears::inherited(fds.remove("notify"), fds.remove("notify-hidden"));
         let place = Place::watch(writer.home(), &poll);
-        // After an upgrade in place the keeper has them already.
+        // After an upgrade in place, the keeper has them already.
         if carried.is_none() {
             for (name, fd) in ears.named() {
                 store.put(name, fd.as_fd());
@@ -177,7 +178,7 @@ impl Supervisor {
             continues,
             cookies: Cookies::of(writer.home()),
             groups,
-            // xorshift never leaves 0, hence the last bit.
+            // xorshift never leaves 0, so the last bit is set.
             random: clock::unix_ms() ^ (u64::from(std::process::id()) << 32) | 1,
             writer,
             options,
@@ -242,6 +243,7 @@ impl Supervisor {
             self.writer.home().root().display(),
             self.services.len()
         ));
+        // A resurrection announces it when all is launched.
         if self.options.resurrect.is_none() {
             self.announce_ready();
         }

@@ -56,8 +56,8 @@ impl Supervisor {
         match self.ending {
             Ending::No => false,
             Ending::StopServices => {
-                // What resists SIGKILL counts as ended here, or it would keep the supervisor for
-                // ever.
+                // What resists SIGKILL counts as ended here, as it would otherwise keep the
+                // supervisor for good.
                 let over = self.services.values().all(|s| {
                     matches!(s.machine.phase, Phase::Resting(_) | Phase::Removed)
                         || matches!(
@@ -81,7 +81,7 @@ impl Supervisor {
     }
 
     fn say_goodbye(&mut self) {
-        // After a handover the successor alone writes into the home.
+        // After a handover, only the successor writes into the home.
         if self.ending != Ending::HandedOver {
             let ids: Vec<u32> = self.services.keys().copied().collect();
             for id in ids {
@@ -93,7 +93,7 @@ impl Supervisor {
         }
         self.flush_connections();
         self.kill_all_errands();
-        // Before the lock is released: after that somebody else writes here.
+        // Before the lock is released, since another supervisor writes here afterwards.
         for error in self.worker.finish() {
             self.log.say(error);
         }

@@ -15,7 +15,8 @@ impl Supervisor {
         if self.store.keeper() == Keeper::Guardian {
             return;
         }
-        // A leader's status is taken through its handle, and it stays until its run is over.
+        // A leader's status is taken through its handle, and its zombie stays until the run is
+        // over.
         let is_ours = |pid: u32| {
             let leads = |s: &Service| s.leader.as_ref().is_some_and(|l| l.identity.pid == pid);
             self.launching.forgotten.contains_key(&pid)
@@ -26,8 +27,7 @@ impl Supervisor {
                     .values()
                     .any(|errand| errand.pid == pid)
         };
-        // It is only looked at, not reaped: who watches it by its pidfd still has to read its
-        // status.
+        // Looked at, not reaped: whoever watches it by its pidfd still has to read its status.
         while let Some(pid) = sys::pidfd::any_ended_child() {
             if !is_ours(pid) {
                 if sys::pidfd::reap_child(pid).is_none() {
@@ -35,7 +35,8 @@ impl Supervisor {
                 }
                 continue;
             }
-            // The kernel would name this one again and again: those behind it are looked for one by one.
+            // The kernel would name this one again and again, so those behind it are looked for one
+            // by one.
             let children = sys::procfs::children_of_main_thread(std::process::id());
             for child in children.unwrap_or_default() {
                 if !is_ours(child) {
