@@ -71,6 +71,7 @@ pub fn prepare(
         return Err(PrepareError::NoProgram);
     }
     let file = spec.program.file.as_bytes();
+    // With a `/` it is a path, else a name that is looked for along `PATH`, as `execvp(3)` does.
     let candidates = if file.contains(&b'/') {
         vec![c_string("the program", file)?]
     } else {
@@ -89,6 +90,7 @@ pub fn prepare(
         directory: c_string("the working directory", spec.cwd.as_bytes())?,
         umask: spec.umask,
         limits: rlimits_of(spec)
+            // What the child has anyway need not be set, and cannot fail.
             .filter(|limit| !own_limits.contains(limit))
             .collect(),
         nice: spec.nice.filter(|_| spec.nice != limits::nice()),
@@ -110,7 +112,7 @@ fn environment_of(
     snapshot: &Environment,
     run: &RunVariables<'_>,
 ) -> Result<Vec<CString>, PrepareError> {
-    // The cookie stands first, where it is found soonest.
+    // The cookie stands first, so that it is found soonest.
     let own = [
         ("the cookie", format!("TSM_COOKIE={}", run.cookie)),
         ("the id", format!("TSM_ID={}", run.id)),
@@ -128,6 +130,8 @@ fn environment_of(
         environment.push(c_string("the path of the shell state", &entry)?);
     }
     for (name, value) in snapshot.iter() {
+        // What the snapshot has of these is of another run: a service may have been the one that
+        // started this.
         let is_ours = matches!(name, b"TSM_COOKIE" | b"TSM_ID" | b"TSM_NAME")
             || run.shell.iter().any(|(own, _)| own.as_bytes() == name);
         if is_ours || (name == b"PORT" && spec.port.is_some()) {
@@ -236,7 +240,8 @@ fn interpreter_of(head: &[u8]) -> Option<String> {
     let word = line
         .split(|b| matches!(b, b' ' | b'\t'))
         .find(|word| !word.is_empty())?;
-    // A carriage return at the end of the line is part of the name to the kernel, and the usual reason.
+    // To the kernel a carriage return at the end of the line is part of the name, and it is the
+    // usual reason.
     Some(match word.strip_suffix(b"\r") {
         Some(word) => format!(
             "{} (the line ends with a carriage return)",

@@ -149,6 +149,7 @@ impl Client {
         let (mut first, mut accepted) = (None, None);
         let wait_ms = request.wait_ms;
         let ports: Vec<u16> = request.spec.port.into_iter().collect();
+        // Looked up by the command, since it may take a look at all processes of the machine.
         request.taken_ports = self.taken_ports(&ports)?;
         let (blob, shell_bytes) = snapshot.to_bytes();
         request.shell_bytes = shell_bytes;
@@ -159,6 +160,7 @@ impl Client {
             _ => {}
         });
         let notices = match (asked, accepted) {
+            // The supervisor goes on with it; only this command stops waiting.
             (Err(Error::TimedOut { .. }), Some(name)) => {
                 let late = self.too_late(name, wait_ms);
                 let message = late.error.map_or_else(String::new, |error| error.message);
@@ -358,7 +360,7 @@ impl Client {
         let asked = self.ask_within(wait_ms, body, blob, |reply| {
             on_reply(&reply);
             match reply {
-                // Asked anew after a supervisor died: what was said before is said again.
+                // Asked anew after a supervisor died, the next one says everything again.
                 Reply::Accepted { names } => {
                     outcomes.clear();
                     waiting = names;
@@ -388,7 +390,7 @@ impl Client {
         let state = meta.as_ref().and_then(|meta| meta.state.as_ref());
         let reason = meta.as_ref().and_then(|meta| meta.reason.as_deref());
         let what = match (state, reason) {
-            // That stands in the reason, with what it waits for.
+            // What it waits for stands in the reason.
             (Some(State::Waiting), Some(reason)) => String::from_utf8_lossy(reason).into_owned(),
             (Some(State::Running) | None, _) => "runs on".to_owned(),
             (Some(state), _) => format!("is {state}"),

@@ -309,7 +309,8 @@ pub struct ActRequest {
     pub taken_ports: Vec<TakenPort>,
     /// Those that could not be started again, as the command saw it: its shell cannot read its shell state, or its program
     /// or directory is gone.
-    // The name is from the time when only shell states were looked at; older supervisors know no other.
+    // The name comes from the time when only shell states were looked at, and older supervisors
+    // know no other.
     #[serde(
         default,
         rename = "damaged_shells",

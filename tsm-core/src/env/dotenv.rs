@@ -106,6 +106,7 @@ pub fn parse(
     let mut rest = text;
     let (mut line, mut counted) = (1, text.len());
     loop {
+        // A `\r` as well, as Windows ends lines with `\r\n`.
         rest = rest.trim_start_matches([' ', '\t', '\r', '\n']);
         if rest.is_empty() {
             return Ok(variables);
@@ -124,6 +125,7 @@ pub fn parse(
         let (value, after) = read_value(value, &|name| {
             let above = variables.iter().rev().find(|(known, _)| known == name);
             let found = above.map(|(_, value)| value.clone());
+            // Without a value it is empty, as in a shell.
             found.or_else(|| lookup(name)).or(Some(String::new()))
         })
         .map_err(wrong)?;
@@ -140,6 +142,7 @@ fn name_and_rest(text: &str) -> Result<(&str, &str), DotenvErrorReason> {
     };
     let name = line[..equals].trim();
     let name = match name.strip_prefix("export") {
+        // Only with a blank behind it: `exported=1` is a variable, too.
         Some(exported) if exported.starts_with([' ', '\t']) => exported.trim_start(),
         _ => name,
     };

@@ -32,6 +32,7 @@ pub(crate) fn expand(
             rest = unescape(rest, &mut expanded);
             continue;
         }
+        // Before the brace is looked at: `$${` stands for these two characters.
         if dollar == Dollar::Doubled
             && let Some(after) = rest.strip_prefix('$')
         {
@@ -55,6 +56,7 @@ pub(crate) fn expand(
             Some((name, default)) => (name, Some(default)),
             None => (&inner[..end], None),
         };
+        // Not shown: where a brace was forgotten, it may be a secret.
         if !crate::env::quote::is_identifier(name.as_bytes()) {
             return Err("what stands in a `${…}` names no variable".to_owned());
         }
@@ -62,6 +64,7 @@ pub(crate) fn expand(
             (Some(value), None) => expanded.push_str(&value),
             (Some(value), Some(_)) if !value.is_empty() => expanded.push_str(&value),
             (_, Some(default)) => {
+                // A default may hold variables of its own.
                 expanded.push_str(&expand(without_quotes(default), dollar, lookup)?);
             }
             (None, None) => {

@@ -93,6 +93,7 @@ pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
     let has_space = word.iter().any(u8::is_ascii_whitespace);
     let path = plain(&typed.cwd.join(typed.target));
     let is_file = path.is_file();
+    // A file wins over a program of the same name on `PATH`, and over a command line with blanks.
     if is_file || (word.contains(&b'/') && !has_space) {
         return script(&path, typed);
     }
@@ -123,7 +124,7 @@ pub fn resolve(typed: Typed<'_>) -> Result<Resolved> {
         });
     }
     if let Some(state) = typed.shell.filter(|state| state.defines(word)) {
-        // Quoted, it would be no alias any more.
+        // Quoted, it would no longer be an alias.
         let call = if word
             .iter()
             .all(|b| b.is_ascii_alphanumeric() || b"_-.:".contains(b))
@@ -225,6 +226,7 @@ fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
         };
     }
     let executable = meta.permissions().mode() & 0o111 != 0;
+    // An extension says less than what the kernel itself goes by.
     if executable && begins_with_known_format(path)? {
         return Ok(Resolved {
             program: direct(false),
@@ -234,7 +236,8 @@ fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let Some((_, interpreters)) = INTERPRETERS.iter().find(|(known, _)| *known == extension) else {
         if executable {
-            // Neither a shebang nor an extension: what a shell would do is to run it as a shell script.
+            // With neither a shebang nor an extension, it is run as a shell script, as a shell
+            // would do.
             return Ok(Resolved {
                 program: direct(true),
                 name,
@@ -371,6 +374,7 @@ fn has_shell_syntax(line: &str) -> bool {
             '\'' if !double => single = !single,
             '"' if !single => double = !double,
             _ if single => {}
+            // What is escaped means nothing to the shell.
             '\\' => {
                 chars.next();
             }
@@ -384,7 +388,7 @@ fn has_shell_syntax(line: &str) -> bool {
         }
         previous = c;
     }
-    // `NAME=value command` sets a variable; a `=` in a later word is plain text.
+    // `NAME=value command` sets a variable; an `=` in a later word is plain text.
     line.split_whitespace().next().is_some_and(|word| {
         word.split_once('=').is_some_and(|(name, _)| {
             !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -26,6 +26,7 @@ pub enum ShellUse {
 
 /// Finds out whether what `spec` executes, behind `#!` lines and `env`, reads the state of `shell`. Looks at files.
 pub fn shell_use(spec: &ProcessSpec, environment: &Environment, shell: Shell) -> ShellUse {
+    // The file has mode 0600, and belongs to the supervisor's user.
     if spec.user.is_some() {
         return ShellUse::NotUsed("another user may not read it");
     }
@@ -39,7 +40,7 @@ pub fn shell_use(spec: &ProcessSpec, environment: &Environment, shell: Shell) ->
             break;
         };
         if let Some(interpreter) = shebang(&path) {
-            // The kernel puts the file itself behind the interpreter and its one argument.
+            // The kernel puts the file itself behind the interpreter and its single argument.
             words.splice(..1, interpreter.into_iter().chain([file.clone()]));
         } else if base(&words[0]) == b"env" {
             match behind_env(&words[1..]) {

@@ -113,6 +113,7 @@ impl Head {
             base: head[1],
             cut: (cut.len() == 2).then(|| (cut[0], cut[1])),
         };
+        // Where another file has its name now, the state is void.
         (head.inode == inode).then_some(head)
     }
 
@@ -216,6 +217,7 @@ fn open(live: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
             // Its mode keeps even its own user from opening it, but for this moment.
             fs::set_permissions(live, fs::Permissions::from_mode(0o600))?;
             let opened = options.open(live);
+            // Also where opening failed: the log must not stay open to a `> /dev/stderr`.
             fs::set_permissions(live, fs::Permissions::from_mode(0o400))?;
             opened
         }
@@ -278,6 +280,7 @@ pub(crate) fn cut(
     keep: u32,
     mut between: impl FnMut(),
 ) -> io::Result<u64> {
+    // An earlier cut that was interrupted would be taken for this one.
     recover(live)?;
     let file = open(live, File::options().read(true).write(true))?;
     let Some((head, start, length)) = what_to_cut(&file, live, length)? else {
@@ -337,6 +340,7 @@ fn copy(
         copied += n as u64;
         between();
     }
+    // Before the first block is punched: from then on only the segment has these bytes.
     to.sync_all()?;
     Ok(true)
 }
@@ -370,6 +374,7 @@ fn what_to_cut(file: &File, live: &Path, length: u64) -> io::Result<Option<(Head
         return Ok(None);
     };
     let start = start / block * block;
+    // One byte is left at least, so that a block with data marks where the log begins.
     let most = metadata.len().saturating_sub(start + 1).min(length);
     let length = most / block * block;
     Ok((length > 0).then_some((head, start, length)))
@@ -397,6 +402,7 @@ fn take_out(file: &File, live: &Path, head: Head, start: u64, length: u64) -> io
         holes::punch(file, start, length)?;
     }
     fail::point("cut-7-taken-out");
+    // Where blocks were only punched, the offsets stay as they are.
     let base = head.base + if collapsed { length } else { 0 };
     Head {
         base,
@@ -416,6 +422,7 @@ pub(crate) fn leave(live: &Path) -> io::Result<()> {
         opened => opened?,
     };
     let place = place(&file, live)?.unwrap_or_default();
+    // The times are counted by position, and the copy begins at 0.
     index::shift(live, place.first())?;
     fs::set_permissions(live, fs::Permissions::from_mode(0o600))?;
     if place.skip > 0 {

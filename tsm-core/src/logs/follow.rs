@@ -59,6 +59,7 @@ impl Follower {
             }
         }
         if directories.is_empty() && !failed.is_empty() {
+            // With no directory to watch, nothing would ever come.
             return Err(failed.remove(0));
         }
         let follower = Self {
@@ -101,6 +102,7 @@ impl Follower {
     pub fn next_batch(&mut self, timeout: Option<Duration>) -> Result<Vec<Line>, LogError> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
+            // Before the files are read: what comes in between is an event for the next round.
             self.take_events()?;
             let lines = self.read()?;
             if !lines.is_empty() {
@@ -163,6 +165,7 @@ impl Follower {
         let mut lost = false;
         for event in events {
             if event.mask.intersects(Mask::OVERFLOW) {
+                // Events were lost, so that each log is looked at.
                 lost = true;
             } else if let Some(path) = self.directories.get(&event.watch) {
                 match event.name {

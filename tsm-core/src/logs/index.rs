@@ -85,6 +85,7 @@ fn thin(log: &Path, bound: u64) -> io::Result<()> {
     };
     let file = crate::sys::open_for_writing(&path)?;
     file.write_all_at(thinned.as_bytes(), 0)?;
+    // After the new content: an interruption leaves true notes behind it, and no missing ones.
     file.set_len(thinned.len() as u64)
 }
 
@@ -144,6 +145,7 @@ fn notes_of(log: &Path) -> io::Result<Vec<(u64, u64)>> {
     };
     let mut notes: Vec<(u64, u64)> = Vec::new();
     for (offset, ms) in text.split(|byte| *byte == b'\n').filter_map(parse) {
+        // A note at the same offset, or a lower one, voids those after it: the log was truncated.
         while notes.last().is_some_and(|(last, _)| *last >= offset) {
             notes.pop();
         }

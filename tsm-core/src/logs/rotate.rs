@@ -29,6 +29,7 @@ pub(crate) fn rotate(live: &Path, keep: u32) -> io::Result<()> {
     fail::error("rotate-rename")?;
     fs::rename(live, numbered(live, 1))?;
     fail::point("rotate-3-renamed");
+    // The log first: an index that is left behind is moved later, see `finish_rotation`.
     absent_is_fine(fs::rename(index_path(live), index_path(&numbered(live, 1))))?;
     fail::point("rotate-4-done");
     Ok(())
@@ -152,6 +153,7 @@ pub(crate) fn remove_segments(live: &Path) -> io::Result<()> {
 
 /// Removes a log with all that belongs to it.
 pub(crate) fn remove_log(live: &Path) -> io::Result<()> {
+    // The live file goes last: as long as it is there, the log is found and can be removed again.
     remove_segments(live)?;
     super::direct::remove_state(live)?;
     absent_is_fine(fs::remove_file(index_path(live)))?;
@@ -161,6 +163,7 @@ pub(crate) fn remove_log(live: &Path) -> io::Result<()> {
 /// Removes a segment, compressed or not, with its index.
 fn remove_segment(live: &Path, number: u32) -> io::Result<()> {
     let plain = numbered(live, number);
+    // The compressed one first, since it counts where both are there.
     absent_is_fine(fs::remove_file(compressed_path(&plain)))?;
     absent_is_fine(fs::remove_file(&plain))?;
     absent_is_fine(fs::remove_file(index_path(&plain)))

@@ -42,6 +42,7 @@ impl FileId {
         Self {
             dev: metadata.dev(),
             inode: metadata.ino(),
+            // `None` on file systems that keep no time of birth.
             born: metadata.created().ok(),
         }
     }
@@ -133,6 +134,7 @@ impl Segment {
             Err(error) if is_absent(&error) && number > 0 => {
                 return Self::stat_packed(live, number);
             }
+            // Without a live file there is no log yet, or a rotation is just making it.
             Err(error) if is_absent(&error) => return Ok(None),
             Err(source) => return Err(LogError::Read { path, source }),
         };
@@ -199,7 +201,7 @@ impl Segment {
         if let Some(opened) = self.open_numbered()? {
             return Ok(Some(opened));
         }
-        // It may not have its number yet …
+        // It may not have got its number yet …
         if let Ok(file) = File::open(direct::pending_path(&self.live)) {
             let found = file.metadata();
             if found.is_ok_and(|found| FileId::of(&found) == self.id) {
@@ -297,6 +299,7 @@ impl Listings {
                 return Ok(found);
             };
             // Bytes that move from the live file into a segment meanwhile would be met twice, or never.
+            // Looked at once more: only an unchanged place makes the list one of a single moment.
             let again = Segment::stat(live, 0)?.and_then(|live| live.place);
             if again.is_some_and(|again| again.is_as(&place) && again.pending == place.pending) {
                 return Ok(found);
@@ -329,6 +332,7 @@ impl Listings {
             };
             let Some(segment) = segment else {
                 absent += 1;
+                // A rotation that is under way leaves one number free, which says nothing.
                 if number > highest && absent > GAP {
                     break;
                 }
@@ -402,6 +406,7 @@ fn read_names(directory: &Path) -> Result<BTreeSet<OsString>, LogError> {
 /// The number of a segment by what follows the name and the dot; rotation writes no leading zeros.
 fn segment_number(suffix: &[u8]) -> Option<u32> {
     let suffix = suffix.strip_suffix(b".zst").unwrap_or(suffix);
+    // A name with a leading zero is somebody else's.
     if !suffix.iter().all(u8::is_ascii_digit) || suffix.first() == Some(&b'0') {
         return None;
     }

@@ -72,6 +72,8 @@ impl Client {
         let until = wait.map(|wait| sys::clock::monotonic() + wait);
         let mut request = self.request(body.clone());
         for _ in 0..ATTEMPTS {
+            // Anew for each attempt: the supervisor may have died, and then this starts another
+            // one.
             let socket = self.connect_or_start()?;
             let mut accepted = false;
             let heard = self.converse_until(until, socket, &request, blob, |reply| {
@@ -118,7 +120,7 @@ impl Client {
         let frame = encode(request, blob).doing("write a request")?;
         let mut stream = File::from(socket);
         let patience = match request.body {
-            // Not worth waiting for: a reader needs no supervisor.
+            // A list can do without an answer, so it is not waited for long.
             Body::Samples(_) => SAMPLES_TIMEOUT,
             Body::Status => STATUS_TIMEOUT,
             _ => ANSWER_TIMEOUT,
@@ -130,6 +132,7 @@ impl Client {
         let taken = silence.write_all(&mut stream, &frame);
         loop {
             if !taken || !silence.readable(&stream)? {
+                // It was understood, so that silence now means only that the time is up.
                 if understood {
                     return Ok(Attempt::TooLate);
                 }
@@ -181,7 +184,7 @@ pub(super) fn token() -> String {
     let mut bytes = [0_u8; 16];
     let drawn = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
     if drawn.is_err() {
-        // Without random bytes: time and pid are as unique as a command on one machine needs.
+        // Without random bytes, time and pid are as unique as a command on one machine needs.
         bytes[..8].copy_from_slice(&sys::clock::unix_ms().to_le_bytes());
         bytes[8..12].copy_from_slice(&std::process::id().to_le_bytes());
     }

@@ -24,6 +24,8 @@ impl Client {
         let mut silence = Silence::new(&self.home, patience);
         let connected = loop {
             match sys::socket::connect(&path, LOOK_AFTER.min(patience)) {
+                // The kernel's queue for the socket is full, which passes when the supervisor gets
+                // to it.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     silence.look();
                     if silence.is_over() {
@@ -38,12 +40,15 @@ impl Client {
             Err(error)
                 if matches!(
                     error.kind(),
+                    // Nobody listens: the file is missing, or is left from a supervisor that died.
                     io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
                 ) =>
             {
                 Ok(None)
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                // The usual reason is a home of another user, which `check_owner` says more
+                // plainly.
                 self.home.check_owner()?;
                 Err(error).at("connect to", &path)
             }
@@ -77,6 +82,7 @@ impl Client {
     /// [`Error::Unreachable`] where it does not.
     fn connect_to_holder(&self) -> Result<Option<OwnedFd>> {
         let store = ProcessStore::new(self.home.clone());
+        // A socket that is there and refuses is a dead supervisor's: nobody makes that one anew.
         if self.home.socket().exists() || !store.is_supervised() {
             return Ok(None);
         }
@@ -90,6 +96,7 @@ impl Client {
             if let Some(socket) = self.connect(SOCKET_TIMEOUT)? {
                 return Ok(Some(socket));
             }
+            // It ended while it was waited for.
             if !store.is_supervised() {
                 return Ok(None);
             }
@@ -113,12 +120,14 @@ impl Client {
         if let Some(socket) = self.connect_to_holder()? {
             return Ok(socket);
         }
+        // Only now is the home made, where something is to be started in it.
         self.home.prepare()?;
         self.start_in_turn()
     }
 
     pub(super) fn start_in_turn(&self) -> Result<OwnedFd> {
-        // Of many commands that find no supervisor one starts it; the others wait here for the kernel's word.
+        // Of many commands that find no supervisor, one starts it; the others wait here until the
+        // kernel gives them the lock.
         let _turn = match sys::lock::wait_for_turn(self.home.root(), ANSWER_TIMEOUT) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                 return Err(self.unreachable(format!(
@@ -145,7 +154,7 @@ impl Client {
             .append(true)
             .create(true)
             .mode(0o600)
-            // What nobody reads would keep us waiting.
+            // A FIFO that nobody reads would keep us waiting.
             .custom_flags(sys::OPEN_SAFELY)
             .open(&log)
             .and_then(|file| sys::only_regular(&file).map(|()| file))

@@ -80,7 +80,7 @@ impl Client {
             if let Some(socket) = self.connect_if_there(ANSWER_TIMEOUT)? {
                 was_there = true;
                 looks_in_vain = 0;
-                // Found before they go.
+                // Found before they end.
                 let keepers = keepers::handles(&self.home);
                 if self.end_over(socket)? {
                     self.wait_until_gone(&keepers)?;
@@ -90,7 +90,7 @@ impl Client {
                 was_there = true;
                 looks_in_vain = 0;
             } else if looks_in_vain == 0 {
-                // Whoever a sentinel brought back between the two looks is there now.
+                // Whoever a sentinel brought back between the two looks is there by now.
                 looks_in_vain = 1;
             } else {
                 return Ok(was_there);
@@ -126,7 +126,7 @@ impl Client {
         let Some(socket) = self.connect(ANSWER_TIMEOUT)? else {
             return Ok(None);
         };
-        // The end of the connection means that it was executed.
+        // The end of the connection means that the program was executed.
         self.converse(
             socket,
             &self.request(Body::Upgrade { program }),

@@ -31,7 +31,7 @@ const PROPERTIES: [&str; 16] = [
     "StartLimitIntervalSec=0",
     "RestartPreventExitStatus=1 2 3 4 5 6 7",
     "SuccessExitStatus=3",
-    // A service of many that the kernel kills is not the end of the others.
+    // When the kernel kills one of many services, that is not the end of the others.
     "OOMPolicy=continue",
     "TasksMax=infinity",
     // How long it may take is up to the command that waits.
@@ -56,6 +56,7 @@ pub(super) fn manager(launcher: &Launcher) -> Option<PathBuf> {
     // After `su` the variable may still name another user's directory.
     let is_ours = |path: &Path| std::fs::metadata(path).is_ok_and(|meta| meta.uid() == uid);
     let reachable = is_ours(&runtime.join("systemd/private")) && is_ours(&runtime.join("bus"));
+    // Without lingering, the user's systemd ends with the last login, and the unit with it.
     (reachable && does_linger(&account::name_of(uid))).then_some(runtime)
 }
 
@@ -96,6 +97,7 @@ pub(super) fn start(
         Ok(handle) => silence.readable(&handle)?,
         Err(_) => false,
     };
+    // Killed first, since it may hang.
     if !ended {
         child
             .kill()
@@ -132,13 +134,15 @@ fn words(home: &Home, launcher: &Launcher) -> Vec<OsString> {
     for text in PROPERTIES {
         property(text.into());
     }
+    // A unit has the adjustment of systemd by default, and not that of the shell.
     if let Ok(adjustment) = std::fs::read_to_string("/proc/self/oom_score_adj") {
         property(format!("OOMScoreAdjust={}", adjustment.trim()).into());
     }
     let mut log = OsString::from("StandardError=append:");
     log.push(home.supervisor_log());
     property(log);
-    // The same program, which sees that it is not the main process: see `supervise::make_room`.
+    // This very program runs after the main one, and sees that it is not the main process: see
+    // `supervise::make_room`.
     let mut after = OsString::from("ExecStopPost=-");
     let all = std::iter::once(program).chain(launcher.arguments.iter().map(OsString::as_os_str));
     for (number, word) in all.enumerate() {
@@ -147,6 +151,7 @@ fn words(home: &Home, launcher: &Launcher) -> Vec<OsString> {
     }
     property(after);
     let given = launcher.environment.iter();
+    // These two describe this login, which may end; systemd gives the unit its own.
     let given = given.filter(|(name, _)| !ITS_OWN.iter().any(|own| name == own));
     let own = [
         (OsString::from(UNIT), OsString::from(&unit)),
@@ -156,6 +161,7 @@ fn words(home: &Home, launcher: &Launcher) -> Vec<OsString> {
         words.push(whole(&["--setenv=".as_ref(), &name, "=".as_ref(), &value]));
     }
     words.push("--".into());
+    // systemd expands `$` in the words of a command.
     words.push(expanded(program));
     words.extend(launcher.arguments.iter().map(|word| expanded(word)));
     words

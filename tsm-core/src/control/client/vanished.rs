@@ -16,7 +16,7 @@ use crate::sys;
 pub(super) fn found(store: &ProcessStore, selected: &[(ProcessName, Meta)]) -> Vec<CannotStart> {
     let mut found = Vec::new();
     for (name, meta) in selected.iter().filter(|(_, meta)| meta.pid.is_some()) {
-        // One that is damaged is the supervisor's to refuse, and so is what another user runs.
+        // A damaged spec is for the supervisor to refuse, and so is what another user runs.
         let Ok(Some(saved)) = store.spec(name) else {
             continue;
         };
@@ -53,7 +53,7 @@ fn missing(spec: &ProcessSpec) -> Option<String> {
             return Some(told(&path, &error));
         }
     }
-    // What an interpreter is given, where that is the target itself.
+    // The script that an interpreter is given, where that is the target itself.
     let script = spec
         .program
         .words

@@ -142,6 +142,7 @@ impl Followed {
 
     /// Watches the current file under the name that rotation gave it, where it was not watched yet.
     fn watch_renamed(&mut self, inotify: &Inotify) -> Result<(), LogError> {
+        // Only where there is no watch yet: a watch stays with its file when that is renamed.
         let Some(current) = self.current.as_ref().filter(|_| self.watch.is_none()) else {
             return Ok(());
         };
@@ -388,6 +389,7 @@ impl Followed {
             && old == id
             && end >= reached
         {
+            // That is the index of the file before, which a rotation has not moved yet.
             return;
         }
         index.cover(
@@ -402,6 +404,7 @@ impl Followed {
     fn is_removed(&self) -> bool {
         let current = self.current.as_ref();
         let metadata = current.and_then(|current| current.file.file().metadata().ok());
+        // A file that was only renamed, as a rotation does it, goes on to be read.
         metadata.is_some_and(|metadata| metadata.nlink() == 0)
     }
 
