@@ -82,7 +82,7 @@ fn section(command: &Command, level: usize, page: &mut String) {
     writeln!(page, "\n```text\n{usage}\n```").best_effort("a String takes everything");
     let listed = |arg: &&Arg| !arg.is_hide_set() && !arg.is_global_set() && arg.get_id() != "help";
     let args: Vec<&Arg> = command.get_arguments().filter(listed).collect();
-    // What has no heading comes first.
+    // Options without a heading come first.
     let mut headings = vec![None];
     for arg in &args {
         if !headings.contains(&arg.get_help_heading()) {

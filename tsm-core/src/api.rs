@@ -144,7 +144,7 @@ fn public_of_impl(mut item: syn::ItemImpl) -> Option<syn::ItemImpl> {
     }
     item.attrs.clear();
     if item.trait_.is_some() {
-        // What it does is the trait's to say.
+        // The trait says what it does.
         item.items.clear();
         return Some(item);
     }

@@ -33,7 +33,7 @@ pub struct Cookies {
 impl Cookies {
     /// Those of this home.
     pub fn of(home: &Home) -> Self {
-        // One that is not there has no processes either.
+        // A home that does not exist has no processes either.
         let root = std::fs::canonicalize(home.root()).unwrap_or_else(|_| home.root().to_owned());
         Self { root }
     }

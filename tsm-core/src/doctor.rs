@@ -143,7 +143,7 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
     let home = client.home();
     let mut findings = Vec::new();
     if !home.root().exists() {
-        // Where it went away, what it had started is still there.
+        // The home is gone, but what was started from it may still run.
         let store = ProcessStore::new(home.clone());
         processes::look(&store, &files::Known::new(), None, &mut findings)?;
         return Ok(findings);
@@ -152,7 +152,7 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
         let is_ours = finding.mendable;
         findings.push(finding);
         if !is_ours {
-            // What others may have put there is not looked at.
+            // Files that others may have put there are not to be trusted, and not looked at.
             return Ok(findings);
         }
     }
@@ -164,7 +164,8 @@ pub fn examine(client: &Client) -> Result<Vec<Finding>> {
     files::dump(&store, &known, &mut findings);
     logs::look(&store, &known, &mut findings);
     let status = if processes::stopped(home, &mut findings)? {
-        // Who waits for an answer would continue it; looking changes nothing.
+        // Waiting for an answer would continue a stopped supervisor, and a look must change
+        // nothing.
         None
     } else {
         supervisor(client, &store, &mut findings)

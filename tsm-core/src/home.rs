@@ -41,7 +41,7 @@ impl Home {
     /// ```
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
-        // Where the working directory cannot be told, the path stays as it was given.
+        // Where the working directory is unknown, the path stays as it was given.
         let root = std::path::absolute(&root).unwrap_or(root);
         Self { root, named: true }
     }
@@ -111,7 +111,7 @@ impl Home {
             }
             if directory == self.root {
                 self.check_owner()?;
-                // One that others may read is closed.
+                // A directory that others may read is closed to them.
                 let open = fs::metadata(&directory)
                     .is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
                 if open {
@@ -236,7 +236,7 @@ impl Home {
                 found: found.to_owned(),
                 own: LAYOUT,
             }),
-            // What is torn or empty says nothing; it is the layout that we write.
+            // A torn or empty file says nothing; the layout is the one that this program writes.
             _ => Ok(()),
         }
     }
@@ -252,7 +252,7 @@ impl Home {
         let (written, Some(own)) = (written.trim(), sys::machine_id()) else {
             return Ok(());
         };
-        // What is torn says nothing.
+        // A torn file says nothing.
         if written == own || !sys::is_machine_id(written) {
             return Ok(());
         }

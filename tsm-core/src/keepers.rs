@@ -26,7 +26,7 @@ pub(crate) enum Part {
 impl Part {
     /// What a command line is, to go by its words, for the home with this root.
     pub(crate) fn of_command_line(pid: u32, root: &OsStr) -> Option<Self> {
-        // What cannot be read is not counted.
+        // A process that cannot be read does not count.
         let words = procfs::command_line(pid).unwrap_or_default();
         let [_, supervisor, command, option, home] = words.as_slice() else {
             return None;
@@ -213,9 +213,9 @@ pub(crate) fn go_on(process: &Process) -> io::Result<bool> {
 
 /// Continues those of a home that are stopped, and says what was done, or why it was not.
 pub(crate) fn continue_stopped(home: &Home) -> Vec<Result<String, String>> {
-    // Where it cannot be looked, nothing is done; what is the matter is told at the end, by who waits in vain.
+    // Without a look nothing is done here; the command that waits in vain will say what is wrong.
     let found = Keeper::find(home).unwrap_or_default();
-    // Who suspended one in a terminal wants it so.
+    // Whoever suspended it in a terminal wants it that way.
     let stopped = found
         .into_iter()
         .filter(|keeper| keeper.is_stopped() && !keeper.is_of_a_terminal());

@@ -219,7 +219,7 @@ pub fn tail_and_follow(
 /// # Errors
 /// As for [`tail_and_follow`].
 pub fn select_and_follow(sources: &[Source], query: &Query) -> Result<(Tail, Follower), LogError> {
-    // First the watch, then the look: what comes in between is told by the watch.
+    // The watch comes before the look, so that what comes in between is an event.
     let (mut follower, unwatched) = Follower::watching(sources)?;
     let mut opened = open(sources)?;
     opened.failed.extend(unwatched);

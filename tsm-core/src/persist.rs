@@ -226,7 +226,8 @@ impl Dump {
             fs::hard_link(&path, &second)
                 .and_then(|()| fs::rename(&second, &kept))
                 .at("keep", &path)?;
-            // Where an attempt that was interrupted had kept it already, renaming does nothing (`rename(2)`).
+            // If an interrupted attempt has kept it already, both names are links to one file, and
+            // `rename(2)` does nothing.
             fs::remove_file(&second).best_effort("there is one only where renaming did nothing");
         }
         fail::point("save-2-kept");

@@ -17,7 +17,7 @@ pub(crate) fn by_key<T, K: Ord>(items: &mut [T], mut key: impl FnMut(&T) -> K) {
 pub(crate) fn by<T>(items: &mut [T], mut compare: impl FnMut(&T, &T) -> Ordering) {
     let mut from = order(items.len(), &mut |a, b| compare(&items[a], &items[b]));
     for to in 0..items.len() {
-        // What was there before may have been moved away already: to where it went.
+        // The item may have been moved already, so its way is followed to where it is now.
         let mut at = from[to];
         while at < to {
             at = from[at];

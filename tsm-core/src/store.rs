@@ -151,7 +151,7 @@ impl ProcessStore {
         let bytes = match read_file(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // A spec that is damaged is told of where it is needed.
+                // A damaged spec is reported where it is needed.
                 let saved = self.spec(name).ok().flatten();
                 return saved
                     .map_or(Ok(()), |saved| self.check_shell(&saved))

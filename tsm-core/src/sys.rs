@@ -298,8 +298,8 @@ fn code_to_release() -> Vec<(usize, usize)> {
         else {
             continue;
         };
-        // Of what is only read, the segment that a file begins with: the linker's own notes and constants. Others may have
-        // been written to before they were protected (relocations).
+        // Of read-only segments only the first of a file, with the linker's notes and constants:
+        // others may have been written to before they were protected (relocations).
         let begins_the_file = offset.bytes().all(|digit| digit == b'0');
         if access != "r-xp" && !(access == "r--p" && begins_the_file) {
             continue;

@@ -412,7 +412,7 @@ fn covered(script: &[u8]) -> Text {
 }
 
 fn covered_words(words: Vec<Vec<u8>>) -> Vec<Text> {
-    // What is not UTF-8 stays as it is.
+    // Text that is not UTF-8 stays as it is.
     let covered = cover_words(words.iter().map(|word| String::from_utf8_lossy(word)));
     let both = words.into_iter().zip(covered);
     both.map(|(word, covered)| match std::str::from_utf8(&word) {
@@ -477,7 +477,8 @@ fn judge_unsupervised(
 /// [`crate::error::Error::Io`].
 pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Result<()> {
     let spare = crate::store::spare(path);
-    // It is written as it is made: with many processes it is large, and the supervisor is to stay small.
+    // Written piece by piece: with many processes it is large, and the supervisor should stay
+    // small.
     let write = || -> std::io::Result<()> {
         let file = crate::store::open_spare(&spare)?;
         file.set_len(0)?;

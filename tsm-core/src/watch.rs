@@ -113,7 +113,7 @@ impl Watch {
             logs: false,
         };
         watch.arm()?;
-        // What is there at the beginning is no change.
+        // What is there at the beginning does not count as a change.
         watch.look_again()?;
         Ok(watch)
     }
@@ -220,7 +220,8 @@ impl Watch {
                 let above = path.ancestors().skip(1).find(|above| above.is_dir());
                 let above = above.unwrap_or(Path::new("/"));
                 if let Some(id) = self.watch_directory(above, Mask::NAMES)? {
-                    // Where it is one of ours already, that is enough: it arms again, too.
+                    // If it is watched already, that is enough, since that watch is armed again as
+                    // well.
                     self.places.entry(id).or_insert(Place::Above);
                 }
                 // It may have been made since.
@@ -287,7 +288,7 @@ impl Watch {
                 Stream::Out => home.out_log(&name),
                 Stream::Err => home.err_log(&name),
             };
-            // One that is gone again has not grown.
+            // A file that is gone again has not grown.
             if let Ok(meta) = fs::metadata(path) {
                 let bytes = meta.len();
                 changes.push(Change::LogGrew {
@@ -344,7 +345,7 @@ impl Watch {
         let Some(before) = before else {
             return Some(Change::Appeared(now));
         };
-        // That time passes is no change.
+        // The passing of time alone is no change.
         let mut as_now = before.clone();
         as_now.uptime_ms = now.uptime_ms;
         if as_now == *now {

@@ -156,7 +156,7 @@ fn print_format(
     format: EnvFormat,
     shown: &[(&Variable, Text)],
 ) -> Result<(), Failure> {
-    // What is given to another process, or to a shell, is not to make that one look like this process.
+    // These variables would make another process, or a shell, pass for this one.
     let pairs = shown
         .iter()
         .filter(|(variable, _)| !is_tsms_own(variable.name.as_bytes()))

@@ -214,7 +214,7 @@ fn show(output: Output, step: &Step, remark: Option<String>) {
         (Step::Remove { path, .. }, None) => {
             output.remark(format_args!("removed {}", path.display()));
         }
-        // It had nothing to do, or did it: both are as it should be.
+        // Whether it did something or had nothing to do, all is as it should be.
         (
             Step::Run {
                 failure: Failure::Ignored,
@@ -382,7 +382,7 @@ fn hand_back(output: Output, owner: &Owner) -> Outcome {
     account::run_as(&mut command, &owner.account);
     let status = command.status().doing("start a supervisor")?;
     if !status.success() {
-        // It has said why itself.
+        // The command itself has said why.
         output.remark("the services run on without a supervisor; the next command that changes something starts one");
         return Ok(());
     }

@@ -55,9 +55,9 @@ impl Commands for OwnCommands {
     fn command(&self, words: &[String]) -> io::Result<Command> {
         let program = std::env::current_exe().map(app::executable)?;
         let mut command = Command::new(program);
-        // What stands behind `--` is somebody else's.
+        // What follows a `--` belongs to another program.
         let own = || words.iter().take_while(|word| *word != "--");
-        // Not by the environment: that is what a start hands over.
+        // Not through the environment, since that is what a start hands over.
         if !own().any(|word| word.starts_with("--home")) {
             command.arg("--home").arg(&self.home);
         }

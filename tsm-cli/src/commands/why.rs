@@ -80,7 +80,7 @@ fn in_words(context: &Context, why: &Why) -> String {
         line(table::printable(&change_in_words(change)));
     }
     if why.cause == Cause::Unsupervised {
-        // It runs, and what it says is no reason of anything.
+        // It runs, so what it prints is not the reason for an end.
     } else if !why.stderr.is_empty() {
         let whose = if why.stderr_of_before {
             " (perhaps also of the run before)"

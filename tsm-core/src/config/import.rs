@@ -148,7 +148,7 @@ fn time_of(text: &str) -> Doc {
 }
 
 fn write(mut processes: Vec<Process>, from: &Path, what: &str) -> Imported {
-    // What all have in common is said once.
+    // What all processes have in common is written once.
     let mut defaults: Vec<(String, Doc)> = Vec::new();
     for key in ["envFile", "restart"] {
         let of = |process: &Process| {

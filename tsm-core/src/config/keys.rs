@@ -146,7 +146,7 @@ impl Kind {
             (Self::Variables, Value::Map(entries)) => entries
                 .iter()
                 .all(|entry| is_plain(&entry.node.value) || entry.node.value == Value::Null),
-            // What `${VAR}` stands for is a text until it is looked at.
+            // A `${VAR}` is a text until it is expanded.
             (
                 Self::Count
                 | Self::CountOr(_)

@@ -30,7 +30,7 @@ impl Mistake {
         let whole = whole.unwrap_or_default().trim_end();
         let covered = without_secrets(whole);
         let column = at.column.saturating_sub(1);
-        // Where covering has moved the place, nothing is pointed at.
+        // Where covering a secret has moved the place, nothing is pointed at.
         let same = whole.chars().take(column).eq(covered.chars().take(column));
         let mark = Some(column).filter(|_| same && column <= covered.chars().count());
         let (line, mark) = excerpt(&covered, mark);

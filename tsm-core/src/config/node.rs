@@ -188,7 +188,8 @@ fn from_yaml(yaml: &MarkedYaml<'_>) -> Result<Node, Unreadable> {
                     });
                 }
             }
-            // What is written here wins over what an anchor brings, and the first anchor over the next.
+            // A key that is written here wins over one from an anchor, and the first anchor wins
+            // over the next.
             for entry in merged {
                 if own.iter().all(|known| known.key != entry.key) {
                     own.push(entry);

@@ -119,7 +119,7 @@ pub fn plan(
                 && all.iter().all(|wanted| wanted.name != known.name)
                 && known.standing == Standing::Up
         };
-        // What needs others goes before them.
+        // A process goes before those that it needs.
         let gone: Vec<&Known> = known.iter().filter(gone).collect();
         // Their present specs count, since the file does not know them any more.
         let mut order = order::sorted(&gone, |known| (&known.name, &known.spec.depends_on));
@@ -212,7 +212,7 @@ fn settled(wanted: &Wanted, known: &Known) -> ProcessSpec {
         && spec.cwd == before.cwd
         && spec.interpreter == before.interpreter;
     if same_program {
-        // What it means was found out at its first start.
+        // What the words mean was decided at the first start.
         spec.program = before.program.clone();
     }
     spec
@@ -239,7 +239,7 @@ fn spec_changes(before: &ProcessSpec, after: &ProcessSpec) -> Vec<Change> {
     for name in differing {
         let key = config_key(name);
         match (before.get(name), after.get(name)) {
-            // Of a map, what differs in it is told.
+            // For a map, only the keys that differ are named.
             (Some(Value::Object(before)), Some(Value::Object(after))) => {
                 let mut inner: Vec<&String> = before.keys().chain(after.keys()).collect();
                 crate::sorted::sort(&mut inner);

@@ -134,7 +134,7 @@ pub fn scale(
     let mut items = Vec::new();
     for number in (0..wanted).filter(|number| numbered.iter().all(|(own, ..)| own != number)) {
         let (name, spec) = instance(name, model, of, number)?;
-        // One that was found for the first is not free for others.
+        // A port that was found for the first instance is not free for the others.
         let any_port = of.first_port.is_none() && spec.port.is_some();
         let mut update = number_of(of, number, origin);
         update.exact = true;

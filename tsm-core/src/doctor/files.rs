@@ -40,7 +40,7 @@ pub(super) fn everything(home: &Home) -> Result<Vec<(PathBuf, fs::Metadata)>> {
         };
         for entry in entries {
             let path = entry.at("read", &directory)?.path();
-            // What vanishes meanwhile needs no mending.
+            // A file that vanishes in the meantime needs no mending.
             let Ok(meta) = fs::symlink_metadata(&path) else {
                 continue;
             };
@@ -229,7 +229,7 @@ pub(super) fn records(store: &ProcessStore, findings: &mut Vec<Finding>) -> Resu
     }
     let next_id = home.next_id();
     let text = fs::read_to_string(&next_id).unwrap_or_default();
-    // A directory in its place is told of already.
+    // A directory in its place has been reported already.
     if !known.is_empty() && !next_id.is_dir() && text.trim().parse::<u32>().is_err() {
         findings.push(Finding::mendable(
             Kind::NextId,
@@ -288,7 +288,7 @@ pub(super) fn leftovers(
         if path.parent() == Some(&home.pids())
             && let Some(name) = file.strip_suffix(".pid")
             && let Ok(name) = name.parse::<ProcessName>()
-            // Of a record that cannot be read nobody knows what its pid is.
+            // Nobody knows which pid a record has that cannot be read.
             && (known.contains_key(&name) || !names.contains(&name))
         {
             findings.extend(stale_pid(&path, &name, known.get(&name)));
@@ -357,7 +357,7 @@ pub(super) fn room(home: &Home, findings: &mut Vec<Finding>) {
 pub(super) fn dump(store: &ProcessStore, known: &Known, findings: &mut Vec<Finding>) {
     let path = store.home().dump();
     if path.is_dir() {
-        // That is told of already.
+        // That has been reported already.
         return;
     }
     let wanted = known

@@ -12,7 +12,7 @@ const TOLD_FOR: u64 = 24 * 60 * 60 * 1000;
 pub(super) fn look(store: &ProcessStore, known: &Known, findings: &mut Vec<Finding>) {
     let now = clock::unix_ms();
     for name in known.keys() {
-        // A history that cannot be read is told of elsewhere.
+        // A history that cannot be read is reported elsewhere.
         let Ok(history) = store.history(name) else {
             continue;
         };

@@ -244,7 +244,7 @@ fn spec(
         // The original TSM wrote none.
         Ok(None) if meta.run.is_none() && meta.desired.is_none() => return Ok(()),
         Ok(None) => true,
-        // What a newer TSM wrote is not ours to write over.
+        // What a newer TSM wrote must not be overwritten.
         Err(Error::Damaged { reason, .. }) if reason.is::<NewerVersion>() => return Ok(()),
         Err(_) => false,
     };
@@ -254,7 +254,7 @@ fn spec(
         let rebuilt = store
             .environment(name)
             .and_then(|environment| crate::launch::spec_of_original(meta, &environment));
-        // What cannot be rebuilt is named when it is looked at again.
+        // The next look reports what cannot be rebuilt.
         let Ok(mut spec) = rebuilt else {
             return Ok(());
         };

@@ -155,7 +155,8 @@ fn unattributed(
     let keepers = [Some(status.pid), status.guardian];
     let is_orphan = keepers.contains(&Some(process.parent)) && !keepers.contains(&Some(pid));
     let is_leader = known.values().any(|meta| meta.pid == Some(pid));
-    // What may not be looked into, or runs under another name of ours, is no stranger.
+    // A process that may not be looked into, or that runs this program under another name, is no
+    // stranger.
     let is_ours = procfs::executable(pid)
         .zip(procfs::executable(status.pid))
         .is_none_or(|(exe, ours)| exe == ours);

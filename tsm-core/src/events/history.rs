@@ -119,7 +119,7 @@ impl History {
 pub(crate) fn append(path: &Path, line: &[u8]) -> io::Result<()> {
     fail::error("write")?;
     let mut file = match open(path) {
-        // Somebody put a directory, a FIFO or a link in its place: it is kept, aside.
+        // Somebody put a directory, a FIFO or a link in its place, which is moved aside.
         Err(error)
             if !matches!(
                 error.kind(),

@@ -275,7 +275,7 @@ fn begins_with_known_format(path: &Path) -> Result<bool> {
     let mut head = [0; 4];
     let mut file = match File::open(path) {
         Ok(file) => file,
-        // It may be executed and not read: then it is no script.
+        // A file that may be executed but not read is no script.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(true),
         Err(error) => return Err(error).at("open", path),
     };

@@ -214,7 +214,7 @@ fn open(live: &Path, options: &mut fs::OpenOptions) -> io::Result<File> {
     options.mode(0o600).custom_flags(crate::sys::fd::NONBLOCK);
     let opened = match options.open(live) {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            // Its mode keeps even its own user from opening it, but for this moment.
+            // Its mode keeps even its own user from opening it, except for this moment.
             fs::set_permissions(live, fs::Permissions::from_mode(0o600))?;
             let opened = options.open(live);
             // Also where opening failed: the log must not stay open to a `> /dev/stderr`.
@@ -266,7 +266,8 @@ pub(crate) fn recover(live: &Path) -> io::Result<()> {
 /// Undoes a cut of which nothing counts yet.
 fn give_up(live: &Path, head: Head) -> io::Result<()> {
     let pending = pending_path(live);
-    // What it takes is given back first: the disk may be full. Then in this order: without `.1.tmp` it would count as done.
+    // The room that it takes is given back first, since the disk may be full. Then in this order:
+    // without `.1.tmp` the cut would count as done.
     File::options().write(true).open(&pending)?.set_len(0)?;
     Head { cut: None, ..head }.write(live, true)?;
     fs::remove_file(pending)
@@ -302,7 +303,7 @@ pub(crate) fn cut(
     });
     match copied {
         Ok(true) => {}
-        // It was truncated by somebody: there is nothing to be cut any more.
+        // Somebody has truncated it, so there is nothing left to cut.
         Ok(false) => return give_up(live, head).map(|()| 0),
         Err(error) => {
             give_up(live, head).best_effort("the next cut tries it again, where this fails too");

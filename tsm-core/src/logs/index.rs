@@ -211,7 +211,7 @@ impl Index {
             limit,
             ..Self::default()
         };
-        // Nor is it an error that it cannot be read: the lines then have no time.
+        // An index that cannot be read is no error either: its lines have no time.
         if let Ok(file) = crate::sys::open_without_waiting(path)
             && let Ok(metadata) = file.metadata()
             && metadata.is_file()
@@ -324,7 +324,7 @@ impl Index {
                 .map_or(text.len(), |at| at + 1);
             self.head_line = text[..cut].to_vec();
             if self.head_line.len() > LONGEST_LINE + 1 {
-                // It will not become a note any more, however long it is.
+                // Such a long line is no note, whatever is still to come of it.
                 self.head_line = b"?\n".to_vec();
             }
             cut

@@ -91,7 +91,7 @@ impl Grep {
                 memrchr(b'\n', &lines[at..hit.start]).map_or(at, |newline| at + newline + 1);
             let end = memchr(b'\n', &lines[hit.start..])
                 .map_or(lines.len(), |newline| hit.start + newline);
-            // What is found over the end of a line need not be in the line.
+            // A match that goes beyond the end of a line need not match the line itself.
             if (self.many.is_some() && hit.end <= end) || self.single.is_match(&lines[begin..end]) {
                 found(begin, end);
             }

@@ -52,7 +52,8 @@ pub(crate) fn make_room(live: &Path, keep: u32) -> io::Result<()> {
         let (from, to) = (numbered(live, number), numbered(live, number + 1));
         let (packed, packed_to) = (compressed_path(&from), compressed_path(&to));
         if packed.exists() {
-            // It is complete; a plain one beside it is what a compression had not removed yet.
+            // The compressed one is complete, and the plain one beside it has just not been removed
+            // yet.
             absent_is_fine(fs::remove_file(&from))?;
             fs::rename(&packed, &packed_to)?;
         } else {

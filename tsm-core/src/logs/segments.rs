@@ -304,7 +304,7 @@ impl Listings {
             if again.is_some_and(|again| again.is_as(&place) && again.pending == place.pending) {
                 return Ok(found);
             }
-            // What was read of the directory is of before.
+            // The listing of the directory is older than the change.
             self.directories.clear();
         }
     }

@@ -87,8 +87,8 @@ impl LogStream {
         let mut newest = None;
         while let Some(last) = segments.last_mut() {
             if let Some(file) = last.open()? {
-                // It may have grown since it was listed. Of one that its service writes, length and
-                // place are of one moment.
+                // It may have grown since it was listed. If its service writes it, length and place
+                // are already of one moment.
                 if last.place.is_none() {
                     last.len = file.len().map_err(LogError::read(&last.path()))?;
                 }

@@ -141,7 +141,8 @@ pub fn foreign(path: &Path) -> Result<Option<(Source, Vec<Foreign>)>> {
             let processes = pm2::read(entries).map_err(damaged)?;
             Ok(Some((Source::Pm2, processes)))
         }
-        // Another one's, or of another hand: what is wrong with it is told where it is read.
+        // With a version it is TSM's own, perhaps edited by hand: whoever reads it reports what is
+        // wrong.
         Value::Object(object) if object.get("version").is_some_and(Value::is_u64) => Ok(None),
         Value::Object(object) => {
             let processes = tspm::read(object, directory).map_err(damaged)?;

@@ -46,10 +46,10 @@ impl PortHolder {
         }
         let inodes: Vec<u64> = taken.iter().map(|socket| socket.inode).collect();
         let pids = listening::holders(&inodes);
-        // What cannot be read belongs to nobody for this purpose.
+        // For this purpose, a record that cannot be read belongs to nobody.
         let records = store.records().map(|(read, _)| read).unwrap_or_default();
         let cookies = Cookies::of(store.home());
-        // Of several that share a port, one whose process can be told is named.
+        // If several share a port, one whose process is known is named.
         crate::sorted::by_key(&mut taken, |socket| {
             (socket.port, !pids.contains_key(&socket.inode))
         });

@@ -186,7 +186,7 @@ pub(crate) fn compile(pattern: &str) -> Result<regex::bytes::Regex> {
         .size_limit(LARGEST)
         .build();
     built.map_err(|error| {
-        // Its own words go over several lines, with a picture.
+        // The engine's own message has several lines, with a picture of the place.
         let reason = error.to_string();
         let last = reason.lines().last().unwrap_or_default();
         let last = last.trim_start_matches("error: ");

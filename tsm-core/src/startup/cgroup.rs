@@ -85,7 +85,7 @@ fn move_below(store: &ProcessStore, group: &Path, owner: Option<&Account>) -> Re
         for (identity, id) in new {
             let target = match (owner, names.get(&id)) {
                 (Some(owner), Some(name)) => group_for(group, name, owner)?,
-                // It was left behind by a record that is gone: no service of this unit.
+                // Its record is gone, so it is no service of this unit.
                 (Some(_), None) => continue,
                 (None, _) => group.to_owned(),
             };
@@ -153,7 +153,7 @@ fn group_for(unit: &Path, name: &ProcessName, owner: &Account) -> Result<PathBuf
 }
 
 fn move_process(identity: Identity, group: &Path) -> Result<()> {
-    // It may have ended, and its number be another's.
+    // It may have ended, and another process may have its number.
     if procfs::start_time(identity.pid) != Some(identity.start) {
         return Ok(());
     }

@@ -12,7 +12,7 @@ pub(super) fn ours(directory: &Path, suffix: &str) -> Vec<(String, PathBuf)> {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with("tsm") && name.ends_with(suffix) {
-            // What cannot be read bears no mark.
+            // A file that cannot be read has no mark of ours.
             let text = fs::read_to_string(entry.path()).unwrap_or_default();
             found.extend(marked_home(&text).map(|home| (name, home)));
         }

@@ -41,7 +41,8 @@ impl Platform for OpenRc {
         Ok(Installation {
             starts: vec![Step::Run {
                 command: Command::new(["rc-service", &unit, "start"]),
-                // Where it could not be started, it has taken nothing over that could be stopped.
+                // If it could not be started, it has not taken over anything that would have to be
+                // stopped.
                 undo: vec![Command::new(["rc-service", &unit, "zap"])],
                 failure: Failure::Ends(None),
             }],
@@ -85,7 +86,8 @@ impl Platform for OpenRc {
                 Found {
                     platform: self.name(),
                     scope: Scope::System,
-                    // What it keeps up goes on until the machine goes down: it would start the supervisor again.
+                    // OpenRC keeps it up until the machine goes down, and would start the
+                    // supervisor again.
                     active: false,
                     steps: vec![
                         Step::Run {

@@ -134,7 +134,7 @@ impl Owner {
         let mut seen: BTreeMap<PathBuf, u32> = live_homes();
         seen.entry(self.directory.join(".tsm"))
             .or_insert(self.account.uid);
-        // Another user's is the least likely one.
+        // A home of another user is the least likely one.
         let mut seen: Vec<(bool, PathBuf, u32)> = seen
             .into_iter()
             .map(|(home, uid)| (uid != self.account.uid, home, uid))

@@ -211,7 +211,7 @@ fn perform(step: &Step, done: &mut Vec<Undo>) -> Result<Option<String>, String> 
             undo,
             failure,
         } => {
-            // What failed may have done half of it.
+            // A command that failed may have done half of its work.
             done.push(Undo {
                 restore: None,
                 run: undo.clone(),

@@ -232,7 +232,7 @@ fn unit_text(wanted: &Wanted, version: u32) -> String {
     }
     lines.extend([
         format!("RequiresMountsFor={} {}", word(home), word(&wanted.program)),
-        // It is tried for ever, ever more slowly where systemd can do that.
+        // systemd tries for ever, and more and more slowly where it can.
         "StartLimitIntervalSec=0".to_owned(),
         String::new(),
         "[Service]".to_owned(),

@@ -35,8 +35,8 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(crate) fn open_spare(spare: &Path) -> io::Result<File> {
     fail::error("write")?;
     let file = match sys::open_for_writing(spare) {
-        // Somebody put a directory, a FIFO or a link where a file of ours was, and it changed places with the spare: it is kept,
-        // aside.
+        // Somebody put a directory, a FIFO or a link in the place of the file, and it has changed
+        // places with the spare: it is moved aside.
         Err(error)
             if !matches!(
                 error.kind(),

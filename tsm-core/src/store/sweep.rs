@@ -96,7 +96,7 @@ impl ProcessStore {
                 if names.len() == WORTH_A_THREAD {
                     let full = std::mem::replace(&mut names, Vec::with_capacity(WORTH_A_THREAD));
                     give.send(full).best_effort(RECEIVED);
-                    // Not asked before there is enough to share out.
+                    // Only asked once there is enough work to share.
                     let most = *cores.get_or_insert_with(|| sys::cores().min(MOST_THREADS));
                     if others.len() + 1 < most {
                         others.push(scope.spawn(work));

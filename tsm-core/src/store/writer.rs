@@ -266,7 +266,7 @@ impl Writer {
             };
             for entry in entries.flatten() {
                 let path = entry.path();
-                // Of a log that its service writes, it may be all that there is of some bytes.
+                // For a log that its service writes, this may be the only copy of some bytes.
                 let is_segment = directory == home.logs()
                     && path.as_os_str().as_encoded_bytes().ends_with(b".1.tmp");
                 let is_ours = !is_segment

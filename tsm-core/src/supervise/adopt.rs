@@ -206,8 +206,8 @@ impl Supervisor {
         if rebooted {
             meta.reason = Some(REBOOT.to_vec());
         }
-        // What was found dead keeps its pid on record until its end is noted; should we die before
-        // that, our successor notes it.
+        // A process that was found dead keeps its pid on record until its end is noted: should we
+        // die before that, our successor notes it.
         if leader.is_none() && !found_dead {
             meta.pid = None;
             meta.ticks = None;
@@ -223,7 +223,7 @@ impl Supervisor {
         let mut machine = Machine::new(intent.policy, desired, phase);
         machine.failures = meta.failures.unwrap_or(0);
         machine.restarts = meta.restarts.unwrap_or(0);
-        // One that ended by itself has had its hook when nothing was left of it, and not before.
+        // A service that ended by itself has its hook only once nothing of it is left.
         let is_looked_at = matches!(
             phase,
             Phase::Ending {
@@ -276,7 +276,8 @@ impl Supervisor {
         let executed = pid.filter(|&pid| !was_starting || self.bears_cookie(pid, id, run));
         self.complete_history(id, state.as_ref(), executed);
         let leader = self.services.get(&id).and_then(|s| s.leader.as_ref());
-        // One that has ended meanwhile is not told of as adopted; its end is told of instead.
+        // A process that has ended in the meantime is not noted as adopted; its end is noted
+        // instead.
         if let Some(pid) = leader.and_then(|l| (!l.handle.has_ended()).then_some(l.identity.pid)) {
             self.note(id, EventKind::Adopted { run, pid });
         }

@@ -121,7 +121,7 @@ impl Care {
                 old.hooks = new.hooks;
                 old.notify = new.notify;
                 if old.watch != new.watch {
-                    // It begins anew, when it is looked at next.
+                    // The watch begins anew at the next look.
                     old.is_watched = false;
                     old.watch_number += 1;
                     old.watching = None;
@@ -256,7 +256,7 @@ impl Supervisor {
         let (vitals, actions) = care.vitals.step(event, now);
         care.vitals = vitals;
         if event == VitalEvent::Ended {
-            // What was seen and said of one run says nothing about the next.
+            // What was seen of one run says nothing about the next.
             care.port_seen = false;
             care.trouble = None;
             service.meta.status = None;

@@ -49,7 +49,8 @@ impl Supervisor {
         // The record follows before anything is done, so that a successor knows what was being done.
         if service.sync_meta(now, clock::unix_ms()) {
             service.dirty = true;
-            // Who finds it starting has to know that this was asked for since the machine came up.
+            // A successor that finds it starting has to know that the start was asked for in this
+            // boot.
             if service.meta.pid.is_none() && service.meta.state == Some(State::Starting) {
                 service.meta.boot = Some(self.boot.clone());
             }

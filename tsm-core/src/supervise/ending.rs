@@ -137,8 +137,8 @@ impl Supervisor {
             self.guardian.unwrap_or(std::process::id()),
         ];
         let mut kinship = Kinship::new(&table, self.cookies.clone(), own, self.began(ids));
-        // All services claim what is theirs, not only those in question: nobody's process is to be
-        // taken for another's.
+        // All services claim what is theirs, not only those in question, so that no process is
+        // taken for one of another service.
         for (&id, service) in &self.services {
             match &service.leader {
                 Some(leader) => kinship.claim_of_leader(id, leader),
@@ -174,8 +174,8 @@ impl Supervisor {
             // One that has gone in the meantime could not be asked for its cookie.
             .filter(|o| procfs::start_time(o.pid) == Some(o.start))
             .collect();
-        // One missing answer is enough: by half an answer something would survive, or be ended with
-        // another service.
+        // One missing answer is enough: with half an answer, something would survive or be ended
+        // along with another service.
         if let Some(error) = kinship.unanswered {
             self.blind(&error);
             return None;

@@ -161,8 +161,8 @@ pub fn guard(
     };
     if let Some(held) = held {
         guardian.go_on_with(held)?;
-        // One that goes on has its sentinel before it starts a supervisor. The sentinel of the
-        // guardian before ends when it finds both at work.
+        // A guardian that goes on has its sentinel before it starts a supervisor. The old
+        // guardian's sentinel ends when it finds both at work.
         guardian.have_sentinel();
     }
     if guardian.supervisor.is_none() {
@@ -349,7 +349,8 @@ impl Guardian {
                     return Some(EXIT_OTHER_SUPERVISOR);
                 }
                 _ if self.ending => return Some(0),
-                // What keeps the very first one from starting was told to the command that wants it.
+                // The command that wants the very first supervisor has been told what keeps it from
+                // starting.
                 WaitStatus::Code(code) if !self.was_ready => return Some(code as u8),
                 _ => self.plan_restart(status),
             }
@@ -454,7 +455,7 @@ impl Guardian {
                 self.upgrade(&program);
             }
         } else if field(b"STOPPING=").is_some() {
-            // It ends for good, also where it is killed before it is through.
+            // It ends for good, even if it is killed before it is done.
             self.ending = true;
             self.watched.end();
         } else if field(b"READY=").is_some() {

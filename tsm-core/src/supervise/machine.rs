@@ -195,7 +195,7 @@ impl Machine {
                 self.phase = Phase::Running { since };
                 vec![Action::Report(Report::Started)]
             }
-            // What resisted may end by now, and who asks is told in any case.
+            // A process that resisted may end by now, and whoever asks gets an answer in any case.
             Phase::Ending {
                 stage: Stage::Resisting,
                 leader,
@@ -213,7 +213,7 @@ impl Machine {
     }
 
     fn wanted_down(&mut self, desired: Desired, force: bool, now: Duration) -> Vec<Action> {
-        // Who is to be deleted stays so, but a kill may still hurry it.
+        // A service that is to be deleted stays so, though a kill may still hurry it.
         if (self.desired == Desired::Gone && !force) || self.phase == Phase::Removed {
             return Vec::new();
         }
@@ -308,7 +308,8 @@ impl Machine {
             // A script that ended well may have been meant to leave a process.
             return self.finish(next, now);
         }
-        // What is left of a run that failed is ended, whether another one follows or not. A delay counts from now.
+        // Leftovers of a failed run are ended whether another run follows or not. A delay counts
+        // from now.
         let sweep = self.check(next);
         match report {
             Report::Ended => sweep,

@@ -44,7 +44,7 @@ pub(super) fn need(condition: Condition, standing: &Standing) -> Need {
     let running = matches!(standing.phase, Phase::Running { .. });
     let done = standing.phase == Phase::Resting(Rest::Exited);
     let met = match condition {
-        // What ended well had been started.
+        // A service that ended well has been started, too.
         Condition::Started => running || done,
         Condition::Ready => running && standing.ready || done && standing.task,
         Condition::Healthy => running && standing.healthy || done && standing.task,
@@ -64,7 +64,7 @@ pub(super) fn need(condition: Condition, standing: &Standing) -> Need {
 /// Whether a process that is in this phase has to end before what it needs may.
 pub(super) fn is_ending(phase: Phase) -> bool {
     match phase {
-        // What not even SIGKILL ends is waited for by nobody.
+        // Nobody waits for a process that not even SIGKILL ends.
         Phase::Ending { stage, .. } => stage != Stage::Resisting,
         Phase::Lingering { .. } => true,
         _ => false,
@@ -138,7 +138,7 @@ impl Supervisor {
             (Need::Open, _) | (_, Need::Open) => Need::Open,
             _ => Need::Met,
         })
-        // What a dump has may be on its way.
+        // It may be in the dump that is being restored, and on its way.
         .unwrap_or(if self.has_to_restore() {
             Need::Open
         } else {
@@ -181,7 +181,7 @@ impl Supervisor {
         let mut around: Vec<u32> = self.dependents_of(name).into_iter().collect();
         let mut seen = BTreeSet::new();
         while let Some(dependent) = around.pop() {
-            // Who waits for one that waits is told as well, when that is in vain.
+            // Whoever waits for a waiting service is told as well when the wait is in vain.
             if seen.insert(dependent) && self.free(dependent) {
                 let further = self.services.get(&dependent);
                 around.extend(further.iter().flat_map(|s| self.dependents_of(&s.name)));
@@ -384,7 +384,8 @@ impl Supervisor {
         order.extend(&besides);
         let ends = matches!(verb, Verb::Stop | Verb::Delete | Verb::Restart);
         self.in_order(&mut order, ends);
-        // What is started besides comes before what is restarted: that is held until then anyway.
+        // Services that are only started come before those that are restarted, which are held until
+        // then anyway.
         let among_others: HashMap<u32, bool> = ids.drain(..).collect();
         ids.extend(
             order

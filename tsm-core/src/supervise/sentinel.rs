@@ -122,7 +122,7 @@ pub fn heal(
     let mut failures = 0;
     let mut watched = 0;
     loop {
-        // Who removed the home wants nobody in it.
+        // Whoever removed the home wants nobody in it.
         if !client.home().processes().is_dir() {
             return Ok(());
         }

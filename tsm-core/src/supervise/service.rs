@@ -243,8 +243,8 @@ impl Service {
         let restarts = (self.machine.restarts > 0).then_some(self.machine.restarts);
         let failures = (self.machine.failures > 0).then_some(self.machine.failures);
         let meta = &mut self.meta;
-        // Of the next time only whether there is one: computed from the clock, it differs a little
-        // at every call.
+        // Of the next start only whether there is one counts: its time is computed from the clock
+        // and differs a little at every call.
         let same = meta.state.as_ref() == Some(&state)
             && meta.desired.as_deref() == Some(desired)
             && meta.slow == slow
@@ -325,7 +325,7 @@ fn state_of(machine: &Machine) -> State {
             leader: false,
             ..
         } => State::Starting,
-        // It ended by itself: what is still to be done changes nothing of that.
+        // It ended by itself, and what is still to be done does not change that.
         Phase::Ending {
             next: Next::Rest(Rest::Exited),
             leader: false,

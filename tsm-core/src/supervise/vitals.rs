@@ -304,7 +304,7 @@ impl Vitals {
             return Vec::new();
         };
         let is_starting = now.saturating_sub(self.since) < health.start_period;
-        // Who was well once has started, however much is left of that period.
+        // A service that was well once has started, however much is left of that period.
         if is_starting && self.health == Health::Unknown {
             return Vec::new();
         }

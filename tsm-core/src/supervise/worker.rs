@@ -177,7 +177,7 @@ impl Worker {
                     .best_effort("where nobody hears it, the supervisor ends");
                 shared.finished(number, Ok(()));
             })?;
-        // What is done on the loop need not be `Send`: only the outcome crosses the threads.
+        // What runs on the loop need not be `Send`, since only the outcome crosses threads.
         let then = move |supervisor: &mut Supervisor, _: Result<()>| {
             if let Ok(outcome) = heard.try_recv() {
                 then(supervisor, outcome);
@@ -196,7 +196,7 @@ impl Worker {
         drop(state);
         // A thread that knows the time is not woken for each file: of a hundred stops that is a tenth.
         if !is_known {
-            // Where none is to be had, the next change tries again.
+            // Where no thread can be had, the next change tries again.
             self.ensure_thread();
         }
     }
@@ -235,7 +235,7 @@ impl Worker {
 
     /// What is through, with what is to be done then.
     fn take_done(&mut self) -> Vec<(Option<Then>, Result<()>)> {
-        // The pipe is emptied first: what is through after that wakes the loop once more.
+        // The pipe is emptied first: a job that is done after that wakes the loop once more.
         let mut bytes = [0; 64];
         std::io::Read::read(&mut self.event, &mut bytes)
             .best_effort("what is through stands in the state, not in the pipe");
@@ -294,7 +294,7 @@ fn serve(shared: &Arc<Shared>) {
             }
             Turn::Sync(paths) => {
                 if let Err(error) = sync_paths(&shared.home, &paths) {
-                    // Nobody waits for it: 0 is nobody's number, and its error is logged.
+                    // Nobody waits for it (no job has the number 0), and its error is logged.
                     shared.finished(0, Err(error));
                 }
             }
@@ -339,7 +339,7 @@ fn sync_paths(home: &Path, paths: &[PathBuf]) -> Result<()> {
     }
     for path in paths {
         match File::open(path).and_then(|file| file.sync_all()) {
-            // It was replaced or removed since: whoever did that sees to it.
+            // It was replaced or removed since, and whoever did that takes care of it.
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).at("sync", path);
             }

@@ -170,7 +170,7 @@ pub(crate) fn members(group: &Path) -> io::Result<Vec<u32>> {
     let text = fs::read_to_string(group.join("cgroup.procs"))?;
     let mut found: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
     for below in below(group) {
-        // One that was removed meanwhile had nobody in it.
+        // A group that was removed in the meantime had nobody in it.
         found.extend(members(&below).unwrap_or_default());
     }
     // A process of another PID name space is shown as 0.

@@ -202,7 +202,7 @@ pub fn wait_while_read(source: impl AsFd, sink: impl AsFd) -> io::Result<bool> {
     let (source, sink) = (source.as_fd(), sink.as_fd());
     let mut both = [
         PollFd::from_borrowed_fd(source, PollFlags::IN),
-        // What is not asked for is told all the same: the end.
+        // `poll(2)` reports the end even where no event is asked for.
         PollFd::from_borrowed_fd(sink, PollFlags::empty()),
     ];
     match rustix::event::poll(&mut both, None) {

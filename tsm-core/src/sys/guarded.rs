@@ -162,7 +162,7 @@ mod tests {
         std::fs::set_permissions(root.path().join("mine"), closed).unwrap();
         chown(root.path().join("mine"), Some(SOMEBODY), None).unwrap();
         assert_eq!(changer(&file, 0).unwrap(), Some(SOMEBODY));
-        // What is not there yet is looked for through directories that are.
+        // A path that does not exist yet is judged by the directories that do.
         let later = root.path().join("mine/later/log");
         assert_eq!(changer(&later, 0).unwrap(), Some(SOMEBODY));
     }

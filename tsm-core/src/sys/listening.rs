@@ -133,7 +133,7 @@ pub(crate) fn all_holders(wanted: impl Fn(u64) -> bool) -> Vec<(u64, u32)> {
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     for pid in pids {
-        // What is not ours, or has ended, cannot be looked into.
+        // A process of another user, or one that has ended, cannot be looked into.
         let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
             continue;
         };

@@ -161,7 +161,8 @@ pub(crate) fn hear(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<Option<Hea
 pub(crate) fn accept(listener: impl AsFd) -> io::Result<Option<OwnedFd>> {
     match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
         Ok(socket) => Ok(Some(socket)),
-        // Who waits still is told again, since the listener is watched level-triggered.
+        // A connection that still waits is reported again, since the listener is watched
+        // level-triggered.
         Err(
             rustix::io::Errno::AGAIN | rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED,
         ) => Ok(None),

@@ -12,7 +12,7 @@ const HARD_LIMITS: &str = "hard-limits";
 pub(crate) fn own() -> String {
     let mut words = Vec::new();
     for name in NAMESPACES {
-        // One that this kernel has not, no process has.
+        // A kind of name space that this kernel lacks, no process has.
         if let Ok(link) = std::fs::read_link(format!("/proc/self/ns/{name}")) {
             words.push(format!("namespace-{}", link.display()).replace(':', "="));
         }

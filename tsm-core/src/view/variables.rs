@@ -100,7 +100,7 @@ impl Variables {
         let shown = self
             .secrets
             .shown(&name.to_string_lossy(), &value.to_string_lossy());
-        // What is not UTF-8 and no secret stays as it is.
+        // A value that is not UTF-8 and not secret stays as it is.
         if shown == value.to_string_lossy() {
             return value.clone();
         }

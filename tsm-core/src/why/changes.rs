@@ -173,7 +173,8 @@ fn directory(path: &Path, since: Option<u64>) -> Found {
             return Some((FileChange::Relinked, Some(at)));
         }
     }
-    // Where the file system knows when it was made: a directory that is younger is another one.
+    // If the file system keeps the time of birth: a directory that is younger than the run is
+    // another one.
     let made = meta.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
     let made = made.as_millis() as u64;
     (made > since).then_some((FileChange::Replaced, Some(made)))

@@ -151,7 +151,7 @@ impl Past {
                 let unfit = self.unfit.take();
                 self.unhealthy = None;
                 if self.runs.last().is_none_or(|last| last.run != *run) {
-                    // Its beginning is further back than the history goes.
+                    // The history does not go back to its beginning.
                     self.begin(*run, *pid, at_ms.saturating_sub(*uptime_ms));
                 }
                 if let Some(last) = self.runs.last_mut() {

@@ -37,7 +37,7 @@ pub(super) fn of(why: &Why) -> String {
                 Some("") => up.push_str(" and is not healthy"),
                 Some(reason) => up = format!("{up} and is not healthy: {reason}"),
             }
-            // What the check found may have commas of its own.
+            // What the check found may contain commas.
             let comma = if unhealthy.is_some() { ";" } else { "," };
             match (asked, &why.end) {
                 (None, Some(_)) => {
@@ -128,7 +128,7 @@ fn end_in_words(end: &End) -> String {
     let unfit = unfit.map_or_else(String::new, |unfit| format!("{}; ", unfit.in_words()));
     let how = match &end.signal {
         Some(signal) => format!("{unfit}killed by {signal}"),
-        // It says what the run was not, too.
+        // The reason also says what the run failed to become.
         None => end.reason.clone(),
     };
     let core = match &end.core {

@@ -372,7 +372,7 @@ fn each_key_makes_a_difference_or_is_refused_by_its_name() {
             panic!("nothing shows that '{name}' acts");
         };
         let [with, without] = [with, without].map(|text| wanted(directory.path(), text));
-        // Who may not be another user is told so.
+        // Without the right to become another user, this is an error.
         if name == "user" && with.is_err() {
             continue;
         }

@@ -114,7 +114,7 @@ pub(super) fn canonical(kind: Kind, node: &mut Node) {
         return;
     };
     for entry in entries {
-        // One that is not known is told as it is written.
+        // An unknown key is reported as it was written.
         if let Some(key) = keys::find(table, &entry.key) {
             key.name.clone_into(&mut entry.key);
             canonical(key.kind, &mut entry.node);

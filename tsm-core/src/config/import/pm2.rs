@@ -326,7 +326,7 @@ fn pm2_left_out(process: &mut Process, app: &Map<String, Value>) {
          instances instance_var port env env_file envFile autorestart max_restarts min_uptime restart_delay increment_var \
          exp_backoff_restart_delay kill_timeout wait_ready listen_timeout max_memory_restart watch ignore_watch watch_delay \
          cron_restart cron out_file output out error_file error err namespace user uid";
-    // What has no place, or is so anyway.
+    // Keys that have no counterpart here, or that say what is the case anyway.
     const NEEDLESS: &str = "exec_mode merge_logs combine_logs log_date_format log_type time pid_file source_map_support \
          disable_source_map_support vizion autostart automation pmx treekill force watch_options append_env_to_name \
          filter_env gid min_uptime_restart node_version username vizion_running windowsHide km_link pm_id";

@@ -75,7 +75,7 @@ fn quoted(text: &str) -> String {
     if is_plain(text, true) {
         return text.to_owned();
     }
-    // What JSON quotes, YAML reads.
+    // YAML can read any string that JSON has quoted.
     serde_json::Value::from(text).to_string()
 }
 

@@ -172,7 +172,7 @@ impl Client {
                     &stderr,
                     "systemd-run says that it is started, and no supervisor is there",
                 ),
-                // What keeps it from starting anywhere is told by the one that is started here.
+                // If it cannot start anywhere, the one that is started here says why.
                 Err(reason) => self.note_why_not(&stderr, &reason),
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn damaged(store: &ProcessStore, selected: &[(ProcessName, Meta)]) ->
         if !was_edited(&path, &store.home().spec(name)) {
             continue;
         }
-        // What is not even whole is the supervisor's to refuse.
+        // A state that is damaged is for the supervisor to refuse.
         let Ok(Some(state)) = store.shell(name) else {
             continue;
         };
@@ -46,7 +46,7 @@ fn was_edited(path: &Path, spec: &Path) -> bool {
     let time = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     match (time(path), time(spec)) {
         (Some(shell), Some(spec)) => {
-            // Where the clock was set back, it may seem to be older.
+            // Where the clock was set back, the file may seem to be older than it is.
             let apart = shell
                 .duration_since(spec)
                 .or_else(|_| spec.duration_since(shell));

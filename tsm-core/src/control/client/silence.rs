@@ -78,7 +78,7 @@ impl<'a> Silence<'a> {
             }
         }
         let now = clock::monotonic();
-        // It needs its time anew, once for each; what a person allowed stays.
+        // Whoever was continued gets the time once more; a limit that a person set stays as it is.
         if self.continued.len() > begun && self.patience >= LOOK_AFTER {
             self.until = self.until.map(|until| until.max(now + self.patience));
         }

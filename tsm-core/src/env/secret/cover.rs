@@ -193,7 +193,7 @@ pub fn cover_message(text: &str) -> Cow<'_, str> {
         if !is_secret_within(name) || rest.starts_with(MASK) {
             continue;
         }
-        // What messages quote is in quotes whole.
+        // Messages put the whole of what they cite in quotes.
         let quote = before
             .chars()
             .next_back()

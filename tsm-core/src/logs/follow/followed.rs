@@ -151,7 +151,7 @@ impl Followed {
                 let path = segment.path();
                 match inotify.watch(&path, Mask::MODIFY) {
                     Ok(watch) => self.watch = Some(watch),
-                    // It was rotated once more: then there is a new live file, and an event of it.
+                    // It was rotated once more, so there is a new live file, and an event for it.
                     Err(error) if is_absent(&error) => {}
                     Err(source) => return Err(LogError::Watch { path, source }),
                 }
@@ -164,8 +164,8 @@ impl Followed {
     pub(super) fn read(&mut self, lines: &mut Vec<Timed>) -> Result<(), LogError> {
         let mut budget = BATCH_BYTES;
         loop {
-            // First who has the name, then the rest of the file: if another one has it already,
-            // nobody writes to this one any more, and its end is its end.
+            // First which file has the name, then the rest of this one: if another file has the
+            // name already, nobody writes to this one any more, and what is read last is its end.
             let named = match fs::metadata(&self.path) {
                 Ok(metadata) => Some(FileId::of(&metadata)),
                 Err(error) if is_absent(&error) => None,
@@ -287,14 +287,14 @@ impl Followed {
             }
         }
         let Some((mut segment, start)) = chosen else {
-            // All of it was removed: what is left begins here.
+            // The rest was removed, so what is left begins here.
             self.gone += now.first().saturating_sub(position);
             current.read_up_to = now.skip;
             current.place = Some(now);
             return Ok(());
         };
         let Some(file) = segment.open()? else {
-            // It was moved on or removed this moment; it is looked for again.
+            // It was moved or removed just now, and is looked for again.
             return Ok(());
         };
         let offset = i128::from(position) - start;

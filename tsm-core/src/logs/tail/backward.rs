@@ -98,7 +98,7 @@ impl BackwardMatches {
                 log.line_from(low)?
             };
             if start >= self.at {
-                // One line is all of it.
+                // The whole block is part of one line.
                 size *= 2;
                 continue;
             }

@@ -44,7 +44,7 @@ impl Forward {
                 return Ok(Some((start, bytes, true)));
             }
             if self.at >= self.log.end {
-                // Of a log that is done, nothing stays open while the others are read.
+                // A log that is done stays closed while the others are read.
                 self.log.newest = None;
                 self.log.older = None;
                 if let Some(grep) = &self.grep {

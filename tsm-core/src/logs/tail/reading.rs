@@ -15,7 +15,7 @@ impl LogStream {
             return Ok(());
         };
         let first = |segment: &Segment| i128::from(first_offset(segment));
-        // What is to be added to an offset that counts everything, to have a position.
+        // Added to an offset that counts everything ever written, this gives a position here.
         let difference = i128::from(last.start) - first(&last.segment);
         let id = last.segment.id;
         let found = Listings::default().segments(&self.live)?;
@@ -28,7 +28,7 @@ impl LogStream {
         for segment in found.into_iter().take(live + 1).rev() {
             end -= i128::from(segment.len);
             let Ok(start) = u64::try_from(end) else {
-                // It is older than what this began with.
+                // It is older than the segment that this began with.
                 break;
             };
             parts.push(Part {
@@ -79,7 +79,7 @@ impl LogStream {
             }
             self.relocate()?;
         }
-        // It cannot be found again: as good as gone.
+        // It cannot be found again, and counts as removed.
         Ok(0)
     }
 

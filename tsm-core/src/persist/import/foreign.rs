@@ -138,7 +138,7 @@ impl Foreign {
                 update.set(name.as_bytes(), value.as_bytes(), Origin::File);
             }
         }
-        // All of an environment is as good as the shell's that it was taken from.
+        // A complete environment counts as the shell's from which it was taken.
         let origin = if self.whole_env {
             Origin::Shell
         } else {

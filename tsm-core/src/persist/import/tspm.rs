@@ -24,7 +24,7 @@ pub(super) fn read(object: &Map<String, Value>, directory: &Path) -> Result<Vec<
         let config = entry.get("config").and_then(Value::as_object);
         let config =
             config.ok_or_else(|| format!("its entry '{}' has no config", name.escape_debug()))?;
-        // What was not stopped should run, whatever became of it.
+        // A process that was not stopped should run, whatever state it was in.
         let up = entry.get("state").and_then(Value::as_str) != Some("stopped");
         processes.push(process(config, Some(name), up, directory));
     }

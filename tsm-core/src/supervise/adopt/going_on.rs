@@ -90,7 +90,8 @@ impl Supervisor {
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
         meta.pid = None;
         meta.ticks = None;
-        // When it ended nobody knows: only who was started in its first moment is its for certain.
+        // Nobody knows when it ended, so only processes from its first moment are its own for
+        // certain.
         meta.last_pid = Some(identity.pid);
         meta.last_ticks = Some(identity.start);
         meta.last_end = Some(identity.start);

@@ -292,7 +292,7 @@ impl Supervisor {
             Some(care) => care.awaiting.replace(awaiting),
             None => Some(awaiting),
         };
-        // That of a launch which failed.
+        // The pipe of a launch that failed.
         if let Some(before) = before {
             self.end_awaiting(id, before);
         }
@@ -309,7 +309,7 @@ impl Supervisor {
         loop {
             match fd::read(pipe, &mut bytes) {
                 Ok(0) => {
-                    // It was closed without a word: what remains is the time-out.
+                    // It was closed without a word, so only the time-out remains.
                     self.poll.unwatch(pipe);
                     return;
                 }
@@ -339,7 +339,7 @@ impl Supervisor {
             Awaiting::Command { .. } | Awaiting::Notify => None,
         };
         let care = self.services.get_mut(&id).and_then(|s| s.care.as_mut());
-        // What was looked for and found at last is no trouble.
+        // If it was found in the end, there is no trouble to report.
         if let Some(care) = care
             && care.vitals.readiness == Readiness::Late
             && trouble.is_some()

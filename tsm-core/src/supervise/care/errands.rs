@@ -187,7 +187,7 @@ impl Supervisor {
         let outcome = match report.poll() {
             Ok(Poll::Ready(outcome)) => outcome,
             Ok(Poll::Pending) => return,
-            // Its end tells.
+            // Its end tells how it went.
             Err(_) => None,
         };
         errand.report = None;

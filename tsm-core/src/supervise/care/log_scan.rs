@@ -114,7 +114,7 @@ impl Scanned {
             _ => false,
         };
         let is_same = self.file.as_ref().is_some_and(same);
-        // First the rest of the file before, then the new one from its beginning.
+        // First the rest of the old file, then the new one from its beginning.
         let mut found = self.read(pattern);
         if !is_same {
             self.file = File::open(&self.path).ok();

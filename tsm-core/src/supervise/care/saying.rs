@@ -138,7 +138,7 @@ impl Supervisor {
 
     /// The service that a process belongs to.
     fn service_of(&self, pid: u32) -> Option<u32> {
-        // Who speaks is often a child of the main process, such as `systemd-notify(1)`.
+        // The sender is often a child of the main process, such as `systemd-notify(1)`.
         let mut at = pid;
         for _ in 0..ANCESTORS {
             let led = self.services.iter().find(|(_, service)| {
@@ -251,7 +251,7 @@ impl Supervisor {
         let name = service.name.clone();
         let before = service.leader.replace(Leader {
             identity,
-            // Who reaps it is whoever is its parent then.
+            // It is reaped by whoever is its parent by then.
             child: false,
             handle,
             ended: None,

@@ -42,11 +42,12 @@ impl Supervisor {
         } else {
             match leader.handle.exit_info() {
                 Some(status) => status,
-                // It was reaped, by a kernel that does not keep the status for us
+                // It was reaped, and this kernel does not keep the status for us
                 // (`PIDFD_GET_INFO`).
                 None if hangup => WaitStatus::Unknown,
                 None => {
-                    // It has ended, and who reaps it has not done so yet. The handle's hang-up or the guardian says when.
+                    // It has ended and has not been reaped yet. The handle's hang-up, or the
+                    // guardian, says when it is.
                     self.poll
                         .rewatch(&leader.handle, token(Kind::Leader, id), Interest::None);
                     self.await_reaper(id);
@@ -82,7 +83,7 @@ impl Supervisor {
 
     pub(in crate::supervise) fn leader_ended(&mut self, id: u32, status: WaitStatus) {
         self.awaited.remove(&id);
-        // What it reported and what it printed comes before the news of its end.
+        // What it reported and printed has to come before the news of its end.
         let reported = self
             .services
             .get(&id)
@@ -133,7 +134,8 @@ impl Supervisor {
         // the service.
         meta.pid = None;
         meta.ticks = None;
-        // What it leaves in its session is found by this when its handle is gone, by a successor too.
+        // By this, what it leaves in its session is found even without its handle, also by a
+        // successor.
         meta.last_pid = Some(pid);
         meta.last_ticks = Some(identity.start);
         meta.last_end = Some(ended_ticks);

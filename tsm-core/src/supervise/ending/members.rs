@@ -13,7 +13,7 @@ impl Supervisor {
     /// Notes who belongs to a run before the first signal: afterwards, parents are gone and sessions are orphaned.
     pub(in crate::supervise) fn remember(&mut self, id: u32) {
         if self.group_of(id).is_some() {
-            // Its group knows.
+            // The cgroup knows.
             return;
         }
         let Some(found) = self.look_once(id) else {
@@ -29,7 +29,7 @@ impl Supervisor {
     /// As [`Self::look`], but one look serves all the stops that one moment brings.
     fn look_once(&mut self, id: u32) -> Option<Vec<Identity>> {
         if self.sweeping.remembered.is_none() {
-            // All that run, since more of them may be stopped in this round.
+            // All services that run, since more of them may be stopped in this round.
             let running = self
                 .services
                 .iter()
@@ -73,7 +73,7 @@ impl Supervisor {
                 .position(|m| m.identity == process.identity && !m.ended)
             {
                 let mut member = before.swap_remove(at);
-                // One that left the group, or came into it, is asked anew.
+                // A process that left or joined the group is asked again.
                 member.asked &= member.in_group == member_of_group;
                 member.in_group = member_of_group;
                 leftovers.left.push(member);

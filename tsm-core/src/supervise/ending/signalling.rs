@@ -65,7 +65,7 @@ impl Supervisor {
             name: service.name.to_string(),
             state: service.state_in_words(),
         };
-        // What has not executed its program yet would take the signal for it.
+        // A child that has not executed its program yet would receive the signal in its place.
         let leader = service
             .leader
             .as_ref()

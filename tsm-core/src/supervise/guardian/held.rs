@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn the_main_process_of_a_unit_needs_no_sentinel() {
         let of_supervisor = Held::of_supervisor(Vec::new());
-        // systemd was waited for in vain.
+        // systemd did not bring the unit back in time.
         assert!(of_supervisor.is_to_be_watched(true));
         let upgraded = Held {
             supervisor: Some(5),

@@ -206,7 +206,7 @@ impl Supervisor {
                 Said::Pid(pid) => pid,
                 Said::Nothing | Said::NotYet => None,
             };
-            // A file of the run before names somebody who is none of it.
+            // A pid file of the run before names a process that is not part of this one.
             members.iter().find(|m| Some(m.identity.pid) == pid)
         } else {
             let is_inside = |pid: u32| members.iter().any(|m| m.identity.pid == pid);

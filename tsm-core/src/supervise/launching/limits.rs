@@ -41,7 +41,8 @@ impl Supervisor {
         } else {
             sys::limits::fit(limits, &self.own_limits)
         };
-        // What its spec names is not lowered in silence: where it cannot be had, the launch fails and says so.
+        // A limit that the spec names is not lowered silently: where it cannot be had, the launch
+        // fails and says so.
         if let Some((at, asked)) = kept {
             limits[at] = asked;
             lowered.retain(|limit| *limit != asked);
@@ -72,7 +73,7 @@ impl Supervisor {
             return;
         }
         service.meta.lowered = Some(words.clone());
-        // It is the same at every restart, and told once.
+        // It is the same at every restart, and reported once.
         if before == words {
             return;
         }

@@ -53,7 +53,7 @@ impl Supervisor {
             Ok(Poll::Ready(outcome)) => outcome,
             Ok(Poll::Pending) => return,
             Err(error) => {
-                // What runs is found out by its end.
+                // Whether it runs becomes clear by its end.
                 self.log
                     .say(format_args!("cannot read how a launch came out: {error}"));
                 None

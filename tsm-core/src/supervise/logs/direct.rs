@@ -83,7 +83,7 @@ impl Supervisor {
             return Ok(None);
         };
         if !self.is_direct(id, stream) {
-            // It may have been one of these before.
+            // The log may have been written directly before.
             if direct::is_direct(&path) {
                 direct::leave(&path)?;
             }
@@ -133,7 +133,7 @@ impl Supervisor {
                 ..Known::default()
             });
         }
-        // What a supervisor before did not come to do is not told by any watch.
+        // No watch reports what an earlier supervisor did not get round to.
         let is_large = |place: LogPlace| size(&place.path).is_ok_and(|n| n >= place.rules.max_size);
         if self.log_place(id, stream).is_some_and(is_large) {
             self.cut_direct(id, stream, Cut::TooLarge);
@@ -158,7 +158,7 @@ impl Supervisor {
         let events = all.inotify.read_events().unwrap_or_default();
         let mut grown = Vec::new();
         for event in events {
-            // One shot: the watch is gone with its event.
+            // A one-shot watch is gone with its event.
             grown.extend(all.watched.remove(&event.watch));
         }
         for (id, stream) in grown {
@@ -180,7 +180,7 @@ impl Supervisor {
         };
         match all.inotify.watch(&path, Mask::MODIFY.union(Mask::ONCE)) {
             Ok(watch) => drop(all.watched.insert(watch, (id, stream))),
-            // Somebody removed it: the service writes on into what has no name.
+            // Somebody removed it, and the service goes on writing into a file without a name.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
                 self.log
@@ -188,7 +188,7 @@ impl Supervisor {
                 return;
             }
         }
-        // What came between the look and the watch is told by nobody.
+        // Nobody reports what came between the look and the watch.
         if self.note_direct(id, stream) {
             self.due_in(LOOK_AGAIN, id, stream, Upkeep::Look);
         }
@@ -303,7 +303,8 @@ impl Supervisor {
                     supervisor.log.say(error);
                 }
                 if !supervisor.services.contains_key(&id) {
-                    // It was deleted meanwhile. With its logs, if they are gone.
+                    // The service was deleted in the meantime, and with it its logs if they are
+                    // gone.
                     let gone = !path.exists();
                     if gone && let Err(error) = rotate::remove_log(&path).at("remove", &path) {
                         supervisor.log.say(error);

@@ -43,7 +43,7 @@ impl OpenLogs {
         let mut found = None;
         if let Some(at) = self.files.iter().position(|(k, _)| *k == key) {
             let (_, open) = self.files.remove(at);
-            // What somebody removed or renamed is written no further.
+            // A file that somebody removed or renamed is no longer written to.
             found = length_if_named(&open, path).map(|length| (open, length));
         }
         // Pushed at the end of the list below, so that the first one is the one whose last use was
@@ -152,7 +152,7 @@ impl Supervisor {
         }
         if waiting >= PIPE_BYTES && !end.widened {
             end.widened = true;
-            // Where the user's share of pipe memory is used up, it stays as it is.
+            // Where the user's share of pipe memory is used up, the pipe stays as it is.
             fd::widen_pipe(pipe, WIDE_PIPE_BYTES);
         }
         self.move_bytes(id, stream, waiting.min(AT_ONCE))
@@ -195,7 +195,7 @@ impl Supervisor {
                     self.rotate_log(id, stream).at("rotate", &path)?;
                     continue;
                 }
-                // It cannot be read: then it is not cut between lines.
+                // A log that cannot be read is not cut between lines.
                 Err(_) => PIECE,
             };
             // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log

@@ -147,7 +147,7 @@ impl Supervisor {
         };
         let opened = File::open(&plain).and_then(|file| Ok((FileId::of(&file.metadata()?), file)));
         let Ok((segment, file)) = opened else {
-            // It was removed or renamed meanwhile: others are left to look at.
+            // It was removed or renamed in the meantime, so there may be others.
             return self.pack_soon(id, stream);
         };
         if let Some(service) = self.services.get_mut(&id) {
@@ -178,7 +178,7 @@ impl Supervisor {
                         supervisor.pack_next(id, stream);
                     }
                     Ok(()) => {}
-                    // It stays as it is until the next rotation, or the next supervisor.
+                    // The segment stays as it is until the next rotation or the next supervisor.
                     Err(error) => supervisor.log.say(error),
                 }
             },
@@ -191,7 +191,7 @@ impl Supervisor {
             let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
                 continue;
             };
-            // What waits in the pipe was printed before.
+            // What waits in the pipe was printed before this.
             self.drain(id, stream);
             if self.is_direct(id, stream) {
                 self.flush_direct(id, stream, &path)?;
@@ -315,7 +315,7 @@ fn pack(plain: &File, target: &Path, turns: &Turns) -> io::Result<()> {
             }
             Ok(())
         })?;
-        // Whoever compares times of segments finds that of the last byte.
+        // The time of a segment is that of its last byte, also when it is compressed.
         file.set_modified(plain.metadata()?.modified()?)?;
         file.sync_all()
     });

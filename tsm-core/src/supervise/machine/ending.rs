@@ -43,8 +43,8 @@ impl Machine {
             leader: true,
             next,
         };
-        // First who belongs to the run: when the leader is gone, its children have another parent
-        // and are no longer found through it.
+        // First it is noted who belongs to the run: when the leader is gone, its children have
+        // another parent and are no longer found through it.
         vec![Action::Remember, Action::SignalGroup(Force::Ask)]
     }
 
@@ -65,8 +65,9 @@ impl Machine {
                 leader: false,
                 next,
             } => {
-                // What ended by itself may have left something behind, which has to be gone before anything follows, and
-                // before a stop that was asked for meanwhile is one.
+                // A run that ended by itself may have left something behind. That has to be gone
+                // before anything follows, and before a stop that was asked for in the meantime is
+                // complete.
                 self.check(next)
             }
             _ => Vec::new(),
@@ -190,7 +191,7 @@ impl Machine {
                     leader,
                     next,
                 };
-                // Who the rest is, the sweep finds out; its answer has them asked.
+                // The sweep finds out who the rest are, and its answer has them asked.
                 vec![Action::SignalGroup(Force::Kill), Action::Sweep]
             }
             Phase::Ending {

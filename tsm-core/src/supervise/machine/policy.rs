@@ -117,7 +117,7 @@ impl Backoff {
         // The second restart in a row waits for `first`, hence the exponent begins at 0.
         let times = self.factor.saturating_pow(failures - 2);
         let longer = self.first.saturating_mul(times).min(self.most);
-        // What a person fixed is as they fixed it.
+        // A fixed delay is kept exactly as a person set it.
         let spread = if self.factor == 1 { 1.0 } else { spread };
         (longer.mul_f64(spread), false)
     }

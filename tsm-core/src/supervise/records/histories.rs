@@ -77,7 +77,7 @@ impl Supervisor {
     /// Writes the events that waited for room.
     pub(in crate::supervise) fn write_waiting_events(&mut self) {
         let mut blocked: Vec<ProcessName> = Vec::new();
-        // One that cannot be written holds up the later ones of its process, so that a history
+        // An event that cannot be written holds up the later ones of its process, so that a history
         // keeps its order.
         for (name, event) in std::mem::take(&mut self.records.unwritten.events) {
             if blocked.contains(&name) || self.writer.append_event(&name, &event).is_err() {

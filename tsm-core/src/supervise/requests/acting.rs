@@ -165,7 +165,7 @@ impl Supervisor {
         };
         let is_stopped = rest == Rest::Stopped && service.machine.desired == Desired::Down;
         if is_stopped && self.sweeping.unattributed.is_empty() {
-            // Where a supervisor that died had accepted it, this is what became of it.
+            // If a supervisor that died had accepted the stop, this is its result.
             let note = (!acting.asked.resumed).then_some("was not running");
             return self.settle(number, id, note, None);
         }

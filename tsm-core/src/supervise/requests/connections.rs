@@ -268,7 +268,7 @@ impl Supervisor {
             let peer_uid = connection.peer_uid;
             match frame {
                 Ok((mut request, blob)) => {
-                    // What it calls itself is its word; whose it is, is the kernel's.
+                    // Its name is its own word; its user is the kernel's.
                     if let Some(uid) = peer_uid {
                         request.asked.by = format!("{} as uid {uid}", request.asked.by);
                     }
@@ -344,7 +344,7 @@ impl Supervisor {
         if connection.done {
             return self.drop_connection(number);
         }
-        // It has taken everything, and its request is here: now it is the one that waits.
+        // It has taken everything, and its request is here, so now it is the client that waits.
         if connection.waiting_since.is_some()
             && !connection.incoming.is_partial()
             && connection.pending > 0

@@ -186,7 +186,7 @@ impl Supervisor {
         let ended: Vec<u32> = ended.map(|(id, _)| *id).collect();
         for id in ended {
             self.on_leader_ended(id, false);
-            // Who reaps it may never say how it ended: a container may have nobody who does.
+            // Its end may never be reported: in a container there may be nobody who reaps it.
             if self.services.get(&id).is_some_and(has_ended) {
                 self.leader_ended(id, sys::WaitStatus::Unknown);
             }

@@ -39,7 +39,7 @@ impl Supervisor {
                     Ok(()) => {
                         let written = std::mem::take(&mut *written);
                         let home = supervisor.writer.home();
-                        // Not before the dump is safe: until then the old one counts, and what was
+                        // Not before the dump is safe: until then the old one counts, with what was
                         // deleted since.
                         if let Err(error) = persist::cut_deleted(home, &written.ids) {
                             supervisor.log.say(error);

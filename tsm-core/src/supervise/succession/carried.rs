@@ -284,12 +284,12 @@ impl Supervisor {
             self.awaited.insert(id, at);
         }
         match phase {
-            // Its turn had not come; nothing of it was begun.
+            // Its turn had not come, and nothing had been begun.
             Phase::Launching { .. } if service.leader.is_none() => {
                 self.launching.queue.push_back(id);
             }
             Phase::Ending { .. } if leader_ended => {
-                // What the sweep before found went with the old program.
+                // The findings of the last sweep went with the old program.
                 self.sweeping.wanted.push(id);
                 self.sweeping.at = Some(clock::monotonic());
             }

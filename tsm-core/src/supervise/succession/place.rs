@@ -105,7 +105,7 @@ impl Place {
         if root.is_none() || root != self.root || !home.processes().is_dir() {
             return Found::Gone;
         }
-        // That our own lock cannot be looked at says nothing about the home.
+        // If our own lock cannot be looked at, that says nothing about the home.
         let own = lock.metadata().ok().as_ref().map(FileId::of);
         if own.is_some() && FileId::at(&home.lock()) != own {
             return Found::NoLock;

@@ -21,7 +21,7 @@ impl Supervisor {
             Ok(true) => self.log.say(format_args!(
                 "the guardian {pid} was stopped by a signal; it is continued"
             )),
-            // Its end is told by its socket.
+            // It has ended, which its socket will tell.
             Ok(false) => {}
             Err(error) => self.log.say(format_args!(
                 "cannot continue the guardian {pid}, which is stopped: {error}"

@@ -109,7 +109,8 @@ impl Supervisor {
     /// `None` where another supervisor has the home.
     pub(super) fn start(options: Options, mut carried: Option<Carried>) -> Result<Option<Self>> {
         sys::limits::raise_open_files().doing("raise the limit of open files")?;
-        // What a child of this process has from the start; its spec says what its service is to have instead.
+        // A child of this process has these from the start; the spec says what its service should
+        // have instead.
         let own_limits = sys::limits::current();
         let mut inherited = Inheritance::take(&options, carried.as_mut());
         let mut log = WorkLog::open();

@@ -139,7 +139,8 @@ impl Passing {
     /// works on memory that is there: it runs between `fork` and `execve`.
     fn pass(&mut self) -> bool {
         let first = Self::FIRST as usize;
-        // What is not passed makes room: at least one number below the highest is free from here on, or all is in place.
+        // Closing what is not passed makes room: from here on, at least one number below the
+        // highest is free, or all is in place.
         for number in first..self.holds.len() {
             if self.holds[number].is_none() {
                 close(number as RawFd);
@@ -152,7 +153,8 @@ impl Passing {
             if source as usize == target {
                 continue;
             }
-            // Whoever has the number now gets the lowest that is free, which is above all that are in place already.
+            // The descriptor that has this number now gets the lowest free one, which is above all
+            // that are in place already.
             if let Some(other) = self.holds[target] {
                 let Some(aside) = duplicate(target as RawFd) else {
                     return false;

@@ -420,7 +420,7 @@ fn is_number(value: &[u8]) -> bool {
     let digits = value
         .strip_prefix(b"=\"")
         .and_then(|rest| rest.strip_suffix(b"\""));
-    // What begins with 0 would be octal.
+    // Digits after a leading 0 would be read as octal.
     digits.is_some_and(|digits| {
         digits == b"0"
             || (!digits.is_empty() && digits[0] != b'0' && digits.iter().all(u8::is_ascii_digit))

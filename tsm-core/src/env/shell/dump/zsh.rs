@@ -72,8 +72,8 @@ fn variables(parts: &Parts<'_>) -> Result<(Vec<u8>, usize), DumpError> {
     let mut count = 0;
     for statement in statements(parts.get("variables")) {
         let (head, name) = head(statement)?;
-        // Where it is exported, its value is the environment's; the words before it give its attributes. Those of a
-        // floating point number would write it anew.
+        // An exported parameter has its value from the environment, and the words before it give
+        // its attributes. Those of a floating point number would rewrite the value.
         if head.starts_with(b"export ") {
             let is_float = head.starts_with(b"export -E") || head.starts_with(b"export -F");
             if head.starts_with(b"export -") && !is_float {

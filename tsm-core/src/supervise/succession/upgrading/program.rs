@@ -123,7 +123,7 @@ impl Supervisor {
             return;
         }
         let path = program.successor();
-        // What is in its place now may be replaced in its turn.
+        // The file that is in its place now may be replaced in its turn.
         if let Some(watch) = &self.succession.program_watch {
             watch
                 .watch(&program.path, Self::PROGRAM_EVENTS)

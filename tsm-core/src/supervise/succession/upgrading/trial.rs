@@ -176,7 +176,8 @@ impl Supervisor {
     /// Whether what the trial says is good enough.
     fn judge(&self, upgrade: &Upgrade, trial: Trial) -> std::result::Result<Trial, String> {
         let own = crate::version::own();
-        // Nobody asked for it: that a file was written anew is no reason.
+        // Nobody asked for an upgrade, and a file that was merely written anew is no reason for
+        // one.
         if upgrade.connection.is_none() && !crate::version::is_newer(&trial.version, &own) {
             return Err(format!(
                 "it is tsm {} and not newer than this one, {own}",
@@ -190,7 +191,7 @@ impl Supervisor {
             ));
         }
         let store = self.writer.store();
-        // What this program cannot read either is no fault of the new one.
+        // Records that this program cannot read either are no fault of the new one.
         let lost = trial.damaged.iter().find(|name| {
             name.parse().is_ok_and(|name| {
                 store.meta(&name).is_ok()
