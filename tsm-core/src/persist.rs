@@ -138,6 +138,7 @@ impl Dump {
                     shell: shell.map(|shell| Text::from_bytes(shell.as_bytes())),
                 })
             };
+            // One damaged record must not keep the others from being saved.
             match read() {
                 Ok(saved) => processes.push(saved),
                 Err(error) => damaged.push(Damage { name, error }),
@@ -180,6 +181,7 @@ impl Dump {
     pub(crate) fn parse(bytes: &[u8]) -> std::result::Result<Self, Reason> {
         let value: serde_json::Value =
             serde_json::from_slice(bytes).map_err(|error| format!("it is torn ({error})"))?;
+        // As a value first, since a newer document may not be readable as a `Dump`.
         match value.get("version").and_then(serde_json::Value::as_u64) {
             Some(version) if version > u64::from(DUMP_VERSION) => {
                 return Err(NewerVersion { version }.into());
@@ -189,6 +191,7 @@ impl Dump {
         }
         let dump: Self = serde_json::from_slice(bytes)
             .map_err(|error| format!("it is no dump of TSM ({error})"))?;
+        // Checked now, so that a resurrection does not fail halfway.
         for saved in &dump.processes {
             saved
                 .snapshot()
@@ -206,6 +209,7 @@ impl Dump {
         let path = home.dump();
         let directory = File::open(home.root()).at("open", home.root())?;
         let temporary = with_suffix(&path, ".tmp");
+        // Under another name, so that there is a whole dump at every moment.
         let written = write_private(&temporary, &self.to_json()).and_then(|file| file.sync_data());
         if written.is_err() {
             fs::remove_file(&temporary).best_effort("the first error is the one to tell");
@@ -300,6 +304,7 @@ fn read_deleted(home: &Home) -> impl Iterator<Item = Deleted> {
 pub(crate) fn cut_deleted(home: &Home, saved: &HashSet<u32>) -> Result<()> {
     let path = home.deleted();
     let mut left = Vec::new();
+    // Deleted after the dump was collected: the dump still lists it.
     for deleted in read_deleted(home).filter(|deleted| saved.contains(&deleted.id)) {
         crate::json::append(&deleted, &mut left)
             .map_err(io::Error::from)
@@ -362,6 +367,7 @@ pub(crate) fn plan(
         .collect();
     let known: HashSet<&ProcessName> = records.iter().map(|(name, ..)| name).collect();
     let mut steps = Vec::new();
+    // An import only adds.
     let to_start = if mode.import { &[][..] } else { records };
     for (name, wanted, runs) in to_start {
         let wanted = if mode.exact {
@@ -376,6 +382,7 @@ pub(crate) fn plan(
         }
     }
     for saved in processes {
+        // What has a record is decided by that; what was deleted since must not come back at boot.
         if known.contains(&saved.name) || (mode.boot && deleted.contains(&saved.id)) {
             continue;
         }

@@ -69,6 +69,7 @@ impl CpuSample {
         let time = self.at.checked_sub(earlier.at)?;
         // The tree may have lost a process with all that it had used.
         let used = self.used.checked_sub(earlier.used)?;
+        // Over less than a fifth of a second, a tick or two would make a large share.
         (same_run && time >= clock::ticks_per_second() / 5)
             .then(|| (1000.0 * used as f64 / time as f64).round() / 10.0)
     }
@@ -128,6 +129,7 @@ impl Usages {
             .values()
             .map(|(id, start)| {
                 let (pages, ticks, tasks) = sums.get(id).copied().unwrap_or_default();
+                // At least one tick, so that a process that has just begun divides by something.
                 let lifetime = now.saturating_sub(*start).max(1);
                 let cpu_percent = (1000.0 * ticks as f64 / lifetime as f64).round() / 10.0;
                 (
@@ -191,6 +193,7 @@ fn owner(
     // Parents were read one after the other while processes came and went, so they may form a
     // circle.
     owners.insert(pid, None);
+    // A process whose parent has died is found by its session.
     let found = match leaders.get(&process.session) {
         Some((id, _)) => Some(*id),
         None => table

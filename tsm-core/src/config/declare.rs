@@ -117,6 +117,7 @@ impl Config {
             Error::bad_value("config file", reason)
         })?;
         let text = std::fs::read_to_string(path).at("read", path)?;
+        // Relative paths in the file count from the file, wherever the command runs.
         let absolute = std::path::absolute(path).at("find", path)?;
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let mut reader = Reader {
@@ -133,6 +134,7 @@ impl Config {
                 Vec::new()
             }
         };
+        // All mistakes of the file at once: nobody should have to run it again for each of them.
         if reader.mistakes.is_empty() {
             return Ok(Self {
                 path: path.to_owned(),
@@ -142,6 +144,7 @@ impl Config {
         }
         let mut mistakes = reader.mistakes;
         crate::sorted::by_key(&mut mistakes, |mistake| mistake.at);
+        // A mistake in the defaults turns up in each process that has them.
         mistakes.dedup();
         Err(Error::Config {
             path: path.to_owned(),
@@ -193,6 +196,8 @@ impl Reader<'_> {
         let mut needs = Vec::new();
         for (index, (at, _)) in own.iter().enumerate() {
             let mut merged = defaults.clone();
+            // Defaults first, then what is extended, then its own keys, and the profile over all:
+            // the later one wins.
             self.inherit(&own, index, &mut Vec::new(), &mut merged);
             merge(&mut merged, &profile);
             let Some(mut process) = self.declare(*at, &merged, namespace.as_deref()) else {
@@ -213,11 +218,13 @@ impl Reader<'_> {
             needs.push(merged.into_iter().find(|entry| entry.key == "dependsOn"));
             declared.push(process);
         }
+        // All names that the file gives, including those of processes with mistakes.
         let names: Vec<String> = (own.iter())
             .filter_map(|(_, keys)| keys.iter().find(|entry| entry.key == "name"))
             .filter_map(|entry| self.text(&entry.node))
             .collect();
         self.check_needs(&declared, &needs, &names);
+        // Last, since `dependsOn` speaks of the process as a whole and not of its instances.
         declared.into_iter().flat_map(Declared::instances).collect()
     }
 
@@ -265,6 +272,7 @@ impl Reader<'_> {
                 self.mistake(entry.at, format!("'{}' is refused: {instead}", entry.key));
                 continue;
             }
+            // Under another spelling, too: `maxRestarts` and `max_restarts` are one key.
             if known.iter().any(|(other, _)| other.name == key.name) {
                 self.mistake(entry.at, format!("'{}' is given twice", key.name));
                 continue;
@@ -385,6 +393,7 @@ impl Reader<'_> {
             None => None,
         };
         let autorestart = get("autorestart").and_then(|entry| self.boolean(&entry.node));
+        // `restart` says it more exactly than `autorestart`, and counts first.
         let restart = restart.or(autorestart.map(|always| {
             if always {
                 RestartPolicy::Always

@@ -40,6 +40,7 @@ impl HomeDefaults {
     /// ```
     pub fn read(path: &Path) -> Result<Self> {
         let text = match std::fs::read_to_string(path) {
+            // A home without the file has the built-in defaults.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self::default());
             }

@@ -80,7 +80,7 @@ pub fn from_procfile(text: &str, from: &Path, has_env: bool) -> Result<Imported>
             process.set("type", "task");
             released = true;
         } else if command.contains("PORT") {
-            // As foreman counts.
+            // foreman gives ports in this way, 100 apart.
             process.set("port", Doc::number(5000 + 100 * processes.len() as i64));
         }
         if has_env {
@@ -113,6 +113,7 @@ fn escaped(text: &str) -> String {
         let behind = rest[at..].trim_start_matches('$');
         let dollars = &rest[at..rest.len() - behind.len()];
         escaped.push_str(dollars);
+        // `$$` and `${` would mean something in a config file; a single dollar does not.
         if dollars.len() > 1 || behind.starts_with('{') {
             escaped.push_str(dollars);
         }
@@ -193,7 +194,7 @@ fn write(mut processes: Vec<Process>, from: &Path, what: &str) -> Imported {
         for (key, doc) in &process.profiles {
             yaml::entry(&mut yaml, 4, key, doc);
         }
-        // The first key stands behind the dash.
+        // The dash takes the place of the first key's indentation.
         yaml.replace_range(begin..begin + 4, "  - ");
     }
     Imported { yaml, remarks }

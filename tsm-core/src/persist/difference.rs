@@ -81,6 +81,7 @@ impl Differences {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).at("read", &path),
         };
+        // Only the head is read at first: environments are most of a dump.
         let Ok(head) = serde_json::from_slice::<Head>(&bytes) else {
             // `Dump::parse` says better what is wrong.
             return match Dump::parse(&bytes) {
@@ -146,6 +147,7 @@ impl Whole<'_> {
             return false;
         };
         let (Ok(Some(spec)), Ok(snapshot)) = (store.spec(name), saved.snapshot()) else {
+            // Where one side cannot be read, nothing is said of a difference.
             return false;
         };
         let (Ok(environment), Ok(shell)) = (store.environment(name), store.shell(name)) else {

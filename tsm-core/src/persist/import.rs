@@ -72,6 +72,7 @@ pub fn read(path: &Path, shell: &Snapshot) -> Result<Option<Imported>> {
     for process in found {
         let name = process.name.clone();
         match process.saved(shell) {
+            // The names of others may become the same when they are made valid.
             Ok((saved, _)) if imported.dump.processes.iter().any(|p| p.name == saved.name) => {
                 let reason = format!(
                     "'{name}' is left out: there is another one called {}",
@@ -119,6 +120,7 @@ pub fn foreign(path: &Path) -> Result<Option<(Source, Vec<Foreign>)>> {
     let absolute = std::path::absolute(path).at("find", path)?;
     let directory = absolute.parent().unwrap_or(Path::new("/"));
     let text = String::from_utf8_lossy(&bytes);
+    // JSON begins with a bracket or a brace, and no line of a Procfile does.
     if !text.trim_start().starts_with(['{', '[']) {
         if is_dump {
             let what = if text.is_empty() {

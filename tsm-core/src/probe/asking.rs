@@ -122,6 +122,7 @@ pub fn ask_http(check: &HttpCheck, timeout: Duration) -> Result<(), AskError> {
         .run(request)
         .map_err(|error| AskError::of(&check.url, error, timeout))?;
     let status = response.status().as_u16();
+    // As a redirect is an answer, 3xx is good unless the check says otherwise.
     let good = if check.status.is_empty() {
         (200..400).contains(&status)
     } else {
@@ -137,9 +138,11 @@ pub fn ask_http(check: &HttpCheck, timeout: Duration) -> Result<(), AskError> {
     let read = response
         .body_mut()
         .as_reader()
+        // A server may send without end.
         .take(LONGEST_BODY)
         .read_to_end(&mut body);
     read.map_err(|error| AskError::no_answer(&check.url, error))?;
+    // By bytes: the answer need not be UTF-8.
     let found = !text.is_empty() && body.windows(text.len()).any(|part| part == text.as_bytes());
     if found || text.is_empty() {
         return Ok(());
@@ -165,6 +168,7 @@ pub fn ask_tcp(host: &str, port: u16, timeout: Duration) -> Result<(), AskError>
         })?;
     let mut last = AskError::NoAddress { host: own_host() };
     for address in addresses {
+        // All addresses together have the time of one check.
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;

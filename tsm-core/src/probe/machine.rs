@@ -53,7 +53,8 @@ fn load(text: &str) -> [f64; 3] {
 
 fn stat(text: &str) -> ((u64, u64), u32) {
     let mut lines = text.lines();
-    // user, nice, system, idle, iowait, irq, softirq, steal; what guests use is in the first two already.
+    // user, nice, system, idle, iowait, irq, softirq and steal; what guests use is part of the
+    // first two.
     let spent: Vec<u64> = lines
         .next()
         .unwrap_or_default()
@@ -63,6 +64,7 @@ fn stat(text: &str) -> ((u64, u64), u32) {
         .filter_map(|word| word.parse().ok())
         .collect();
     let all: u64 = spent.iter().sum();
+    // Waiting for a disk is idle time as well.
     let idle: u64 = spent.iter().skip(3).take(2).sum();
     let cores = lines.take_while(|line| line.starts_with("cpu")).count();
     ((all - idle, all), cores as u32)

@@ -53,6 +53,7 @@ impl PortHolder {
         crate::sorted::by_key(&mut taken, |socket| {
             (socket.port, !pids.contains_key(&socket.inode))
         });
+        // Of equal ones, the first stays.
         taken.dedup_by_key(|socket| socket.port);
         let holder = |socket: listening::Listening| {
             let pid = pids.get(&socket.inode).copied();
@@ -163,7 +164,7 @@ impl ProcessPorts {
             let socket = &sockets[at];
             let all = by_id.entry(id).or_default();
             match all.iter_mut().find(|(known, _)| *known == at) {
-                // Workers that share a socket are told by the first of them.
+                // Workers that share a socket are named by the one with the lowest pid.
                 Some((_, known)) if known.pid <= pid => {}
                 Some((_, known)) => (known.pid, known.command) = (pid, command_of(pid)),
                 None => all.push((
@@ -228,6 +229,7 @@ impl ProcessPorts {
 /// Whether a process is this main process, descends from it, or bears a cookie that begins so.
 pub(super) fn belongs(pid: u32, leader: crate::sys::Identity, cookie: &str) -> bool {
     let mut at = pid;
+    // Bounded, since parents are read one after the other and may seem to form a circle.
     for _ in 0..ANCESTORS {
         let Some(process) = procfs::process(at) else {
             break;
@@ -248,7 +250,7 @@ pub(super) fn belongs(pid: u32, leader: crate::sys::Identity, cookie: &str) -> b
 
 fn command_of(pid: u32) -> String {
     const LONGEST: usize = 60;
-    // It is only shown.
+    // It is only shown, so that a command line that cannot be read is no error.
     let words = procfs::command_line(pid).unwrap_or_default();
     let line: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
     let line = line.join(" ");
@@ -259,6 +261,7 @@ fn command_of(pid: u32) -> String {
     if short.len() < line.len() {
         short.push('…');
     }
+    // A command line may hold anything, and goes to a terminal.
     short
         .chars()
         .map(|c| if c.is_control() { '?' } else { c })
@@ -279,6 +282,7 @@ fn owner(
         let process = procfs::process(pid)?;
         let by_record = records
             .iter()
+            // With its start time: the number alone may be another process's by now.
             .find(|(_, meta)| meta.pid == Some(pid) && meta.ticks == Some(process.identity.start));
         let by_cookie = || {
             let (id, _) = cookies.of_process(pid).ok()??;

@@ -103,6 +103,7 @@ impl Reader<'_> {
         let logs = self.log_settings(&get);
         let ready = get("ready").and_then(|node| {
             let ready = self.ready(node, has_port)?;
+            // A log that nobody keeps is never seen by the supervisor.
             if logs.keeps_nothing() && matches!(ready.check, ReadyCheck::Log(_)) {
                 let message = "no line of it is ever seen: both of its logs are thrown away";
                 self.mistake(node.at, message);
@@ -242,6 +243,7 @@ impl Reader<'_> {
             watch.debounce_ms = self.ms(node)?;
         }
         watch.signal = get("watchSignal").and_then(|node| self.signal(node));
+        // Without `watch` the other keys would be ignored silently.
         let Some(node) = get("watch") else {
             for name in ["ignoreWatch", "watchDelay", "watchSignal"] {
                 if let Some(node) = get(name) {

@@ -11,6 +11,7 @@ impl Reader<'_> {
         let mut names: Vec<&str> = Vec::new();
         if let Some(Value::Map(entries)) = profiles.map(|profiles| &profiles.node.value) {
             for entry in entries {
+                // Those that are not chosen are read as well, so that mistakes in them are told.
                 let keys = self.process_keys(&entry.node);
                 names.push(&entry.key);
                 if self.profile == Some(&entry.key) {
@@ -21,7 +22,7 @@ impl Reader<'_> {
         let Some(wanted) = self.profile.filter(|_| chosen.is_none()) else {
             return chosen.unwrap_or_default();
         };
-        // `env_production` of a process is a profile as well.
+        // An `env_production` of any process makes `production` a profile as well.
         env_profiles(root, &mut names);
         if !names.contains(&wanted) {
             crate::sorted::sort(&mut names);
@@ -59,7 +60,7 @@ impl Reader<'_> {
             && let Value::Text(base) = &entry.node.value
         {
             match (0..all.len()).find(|&other| name_of(other) == base) {
-                // A circle is told once, from its first process on.
+                // A circle is reported once, from its first process on.
                 Some(base) if chain.contains(&base) && chain.iter().any(|&i| i < chain[0]) => {}
                 Some(base) if chain.contains(&base) && chain[0] != base => {}
                 Some(base) if chain.contains(&base) => {
@@ -72,6 +73,7 @@ impl Reader<'_> {
                 None => self.mistake(entry.node.at, format!("there is no process '{base}' here")),
             }
         }
+        // Another process may extend the same one without that being a circle.
         chain.pop();
         merge(merged, own);
     }
@@ -99,6 +101,7 @@ pub(super) fn merge(base: &mut Vec<Entry>, over: &[Entry]) {
             continue;
         };
         match (&mut known.node.value, &entry.node.value) {
+            // Maps are merged key by key, all else is replaced as a whole.
             (Value::Map(below), Value::Map(above)) => merge(below, above),
             _ => *known = entry.clone(),
         }

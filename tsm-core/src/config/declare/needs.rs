@@ -31,6 +31,7 @@ impl Declared {
             of_its_own.out_file = file(&self.care.logs.out);
             of_its_own.err_file = file(&self.care.logs.err);
             of_its_own.own_files(&mut one.care.logs, number);
+            // The number of the instance wins over a variable of that name.
             one.env.retain(|(name, _)| *name != instance.variable);
             one.env
                 .push((instance.variable.clone(), number.to_string()));
@@ -42,6 +43,7 @@ impl Declared {
 
     /// Its logs are in this directory, where nothing else is said of them.
     pub(super) fn log_into(&mut self, directory: &Path) {
+        // Names that the file gives count first.
         let file = |end: &str| {
             let path = directory.join(format!("{}.{end}", self.name));
             LogTarget::File(path.as_os_str().into())
@@ -99,6 +101,7 @@ impl Reader<'_> {
             return Some(PortKey::Any);
         }
         if let Some(first) = text.strip_suffix('+') {
+            // The last instance needs a port as well.
             let last = instances.unwrap_or(1).saturating_sub(1);
             let first = first.trim().parse::<u16>().ok().filter(|first| *first > 0);
             let fits = first.filter(|first| u32::from(*first) + last <= 65_535);
@@ -109,6 +112,7 @@ impl Reader<'_> {
             return fits.map(PortKey::From);
         }
         let port = self.number(node, 1, 65_535)? as u16;
+        // Instances cannot share a port.
         if instances.is_some_and(|number| number > 1) {
             let message = format!(
                 "each instance has a port of its own: write {port}+, and they get {port}, {} …, or auto",
@@ -222,6 +226,7 @@ impl Reader<'_> {
                     self.mistake(at(&need.name), message);
                     continue;
                 };
+                // What is kept running never completes, and the wait would never end.
                 if need.condition == Condition::Completed && !needed.task {
                     let message = format!(
                         "'{}' waits until '{}' has completed, but that is kept running; give it `type: task`",
@@ -247,7 +252,7 @@ impl Reader<'_> {
 }
 
 fn condition_of(text: &str) -> crate::error::Result<Condition> {
-    // As Docker Compose has them.
+    // As Docker Compose writes them, such as `service_completed_successfully`.
     let word = text.strip_prefix("service_");
     word.map_or(text, |word| word.trim_end_matches("_successfully"))
         .parse()

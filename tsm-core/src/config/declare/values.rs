@@ -126,6 +126,7 @@ impl Reader<'_> {
     /// A number is milliseconds, as TSPM has it.
     pub(super) fn duration(&mut self, node: &Node) -> Option<Duration> {
         let text = self.text(node)?;
+        // A number without a unit is in milliseconds, as PM2 has it.
         if let Ok(ms) = text.parse::<u64>() {
             return Some(Duration::from_millis(ms));
         }

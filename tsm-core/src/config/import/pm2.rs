@@ -65,12 +65,13 @@ fn pm2_app(app: &Map<String, Value>, number: usize, from: &Path) -> Result<Proce
     let stem = Path::new(&script).file_stem().unwrap_or_default();
     let name = text(&["name"]).unwrap_or_else(|| stem.to_string_lossy().into_owned());
     let valid = ProcessName::from_stem(&name);
+    // PM2 allows names that are no file names.
     if valid.as_str() != name {
         process.comments.push(format!("PM2 called it '{name}'"));
     }
     process.set("name", valid.as_str());
     let cwd = text(&["cwd"]);
-    // PM2 takes a script from the working directory; a config file of tsm from its own.
+    // PM2 looks for a script in the working directory, a config file of tsm beside itself.
     let script = match &cwd {
         Some(cwd) if is_relative_path(&script) => {
             let path = Path::new(cwd).join(script.trim_start_matches("./"));
@@ -263,6 +264,7 @@ fn pm2_restarts(process: &mut Process, app: &Map<String, Value>) {
     let autorestart = get("autorestart").and_then(Value::as_bool);
     process.set(
         "restart",
+        // PM2 restarts whatever ends, even with status 0.
         if autorestart == Some(false) {
             "no"
         } else {

@@ -64,7 +64,7 @@ pub(super) fn entry(yaml: &mut String, indent: usize, key: &str, doc: &Doc) {
         return;
     }
     let value = match doc {
-        // Alone on its line, a text has less to fear.
+        // Alone on its line, a text needs quotes less often.
         Doc::Text(text) if is_plain(text, false) => text.clone(),
         doc => doc.plain(),
     };
