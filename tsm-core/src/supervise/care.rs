@@ -114,6 +114,7 @@ impl Care {
         match (care.as_deref_mut(), new) {
             (None, new) => *care = new.map(Box::new),
             (Some(_), None) => *care = None,
+            // Piece by piece: what a run under way is waiting for stays as it is.
             (Some(old), Some(new)) => {
                 old.vitals.policy = new.vitals.policy;
                 old.ready = new.ready;
@@ -127,6 +128,7 @@ impl Care {
                     old.watching = None;
                     old.watch = new.watch;
                 }
+                // Its next time was computed from the old schedule.
                 if old.schedule != new.schedule {
                     old.due_ms = None;
                     old.schedule = new.schedule;
@@ -193,6 +195,7 @@ impl Service {
         match self.care.as_deref() {
             Some(care) if care.ready.is_some() => care.vitals.readiness == Readiness::Ready,
             _ if self.task => false,
+            // A port is the only thing that can be seen of a service that declares nothing else.
             care => self.meta.port.is_none() || care.is_some_and(|care| care.port_seen),
         }
     }
@@ -278,6 +281,7 @@ impl Supervisor {
         let Some(care) = service.care.as_deref_mut() else {
             return;
         };
+        // At most one timer for each service, so the old one goes first.
         if let Some(armed) = care.armed.take() {
             self.timers.remove(&(armed, Timer::Vitals(id)));
         }
@@ -321,7 +325,7 @@ impl Supervisor {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
-        // A stop may have come first; then it is being ended anyway.
+        // A stop may have come first, and then it is being ended anyway.
         if !matches!(service.machine.phase, Phase::Running { .. }) {
             return;
         }
@@ -368,7 +372,7 @@ impl Supervisor {
             return;
         };
         let (run, since_ms) = (service.run(), service.meta.started_ms);
-        // Without a word on record nothing was asked for, and that is ready.
+        // Without a word on record nothing was asked for, and that counts as ready.
         let ready = service.meta.ready != Some(false);
         let health = match service.meta.health.as_deref() {
             Some("healthy") => Health::Healthy,
@@ -388,6 +392,7 @@ impl Supervisor {
             self.take_ready_pipe(id, run, pipe);
         }
         if let Some(pattern) = pattern {
+            // From the beginning of the run: the line may have come while there was no supervisor.
             self.begin_log_scan(id, &pattern, since_ms);
         }
         self.vitals_changed(id, actions);

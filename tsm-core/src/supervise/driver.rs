@@ -46,7 +46,7 @@ impl Supervisor {
             (true, false) => Some(VitalEvent::Ended),
             _ => None,
         };
-        // The record follows before anything is done, so that a successor knows what was being done.
+        // The record comes before any act, so that a successor knows what was being done.
         if service.sync_meta(now, clock::unix_ms()) {
             service.dirty = true;
             // A successor that finds it starting has to know that the start was asked for in this
@@ -56,7 +56,7 @@ impl Supervisor {
             }
         }
         let launches_next = actions.contains(&Action::Launch);
-        // The deadline of the phase before is void, even where the next one has none.
+        // The deadline of the last phase is void, even where the new one has none.
         if let Some(armed) = service.armed.take() {
             self.deadlines.remove(&(armed, id));
         }
@@ -69,9 +69,10 @@ impl Supervisor {
             _ => true,
         };
         if is_over {
+            // Its number is given up only now that nothing of the run is left.
             self.end_of_run(id);
         }
-        // A launch writes the record itself, with its run.
+        // A launch writes the record itself, together with its run.
         if !launches_next && !actions.contains(&Action::Sweep) {
             self.save(id);
         }
@@ -85,6 +86,7 @@ impl Supervisor {
             fail::point("action");
             self.execute(id, action);
         }
+        // After the actions, so that those that need it see how it is then.
         if machine.phase != before {
             self.untie(id);
         }
@@ -98,7 +100,8 @@ impl Supervisor {
             Action::PostStopHook => self.run_hook(id, HookKind::PostStop),
             Action::Remember => self.remember(id),
             Action::SignalGroup(force) => {
-                // A start that waits for its hook waits no more, and nothing at all outlives a kill.
+                // A start that waits for its hook waits no longer, and nothing at all outlives a
+                // kill.
                 self.kill_errands(id, |purpose| match purpose {
                     Purpose::Hook(HookKind::PreStart) => true,
                     Purpose::Notice(_) => false,

@@ -314,6 +314,7 @@ fn state_of(machine: &Machine) -> State {
         Phase::Running { .. } => State::Running,
         Phase::Held { .. } => State::Waiting,
         Phase::Lingering { .. } => State::Stopping,
+        // While leftovers are being ended, the wait for the next start has begun already.
         Phase::Waiting { .. }
         | Phase::Ending {
             next: Next::Wait { .. },

@@ -271,6 +271,8 @@ impl Supervisor {
             self.look_for_successor();
             self.go_on_upgrading();
             self.watch_keeper();
+            // A look at all processes is good for one round only: by the next one it is out of
+            // date.
             self.sweeping.remembered = None;
             self.clients.forget_removed();
             if self.is_over() {
@@ -298,6 +300,7 @@ impl Supervisor {
     }
 
     fn on_ready(&mut self, event: Ready) -> Result<()> {
+        // The number is in the low half, the kind in the highest byte.
         let number = event.token as u32;
         let kind = (event.token >> 56) as u8;
         match kind {
@@ -355,9 +358,11 @@ impl Supervisor {
 /// may be waiting. A thousand services that end together are not to be taken for some that do not end, only because there
 /// was much to do. Events that never cease hold up the deadlines for no longer than a moment.
 fn all_heard_of(before: Duration, now: Duration, events: usize) -> Duration {
+    // A full batch says that more events wait, so that no deadline may count as missed yet.
     if events < EVENTS_AT_ONCE {
         now
     } else {
+        // With ever more events the deadlines would never come.
         before.max(now.saturating_sub(LONGEST_HOLD))
     }
 }

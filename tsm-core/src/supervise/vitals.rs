@@ -210,6 +210,8 @@ impl Vitals {
                 }
                 Vec::new()
             }
+            // An answer that comes after the run was over, or ready no more, is about something
+            // else.
             VitalEvent::Checked { well } if ready && self.checking => {
                 self.checking = false;
                 let Some(health) = self.policy.health else {
@@ -219,7 +221,8 @@ impl Vitals {
                 if well { self.well() } else { self.failed(now) }
             }
             VitalEvent::Unchecked if ready && self.checking => {
-                // No thread or process was to be had for the check: that is nothing that the service has failed at.
+                // No thread or process could be had for the check, which is no failure of the
+                // service.
                 self.checking = false;
                 self.due = self.policy.health.map(|health| now + health.interval);
                 Vec::new()
@@ -229,6 +232,7 @@ impl Vitals {
                 self.well()
             }
             VitalEvent::Silence(time) => {
+                // The service may set its own time (`WATCHDOG_USEC=`, `sd_notify(3)`).
                 if let Some(health) = &mut self.policy.health
                     && health.watchdog.is_some()
                 {
@@ -309,6 +313,7 @@ impl Vitals {
             return Vec::new();
         }
         self.failures += 1;
+        // A single failed check may be chance.
         if self.failures < health.retries {
             return Vec::new();
         }

@@ -72,7 +72,7 @@ pub(super) struct Worker {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A thread that panicked left nothing half done that matters here.
+        // A thread that panicked has left nothing half done that matters here.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -87,6 +87,7 @@ impl Turns {
     /// Does the urgent work that has come in meanwhile; to be called between two steps of a few milliseconds each.
     pub(super) fn give_way(&self) {
         loop {
+            // The lock is released before the work, which may take long.
             let next = self.0.lock().urgent.pop_front();
             let Some((number, work)) = next else { return };
             let result = work(self);
@@ -104,6 +105,7 @@ impl Worker {
     pub(super) fn new(home: &Path) -> std::io::Result<Self> {
         let (event, wake) = sys::fd::pipe_to_poll()?;
         let wake = File::from(wake);
+        // With a full pipe the worker must not wait: the loop is awake anyway.
         sys::fd::set_nonblocking(&wake)?;
         Ok(Self {
             shared: Arc::new(Shared {
@@ -138,6 +140,7 @@ impl Worker {
         then: impl FnOnce(&mut Supervisor, Result<()>) + 'static,
     ) {
         self.next += 1;
+        // The continuation first: the work may be done before this function returns.
         self.then.insert(self.next, Box::new(then));
         if urgency == Urgency::Now {
             self.urgent.insert(self.next);
@@ -150,7 +153,7 @@ impl Worker {
         queue.push_back((self.next, Box::new(work)));
         drop(state);
         if !self.ensure_thread() {
-            // No thread is to be had: late is better than never.
+            // No thread can be had: late is better than never.
             self.work_here();
         }
     }
@@ -194,7 +197,8 @@ impl Worker {
         let is_known = state.running && state.sync_at.is_some();
         state.sync_at.get_or_insert_with(|| Instant::now() + GATHER);
         drop(state);
-        // A thread that knows the time is not woken for each file: of a hundred stops that is a tenth.
+        // A thread that knows the time is not woken for each file: with a hundred stops that saves
+        // a tenth.
         if !is_known {
             // Where no thread can be had, the next change tries again.
             self.ensure_thread();
@@ -208,6 +212,7 @@ impl Worker {
             self.shared.changed.notify_one();
             return true;
         }
+        // Set before the thread begins, so that no second one is started.
         state.running = true;
         drop(state);
         let shared = Arc::clone(&self.shared);
@@ -308,6 +313,7 @@ fn next_turn(shared: &Shared) -> Turn {
     let mut idle_until = Instant::now() + IDLE;
     loop {
         let now = Instant::now();
+        // Urgent work first, and the sync only when nothing else waits.
         let job = state.urgent.pop_front();
         if let Some((number, work)) = job.or_else(|| state.background.pop_front()) {
             return Turn::Work(number, work);
@@ -317,7 +323,7 @@ fn next_turn(shared: &Shared) -> Turn {
             return Turn::Sync(state.unsynced.drain().collect());
         }
         if state.finishing || (state.sync_at.is_none() && now >= idle_until) {
-            // Under the lock: work that comes from now on finds no thread, and starts one.
+            // Under the lock: work that comes from now on finds no thread and starts one.
             state.running = false;
             return Turn::End;
         }
@@ -332,6 +338,7 @@ fn next_turn(shared: &Shared) -> Turn {
 }
 
 fn sync_paths(home: &Path, paths: &[PathBuf]) -> Result<()> {
+    // One sync of the file system is cheaper than many of single files.
     if paths.len() > ONE_BY_ONE {
         return File::open(home)
             .and_then(sys::sync_file_system)
