@@ -31,7 +31,7 @@ pub(crate) fn run(context: &Context, command: EnvCommand) -> Outcome {
             reveal,
             json,
         } => match diff(context, &name, other.as_deref(), reveal, json) {
-            // As with `diff`, 1 is no failure.
+            // As with `diff`, 1 means a difference and no failure.
             Err(Failure::Core(error)) if error.kind() == ErrorKind::Failed => {
                 output::complain(&error);
                 Err(Failure::Status(TROUBLE))
@@ -242,6 +242,7 @@ fn diff(context: &Context, name: &str, other: Option<&str>, reveal: bool, json: 
                 (None, Some(right)) => (format!("+ {name}: not set → {right}"), AnsiColor::Green),
                 (left, right) => {
                     let [left, right] = [left, right].map(Option::unwrap_or_default);
+                    // Two covered secrets look the same, even though they differ.
                     let secret = if left == right { " (they differ)" } else { "" };
                     (
                         format!("~ {name}: {left} → {right}{secret}"),

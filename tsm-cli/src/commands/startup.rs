@@ -34,6 +34,7 @@ pub(crate) fn install(global: &Global, args: &StartupArgs) -> Outcome {
         }
         checked => checked?,
     };
+    // Root would otherwise write into a home that another user controls.
     owner.check_home()?;
     let needs = owner.acting(|| Needs::read(&store(&owner)))?;
     let wanted = Wanted {
@@ -141,6 +142,7 @@ fn refuse_second(
 /// A user's own systemd runs while the user is logged in, or lingers.
 fn check_manager(platform: &dyn Platform, wanted: &Wanted) -> Result<(), Error> {
     let needs_one = platform.name() == "systemd" && wanted.place.scope == Scope::User;
+    // Without a runtime directory there is no user's systemd to talk to.
     if !needs_one || wanted.place.runtime_directory.is_some() {
         return Ok(());
     }
@@ -162,6 +164,7 @@ fn set_up(
     installation: &Installation,
 ) -> Outcome {
     let Wanted { owner, place, .. } = wanted;
+    // Read before anything is started, so that what is taken over can be compared.
     let before = owner.acting(|| running(owner))?;
     let record_before = owner.acting(|| Ok(StartupRecord::read(&owner.home)))?;
     let mut record = StartupRecord {
@@ -294,6 +297,7 @@ pub(crate) fn remove(global: &Global, args: &UnstartupArgs) -> Outcome {
         .filter(|found| found.home == owner.home.root())
         .collect();
     let record = owner.acting(|| Ok(StartupRecord::read(&owner.home)))?;
+    // Before anything is removed: half an `unstartup` would be worse than none.
     refuse_other_scope(&owner, &platforms, &place, &found)?;
     for found in &found {
         if found.active {
@@ -373,6 +377,7 @@ fn hand_back(output: Output, owner: &Owner) -> Outcome {
     command
         .args(["--home".as_ref(), owner.home.root().as_os_str()])
         .args(["--quiet", "supervisor", "start"])
+        // As the services' own user would start it, and not as root's shell would.
         .env_clear()
         .envs(supervisor_environment())
         .env("HOME", &owner.directory)
@@ -386,6 +391,7 @@ fn hand_back(output: Output, owner: &Owner) -> Outcome {
         output.remark("the services run on without a supervisor; the next command that changes something starts one");
         return Ok(());
     }
+    // Out of the unit's cgroup, which ends with the unit.
     if account::effective_uid() == 0
         && let Err(error) = startup::move_here(&store(owner))
     {
