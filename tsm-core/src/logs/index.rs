@@ -63,16 +63,17 @@ fn thin(log: &Path, bound: u64) -> io::Result<()> {
     let mut moments = moments_of(log);
     let most = bound as usize / 4 / (LONGEST_LINE + 1);
     moments.drain(..moments.len().saturating_sub(most));
+    moments.sort_unstable();
+    let moments_until = |ms: u64| moments.partition_point(|moment| *moment <= ms);
     let mut gap = 200;
     let thinned = loop {
         let mut kept = String::new();
         let mut last = None;
         let mut before = None;
         for &(offset, ms) in &notes {
-            let is_first_since = |moment: &u64| *moment <= ms && before.is_none_or(|b| b < *moment);
-            if last.is_none_or(|last: u64| ms.abs_diff(last) >= gap)
-                || moments.iter().any(is_first_since)
-            {
+            // The first since one of these moments.
+            let begins = || moments_until(ms) > before.map_or(0, moments_until);
+            if last.is_none_or(|last: u64| ms.abs_diff(last) >= gap) || begins() {
                 kept.push_str(&note_line(offset, ms));
                 last = Some(ms);
             }
