@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use crate::bed::{Bed, TSM, is_root, run};
@@ -16,6 +17,36 @@ const SOMEBODY: u32 = 65534;
 fn kilobytes(pid: u32) -> u64 {
     let resident = status_field(pid, "VmRSS");
     resident.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_home_that_cannot_be_looked_at_is_not_taken_for_none() {
+    if !is_root() {
+        return;
+    }
+    let bed = Bed::new();
+    let tsm = bed.work().join("tsm-copy");
+    let hidden = bed.work().join("hidden");
+    fs::copy(TSM, &tsm).unwrap();
+    fs::set_permissions(&tsm, fs::Permissions::from_mode(0o755)).unwrap();
+    bed.open_to_others();
+    fs::create_dir(&hidden).unwrap();
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).unwrap();
+    let commands: [&[&str]; 5] = [
+        &["supervisor", "stop"],
+        &["supervisor", "status"],
+        &["stop", "a"],
+        &["list"],
+        &[],
+    ];
+    for words in commands {
+        let mut command = bed.command(&tsm);
+        command.uid(SOMEBODY).gid(SOMEBODY);
+        command.env("TSM_HOME", hidden.join("home")).args(words);
+        let said = run(command).exits(1);
+        assert!(said.stderr.contains("Permission denied"), "{said:?}");
+        assert_eq!(said.stdout, "", "{said:?}");
+    }
 }
 
 #[test]

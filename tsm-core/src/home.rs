@@ -79,9 +79,12 @@ impl Home {
         &self.root
     }
 
-    /// Whether there is a home here already.
+    /// Whether there is a home here already. One that cannot be looked at may be there: what is done with it tells.
     pub fn exists(&self) -> bool {
-        self.root.is_dir()
+        match fs::metadata(&self.root) {
+            Ok(meta) => meta.is_dir(),
+            Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
+        }
     }
 
     /// Makes the home and its directories where they are missing, and refuses one that is not safe: another user's, or
