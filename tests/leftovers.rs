@@ -154,7 +154,7 @@ fn a_supervisor_that_follows_ends_it_before_the_next_run() {
     assert!(left.is_alive());
     assert_eq!(bed.state("a"), "backoff");
     std::fs::write(bed.path("go"), "").unwrap();
-    bed.wait_pids("pids", 2);
+    bed.wait_file("pids", |text| text.lines().count() == 2);
     assert!(!bed.path("beside").exists());
     bed.wait_file("hook", |text| text == "hook\n");
 }
@@ -192,4 +192,28 @@ fn what_a_run_leaves_behind_whose_end_nobody_saw_is_left_alone() {
     }
     bed.tsm(["stop", "a"]).ok();
     assert!(!left.is_alive());
+}
+
+#[test]
+fn a_restart_that_a_supervisor_dies_in_has_its_hook_between_the_runs() {
+    let bed = Bed::new();
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\nif [ -e pids ]; then\n[ -e hook ] || echo before > before\necho $$ >> pids\nexec sleep 7780\nfi\n\
+         (trap '' TERM; until [ -e go ]; do sleep 0.05; done) &\necho $! >> pids\nexec sleep 7781\n",
+    );
+    let options = ["--stop-timeout", "60s", "--post-stop", "echo hook >> hook"];
+    bed.tsm(["start", "./a.sh"].iter().chain(&options)).ok();
+    bed.wait_pids("pids", 1);
+    let restart = bed.begin(["restart", "a"]);
+    bed.wait_state("a", "starting");
+    let supervisor = Seen::now(bed.supervisor_pid().unwrap());
+    supervisor.signal(rustix::process::Signal::KILL);
+    wait_until("it is killed", || !supervisor.is_alive());
+    bed.start_idle("other");
+    std::fs::write(bed.path("go"), "").unwrap();
+    bed.wait_file("pids", |text| text.lines().count() == 2);
+    restart.end().ok();
+    assert!(!bed.path("before").exists());
+    bed.wait_file("hook", |text| text == "hook\n");
 }

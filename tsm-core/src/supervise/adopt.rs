@@ -223,14 +223,14 @@ impl Supervisor {
         let mut machine = Machine::new(intent.policy, desired, phase);
         machine.failures = meta.failures.unwrap_or(0);
         machine.restarts = meta.restarts.unwrap_or(0);
-        // A service that ended by itself has its hook only once nothing of it is left.
+        // A run has its hook once nothing of it is left, and not before.
         let is_looked_at = matches!(
             phase,
             Phase::Ending {
-                next: Next::Wait { .. } | Next::Rest(Rest::Failed),
+                next: Next::Wait { .. } | Next::Launch { .. } | Next::Rest(Rest::Failed),
                 ..
             }
-        );
+        ) && meta.last_pid.is_some();
         machine.owes_hook = matches!(phase, Phase::Running { .. })
             || is_looked_at
             || (this_boot && state == Some(State::Stopping));
