@@ -224,6 +224,8 @@ fn a_home_that_goes_away_and_comes_back() {
     // Who was away for long has no supervisor any more: then this starts the next one, which goes on.
     bed.tsm(["resurrect", "--detach"]).ok();
     bed.wait_new_pid("a", before);
+    // The program was executed, and may not have come to its first line yet.
+    bed.wait_runs("a", 2);
     let runs = bed.runs_of("a");
     assert_eq!(runs.len(), 2, "{runs:?}");
     bed.tsm(["restart", "a"]).ok();
