@@ -153,8 +153,9 @@ impl<'a> Kinship<'a> {
         if let Some((identity, id)) = self.leaders.get(&pid) {
             return (*identity == process.identity).then_some(*id);
         }
-        // Process 2 is kthreadd, the parent of the kernel's threads.
-        if pid <= 2 || process.parent == 2 || self.own.contains(&pid) {
+        // Process 2 is kthreadd, the parent of the kernel's threads, which have no session; in a container it may be anybody.
+        let is_of_the_kernel = process.session == 0 && (pid == 2 || process.parent == 2);
+        if pid <= 1 || is_of_the_kernel || self.own.contains(&pid) {
             return None;
         }
         // Parents first: they are in the table already, whereas a cookie has to be read from
