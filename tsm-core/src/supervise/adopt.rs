@@ -3,19 +3,21 @@
 
 mod appeared;
 mod going_on;
+mod lived;
 mod original;
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
+
+use lived::Lived;
 
 use super::care::Care;
 use super::care::sampling::Watched;
 use super::launching::following::Followed;
 use super::launching::stream_kind;
 use super::logs::rules::OwnLogs;
-use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest, Stage};
+use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::doctor::mend::meta_from_spec;
@@ -26,7 +28,7 @@ use crate::meta::{Meta, State};
 use crate::name::ProcessName;
 use crate::spec::{DEFAULT_STOP_TIMEOUT, Dependency, ProcessSpec, RestartPolicy, ServiceLimits};
 use crate::sys::poll::Interest;
-use crate::sys::{self, Identity, Pidfd, Signal, WaitStatus, clock};
+use crate::sys::{self, Identity, Pidfd, Signal, clock};
 
 /// Why a process that ran before a reboot does not run.
 const REBOOT: &[u8] = b"reboot";
@@ -425,95 +427,6 @@ impl Intent {
     }
 }
 
-/// What is known of a record's last run.
-#[derive(Clone, Copy)]
-struct Lived {
-    /// It is there, or its handle is.
-    up: bool,
-    /// It is gone, and nobody saw it end.
-    found_dead: bool,
-    /// It ran before a reboot, and does not now.
-    rebooted: bool,
-    /// The record is of this boot.
-    this_boot: bool,
-    /// It never ran before.
-    first_start: bool,
-}
-
-impl Lived {
-    /// Where the machine of a record begins that was in this state when its supervisor was last heard of.
-    fn phase(self, meta: &Meta, desired: Desired, policy: &Policy, now: Duration) -> Phase {
-        let running = Phase::Running {
-            since: running_since(meta, now),
-        };
-        if self.up {
-            return running;
-        }
-        let Some(state) = &meta.state else {
-            return Phase::Resting(Rest::Stopped);
-        };
-        match state {
-            // Dead without a handle: it is told later, like any other end.
-            State::Running | State::Starting | State::Stopping if self.found_dead => running,
-            // What ran before a reboot has stopped, and only `resurrect` starts it.
-            _ if self.rebooted => Phase::Resting(Rest::Stopped),
-            State::Starting | State::Stopping if self.this_boot => Phase::Ending {
-                stage: Stage::Check,
-                leader: false,
-                next: match desired {
-                    // Its very first start: a command waits for it, and where it fails, no record stays.
-                    Desired::Up => Next::Launch {
-                        asked: self.first_start,
-                    },
-                    Desired::Down => Next::Rest(Rest::Stopped),
-                    Desired::Gone => Next::Remove,
-                },
-            },
-            State::Backoff if self.this_boot && desired == Desired::Up => {
-                let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
-                // The wall clock may have been set, so the wait is never longer than a delay after
-                // so many restarts can be.
-                let most = policy.backoff.longest(meta.failures.unwrap_or(0));
-                let until = now + Duration::from_millis(left).min(most);
-                let slow = meta.slow.unwrap_or(false);
-                if meta.last_pid.is_none() {
-                    return Phase::Waiting { until, slow };
-                }
-                // The supervisor before may have died while it ended what the run left behind.
-                Phase::Ending {
-                    stage: Stage::Check,
-                    leader: false,
-                    next: Next::Wait { until, slow },
-                }
-            }
-            State::Waiting if self.this_boot && desired == Desired::Up => {
-                Phase::Held { asked: false }
-            }
-            State::Exited | State::Done => Phase::Resting(Rest::Exited),
-            // The same here, but for who was left alone: nobody saw how the run ended, and no other was to follow.
-            State::Failed
-                if self.this_boot
-                    && meta.last_pid.is_some()
-                    && !(policy.restart == RestartPolicy::No && ended_unseen(meta)) =>
-            {
-                Phase::Ending {
-                    stage: Stage::Check,
-                    leader: false,
-                    next: Next::Rest(Rest::Failed),
-                }
-            }
-            State::Failed => Phase::Resting(Rest::Failed),
-            _ => Phase::Resting(Rest::Stopped),
-        }
-    }
-}
-
-/// Whether nobody can say how the last run of a record ended.
-fn ended_unseen(meta: &Meta) -> bool {
-    let exit = meta.exit.as_deref().and_then(WaitStatus::parse);
-    exit == Some(WaitStatus::Unknown)
-}
-
 /// The process of a record, if it is still there, or its handle is, which still tells how it ended.
 fn find_leader(identity: Identity, stored: Option<Pidfd>) -> Result<Option<Leader>> {
     // The stored one first: it was opened before the process ended, and may still tell how it
@@ -537,10 +450,4 @@ fn is_not_known(error: &Error) -> bool {
         return false;
     };
     sys::is_out_of_resources(source)
-}
-
-/// Since when a process has been up, by the clock that time-outs are measured with.
-fn running_since(meta: &Meta, now: Duration) -> Duration {
-    let up = clock::unix_ms().saturating_sub(meta.started_ms.unwrap_or(meta.start_time * 1000));
-    now.saturating_sub(Duration::from_millis(up))
 }
