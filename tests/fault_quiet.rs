@@ -21,12 +21,9 @@ pub(crate) fn switches(pid: u32) -> u64 {
         .sum()
 }
 
-#[test]
-fn idle_is_idle() {
-    let bed = Bed::new();
-    for number in 0..20 {
-        bed.start_idle(&format!("s{number}"));
-    }
+/// Waits until the keepers of a home come to rest, and sees to it that they stay so.
+#[track_caller]
+pub(crate) fn assert_idle(bed: &Bed) {
     let keepers = [
         bed.supervisor_seen(),
         bed.guardian_seen(),
@@ -42,6 +39,15 @@ fn idle_is_idle() {
     let before = settled.expect("supervisor, guardian and sentinel do not come to rest");
     within(Duration::from_secs(5), || None::<()>);
     assert_eq!(read(), before, "they were scheduled while nothing happened");
+}
+
+#[test]
+fn idle_is_idle() {
+    let bed = Bed::new();
+    for number in 0..20 {
+        bed.start_idle(&format!("s{number}"));
+    }
+    assert_idle(&bed);
 }
 
 /// Starts a service `outer` whose script is to start `inner`, by `"$1" start --name inner -- "$2"`.

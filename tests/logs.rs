@@ -3,6 +3,8 @@
 use std::fs;
 
 use crate::bed::{Bed, Going, is_root};
+use crate::fault_quiet::assert_idle;
+use crate::wait::wait_until;
 
 const SAYS: &str = "#!/bin/sh
 echo one > /dev/stderr
@@ -185,7 +187,24 @@ fn a_flood_is_written_to_its_last_byte() {
     bed.tsm(["start", "./flood.sh"]).ok();
     bed.wait_log("flood.err", "done\n");
     let log = bed.home().join("logs/flood.out");
-    crate::wait::wait_until("all of the flood is there", || {
+    wait_until("all of the flood is there", || {
         fs::metadata(&log).unwrap().len() == 8_000_001
     });
+}
+
+#[test]
+fn floods_that_pause_are_written_to_their_last_byte_and_cost_nothing_then() {
+    let bed = Bed::new();
+    // None of them ends where a piece ends that the supervisor moves at once, and nothing comes after the last one.
+    let burst = "head -c 700001 /dev/zero | tr '\\0' x; echo";
+    let floods = bed.script(
+        "floods.sh",
+        &format!("#!/bin/sh\nfor n in 1 2 3; do {burst}; sleep 0.01; done\nexec sleep 100000\n"),
+    );
+    bed.tsm(["start", floods.to_str().unwrap()]).ok();
+    let log = bed.home().join("logs/floods.out");
+    wait_until("every byte is in the log", || {
+        fs::metadata(&log).is_ok_and(|log| log.len() == 3 * 700_002)
+    });
+    assert_idle(&bed);
 }

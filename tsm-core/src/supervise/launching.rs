@@ -324,7 +324,7 @@ impl Supervisor {
             // The same pipe, with the last bytes of the run before in it.
             self.poll.unwatch(&reader);
             self.store.forget(&format!("{letter}{id}.{}", end.run));
-            end.paused = false;
+            (end.paused, end.paced) = (false, false);
         } else {
             // Work on the log goes on.
             let before = std::mem::take(end);

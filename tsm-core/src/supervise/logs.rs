@@ -2,19 +2,24 @@
 
 mod cutting;
 pub(super) mod direct;
+mod dropping;
 pub(super) mod mover;
+mod pacing;
 pub(super) mod rules;
 pub(super) mod upkeep;
 
 use crate::spec::LogSettings;
 use direct::DirectLogs;
 use mover::OpenLogs;
+use pacing::Paced;
 
 /// The logs of all services.
 #[derive(Default)]
 pub(super) struct Logs {
     /// Files that bytes were moved into last.
     pub(super) open: OpenLogs,
+    /// Those that are looked at by the clock.
+    pub(super) paced: Paced,
     /// Logs that services write themselves, where there are any.
     pub(super) direct: Option<Box<DirectLogs>>,
     /// What was said of the logs of all processes.

@@ -44,7 +44,14 @@ pub(super) struct LogEnd {
     pub(super) reader: Option<OwnedFd>,
     /// The run that writes into it.
     pub(super) run: u64,
-    pub(super) widened: bool,
+    /// Whether its pipe is a wide one, once that was tried.
+    pub(super) wide: Option<bool>,
+    /// At the last look there was so much in it that another one is worth while soon.
+    pub(super) floods: bool,
+    /// It is looked at by the clock, and not watched.
+    pub(super) paced: bool,
+    /// How many looks in a row have found too little.
+    pub(super) vain_looks: u8,
     /// When the time index got its last note, Unix milliseconds.
     pub(super) noted_ms: u64,
     /// The disk had no room; the bytes wait in the pipe.

@@ -259,6 +259,7 @@ impl Supervisor {
             self.fire_deadlines(heard);
             self.accept_again();
             self.look_at_home_if_due();
+            self.look_at_paced_logs();
             self.keep_up_logs();
             self.fire_timers();
             self.give_up_slow_handover();
@@ -289,6 +290,7 @@ impl Supervisor {
             self.launching.follow_at,
             self.sweeping.at,
             self.logs.upkeep.first().map(|(at, ..)| *at),
+            self.logs.paced.deadline(),
             self.records.deadline(),
             self.clients.deadline(),
             self.sample_at,

@@ -5,8 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::event::Timespec;
-use rustix::event::epoll;
+use rustix::event::{PollFd, PollFlags, Timespec, epoll};
 
 use crate::error::BestEffort as _;
 
@@ -112,10 +111,17 @@ impl Poll {
     /// Those of `epoll_wait(2)`.
     pub fn wait(&mut self, timeout: Option<Duration>, out: &mut Vec<Ready>) -> io::Result<()> {
         out.clear();
-        let timeout = timeout.map(|t| Timespec {
-            tv_sec: t.as_secs() as i64,
-            tv_nsec: i64::from(t.subsec_nanos()),
-        });
+        let mut timeout = timeout;
+        // `epoll_wait(2)` counts in milliseconds; `ppoll(2)` has a finer clock, and the set itself can be waited for.
+        if let Some(time) = timeout.filter(|t| !t.is_zero() && *t < Duration::from_millis(1)) {
+            let mut set = [PollFd::new(&self.epoll, PollFlags::IN)];
+            match rustix::event::poll(&mut set, Some(&timespec(time))) {
+                Ok(_) => timeout = Some(Duration::ZERO),
+                Err(rustix::io::Errno::INTR) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        let timeout = timeout.map(timespec);
         self.buffer.clear();
         match epoll::wait(
             &self.epoll,
@@ -141,12 +147,15 @@ impl Poll {
 
 /// Lets time pass: for pauses between attempts of a process that has nothing else to do.
 pub fn wait_for_nothing(time: Duration) {
-    let time = Timespec {
+    let waited = rustix::event::poll(&mut [], Some(&timespec(time)));
+    waited.best_effort("a signal only shortens the pause");
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec {
         tv_sec: time.as_secs() as i64,
         tv_nsec: i64::from(time.subsec_nanos()),
-    };
-    let waited = rustix::event::poll(&mut [], Some(&time));
-    waited.best_effort("a signal only shortens the pause");
+    }
 }
 
 /// Waits until `fd` can be read or `timeout` has passed; tells which.
@@ -154,7 +163,7 @@ pub fn wait_for_nothing(time: Duration) {
 /// # Errors
 /// Those of `poll(2)`.
 pub fn wait_readable(fd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, poll};
+    use rustix::event::poll;
     let deadline = timeout.map(|t| super::clock::monotonic() + t);
     loop {
         let left = deadline.map(|d| d.saturating_sub(super::clock::monotonic()));

@@ -6,14 +6,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use super::cutting::{self, Next};
+use super::dropping::{count_dropped, drop_what_waits, skip_dropped_line, take_back_torn_line};
+use super::pacing;
 use super::rules::LogPlace;
 use crate::error::{Error, IoContext as _, Result};
-use crate::events::{Event, EventKind};
 use crate::fail;
 use crate::logs::{self, Stream, rotate};
 use crate::spec::{LogRules, OnFull};
 use crate::supervise::launching::stream_kind;
-use crate::supervise::service::{LogEnd, Service};
+use crate::supervise::service::Service;
 use crate::supervise::supervisor::{Supervisor, token};
 use crate::sys::poll::Interest;
 use crate::sys::{self, clock, fd};
@@ -21,13 +22,11 @@ use crate::sys::{self, clock, fd};
 /// How many log files are kept open; those that are written to often stay.
 const OPEN_FILES: usize = 64;
 /// How much is moved before other events get their turn.
-const AT_ONCE: usize = 1 << 20;
-/// How much is moved by one system call: a pipe is locked meanwhile, and whoever writes into it waits, or spins.
+pub(super) const AT_ONCE: usize = 1 << 20;
+/// How much is moved by one system call, which ends where a multiple of it ends in the file: a pipe is locked meanwhile, and
+/// whoever writes into it waits, or spins. What a file system is given in pieces that begin and end anywhere, it caches in five
+/// times as many: measured, a third of the whole cost.
 const PIECE: usize = 64 << 10;
-/// The size of a pipe before it is widened.
-const PIPE_BYTES: usize = 64 << 10;
-/// The size of the pipe of a service that floods.
-const WIDE_PIPE_BYTES: usize = 1 << 20;
 /// At most one note in the time index in so many milliseconds.
 const NOTE_EVERY_MS: u64 = 100;
 
@@ -63,6 +62,16 @@ impl OpenLogs {
         Ok((&self.files[last].1, length))
     }
 
+    /// The same, where it was asked for a moment ago: whether it still has its name is not looked at again.
+    fn again(&mut self, key: (u32, Stream), path: &Path) -> io::Result<(&File, u64)> {
+        let is_last = self.files.last().is_some_and(|(k, _)| *k == key);
+        if !is_last {
+            return self.get(key, path);
+        }
+        let file = &self.files[self.files.len() - 1].1;
+        Ok((file, file.metadata()?.len()))
+    }
+
     pub(super) fn close(&mut self, key: (u32, Stream)) {
         self.files.retain(|(k, _)| *k != key);
     }
@@ -96,12 +105,23 @@ fn length_if_named(file: &File, path: &Path) -> Option<u64> {
     rotate::same_file(&open, &named).then_some(open.len())
 }
 
+/// How much of what waits in a pipe is moved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// All of it.
+    All,
+    /// No more than goes up to the end of a piece; the rest waits for what comes after it.
+    WholePieces,
+}
+
 /// How a round of moving ended.
-enum Moved {
+pub(super) enum Moved {
     /// The pipe is empty for now.
     Empty,
-    /// There may be more.
+    /// Something was moved; there may be more.
     More,
+    /// Nothing was moved: what waits is no whole piece.
+    NoPiece,
     /// Nobody will ever write into it again.
     Ended,
 }
@@ -114,11 +134,14 @@ impl Supervisor {
             // The end of its writer is told although nothing is watched for.
             return;
         }
+        // One that is looked at by the clock tells its end only.
+        self.end_pacing(id, stream);
         match self.move_some(id, stream) {
             Ok(Moved::Ended) => self.close_log(id, stream),
             // An empty pipe that hangs up has ended as well; epoll would say so again and again.
             Ok(Moved::Empty) if hangup => self.close_log(id, stream),
-            Ok(Moved::Empty | Moved::More) => {}
+            Ok(Moved::Empty | Moved::NoPiece) => {}
+            Ok(Moved::More) => self.pace_if_it_floods(id, stream),
             Err(error) => self.block_log(id, stream, &error),
         }
         self.look_at_log(id, stream);
@@ -130,7 +153,7 @@ impl Supervisor {
             match self.move_some(id, stream) {
                 Ok(Moved::More) => {}
                 Ok(Moved::Ended) => return self.close_log(id, stream),
-                Ok(Moved::Empty) => return,
+                Ok(Moved::Empty | Moved::NoPiece) => return,
                 Err(error) => return self.block_log(id, stream, &error),
             }
         }
@@ -150,16 +173,18 @@ impl Supervisor {
         if waiting == 0 {
             return Ok(Moved::Empty);
         }
-        if waiting >= PIPE_BYTES && !end.widened {
-            end.widened = true;
-            // Where the user's share of pipe memory is used up, the pipe stays as it is.
-            fd::widen_pipe(pipe, WIDE_PIPE_BYTES);
-        }
-        self.move_bytes(id, stream, waiting.min(AT_ONCE))
+        end.floods = waiting >= pacing::FLOOD;
+        self.move_bytes(id, stream, waiting.min(AT_ONCE), Share::All)
     }
 
     /// Moves so many bytes, which wait in a pipe.
-    fn move_bytes(&mut self, id: u32, stream: Stream, waiting: usize) -> Result<Moved> {
+    pub(super) fn move_bytes(
+        &mut self,
+        id: u32,
+        stream: Stream,
+        waiting: usize,
+        share: Share,
+    ) -> Result<Moved> {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return Ok(Moved::Empty);
         };
@@ -182,22 +207,36 @@ impl Supervisor {
             }
             // The length is asked for each time: others may truncate the file, and what is written beyond its end would
             // leave a hole.
-            let (file, offset) = self.logs.open.get((id, stream), &path).at("open", &path)?;
+            let open = &mut self.logs.open;
+            let found = if moved == 0 {
+                open.get((id, stream), &path)
+            } else {
+                open.again((id, stream), &path)
+            };
+            let (file, offset) = found.at("open", &path)?;
             // A log that cannot be rotated grows on: better than losing what comes.
             let limit = if end.unrotatable {
                 u64::MAX
             } else {
                 rules.max_size
             };
+            let piece = PIECE - (offset % PIECE as u64) as usize;
             let most = match cutting::next(pipe, file, offset, limit, end.rotate) {
-                Ok(Next::Move(most)) => most.min(PIECE),
+                Ok(Next::Move(most)) => most.min(piece),
                 Ok(Next::Rotate) => {
                     self.rotate_log(id, stream).at("rotate", &path)?;
                     continue;
                 }
                 // A log that cannot be read is not cut between lines.
-                Err(_) => PIECE,
+                Err(_) => piece,
             };
+            if share == Share::WholePieces && waiting - moved < most {
+                return Ok(if moved > 0 {
+                    Moved::More
+                } else {
+                    Moved::NoPiece
+                });
+            }
             // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log
             // that begins anew begins with a note.
             let now_ms = clock::unix_ms();
@@ -225,7 +264,7 @@ impl Supervisor {
             }
             end.blocked = false;
         }
-        Ok(Moved::More)
+        Ok(if moved > 0 { Moved::More } else { Moved::Empty })
     }
 
     /// Adds what a hook printed to a log of its process. What cannot be written is lost: a hook has no pipe that waits.
@@ -285,7 +324,7 @@ impl Supervisor {
     }
 
     /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.
-    fn block_log(&mut self, id: u32, stream: Stream, error: &Error) {
+    pub(super) fn block_log(&mut self, id: u32, stream: Stream, error: &Error) {
         let (kind, _) = stream_kind(stream);
         // Closed, so that the next try opens the file anew: it may have been replaced in the
         // meantime.
@@ -320,6 +359,7 @@ impl Supervisor {
         {
             self.poll.rewatch(pipe, token(kind, id), Interest::None);
             end.paused = true;
+            end.paced = false;
         }
         self.retry_later();
     }
@@ -339,32 +379,6 @@ impl Supervisor {
         }
     }
 
-    /// Puts on record what was dropped, where there is room for that again.
-    fn note_dropped(&mut self) {
-        let mut later = false;
-        for service in self.services.values_mut() {
-            for (stream, word) in [(Stream::Out, "out"), (Stream::Err, "err")] {
-                let end = service.log_end(stream);
-                let Some(dropped) = end.dropped.as_deref().copied() else {
-                    continue;
-                };
-                let event = Event::now(EventKind::LogDropped {
-                    stream: word.to_owned(),
-                    bytes: dropped.bytes,
-                    lines: dropped.lines,
-                });
-                if self.writer.append_event(&service.name, &event).is_ok() {
-                    service.log_end(stream).dropped = None;
-                } else {
-                    later = true;
-                }
-            }
-        }
-        if later {
-            self.retry_later();
-        }
-    }
-
     /// Closes a log pipe after its last bytes were moved, and lets the keeper forget it. While they cannot be written, it
     /// stays: the next run writes into it as well, behind them.
     pub(in crate::supervise) fn close_log(&mut self, id: u32, stream: Stream) {
@@ -377,7 +391,7 @@ impl Supervisor {
         loop {
             match self.move_some(id, stream) {
                 Ok(Moved::More) => {}
-                Ok(Moved::Empty | Moved::Ended) => break,
+                Ok(Moved::Empty | Moved::NoPiece | Moved::Ended) => break,
                 Err(error) => return self.block_log(id, stream, &error),
             }
         }
@@ -441,58 +455,4 @@ fn is_no_room(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
-}
-
-/// Drops what waits in a pipe and counts it. False where the pipe cannot be read.
-fn drop_what_waits(end: &mut LogEnd) -> bool {
-    let Some(pipe) = &end.reader else {
-        return false;
-    };
-    let waiting = fd::bytes_waiting(pipe) as usize;
-    let Ok(bytes) = fd::take(pipe, waiting.min(AT_ONCE)) else {
-        return false;
-    };
-    let Some(last) = bytes.last() else {
-        return false;
-    };
-    end.in_dropped_line = *last != b'\n';
-    count_dropped(end, bytes.len() as u64, newlines(&bytes));
-    true
-}
-
-/// Takes the beginning of a line out of a log again whose rest is dropped: what follows would look like its end. Returns
-/// how many bytes that are.
-fn take_back_torn_line(path: &Path) -> io::Result<u64> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let len = file.metadata()?.len();
-    if cutting::ends_with_a_line(&file, len)? {
-        return Ok(0);
-    }
-    let begin = cutting::line_start(&file, len, AT_ONCE as u64)?;
-    file.set_len(begin)?;
-    Ok(len - begin)
-}
-
-/// Takes the rest of a line out of the pipe whose beginning was dropped, and says how many bytes that were.
-fn skip_dropped_line(end: &mut LogEnd) -> io::Result<usize> {
-    let Some(pipe) = &end.reader else {
-        return Ok(0);
-    };
-    let waiting = fd::peek(pipe)?;
-    let newline = waiting.iter().position(|byte| *byte == b'\n');
-    let rest = newline.map_or(waiting.len(), |newline| newline + 1);
-    let bytes = fd::take(pipe, rest)?;
-    end.in_dropped_line = newline.is_none();
-    count_dropped(end, bytes.len() as u64, newlines(&bytes));
-    Ok(bytes.len())
-}
-
-fn newlines(bytes: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', bytes).count() as u64
-}
-
-fn count_dropped(end: &mut LogEnd, bytes: u64, lines: u64) {
-    let dropped = end.dropped.get_or_insert_default();
-    dropped.bytes += bytes;
-    dropped.lines += lines;
 }
