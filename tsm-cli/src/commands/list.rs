@@ -23,6 +23,9 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
     for damage in &overview.damaged {
         complain(&damage.error);
     }
+    if args.json {
+        return write_json(overview, &args.selectors);
+    }
     let listed: Vec<_> = overview
         .processes
         .iter()
@@ -30,11 +33,6 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
         .collect();
     if !args.selectors.is_empty() {
         overview.processes = select(overview.processes, &args.selectors)?;
-    }
-    if args.json {
-        let mut stdout = io::stdout().lock();
-        ProcessView::write_document(&overview.processes, &mut stdout)?;
-        return Ok(stdout.flush()?);
     }
     if overview.processes.is_empty() {
         // With sudo this is the home of root, which may not be the one that was meant.
@@ -63,6 +61,18 @@ pub(crate) fn run(context: &Context, args: &ListArgs) -> Outcome {
             "no supervisor looks after these; any command that changes something brings one back",
         );
     }
+    Ok(())
+}
+
+fn write_json(mut overview: Overview, selectors: &[String]) -> Outcome {
+    if !selectors.is_empty() {
+        overview.processes = select(overview.processes, selectors)?;
+    }
+    let mut stdout = io::stdout().lock();
+    ProcessView::write_document(&overview.processes, &mut stdout)?;
+    stdout.flush()?;
+    // The command ends here: to give back some thousand pieces of memory one by one would only take time.
+    std::mem::forget(overview);
     Ok(())
 }
 
