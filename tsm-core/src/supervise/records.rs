@@ -19,6 +19,8 @@ use histories::Unwritten;
 const STATUS_DELAY: Duration = Duration::from_millis(300);
 /// How long after a request or a change what it needed is given back.
 const TIDY_DELAY: Duration = Duration::from_millis(500);
+/// How long that is waited for.
+const TIDY_AT_LATEST: Duration = Duration::from_secs(10);
 /// How long after a write failed for want of room it is tried again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -32,6 +34,8 @@ pub(super) struct Records {
     pub(super) status_at: Option<Duration>,
     /// When memory and code that nobody needs are given back.
     pub(super) tidy_at: Option<Duration>,
+    /// When that is at the latest.
+    tidy_by: Option<Duration>,
     /// When what could not be written is tried again.
     pub(super) retry_at: Option<Duration>,
     /// How often the OOM killer had been at work when that was last looked at, and when that was.
@@ -46,6 +50,7 @@ impl Records {
             unwritten: Unwritten::default(),
             status_at: None,
             tidy_at: None,
+            tidy_by: None,
             retry_at: None,
             // The kills before this moment concern none of our runs.
             oom_seen: OomCounts::read(),
@@ -163,7 +168,7 @@ impl Supervisor {
             self.tidy_later();
         }
         if self.records.tidy_at.is_some_and(|at| at <= now) {
-            self.records.tidy_at = None;
+            (self.records.tidy_at, self.records.tidy_by) = (None, None);
             self.continue_guardian();
             sys::trim_memory();
             sys::release_code();
@@ -172,9 +177,10 @@ impl Supervisor {
 
     /// What is being done needs memory and code; after it comes quiet, and both are given back.
     pub(super) fn tidy_later(&mut self) {
-        if self.records.tidy_at.is_none() {
-            self.records.tidy_at = Some(clock::monotonic() + TIDY_DELAY);
-        }
+        let now = clock::monotonic();
+        let by = *self.records.tidy_by.get_or_insert(now + TIDY_AT_LATEST);
+        // From the last of it on: what is done right after they were given back would take them again, and keep them.
+        self.records.tidy_at = Some(by.min(now + TIDY_DELAY));
     }
 
     /// Lets blocked logs be tried again in a while.
