@@ -274,4 +274,29 @@ mod tests {
         writer.keep_foreign_status().unwrap();
         assert_eq!(fs::read(&kept).unwrap(), b"{\"processes\": []}");
     }
+
+    #[test]
+    fn a_counter_that_says_nonsense_ends_no_supervisor() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::at(directory.path());
+        home.prepare().unwrap();
+        for (text, highest, given) in [
+            ("7\n", 3, Some(7)),
+            ("4294967294\n", 3, Some(u32::MAX - 1)),
+            // Beyond the last one, and no number at all: after the highest in use.
+            ("4294967295\n", 3, Some(4)),
+            ("99999999999\n", 3, Some(4)),
+            ("x", 3, Some(4)),
+            ("1\n", u32::MAX - 2, Some(u32::MAX - 1)),
+            ("1\n", u32::MAX - 1, None),
+            ("1\n", u32::MAX, None),
+        ] {
+            fs::write(home.next_id(), text).unwrap();
+            let mut writer = Writer::acquire(home.clone()).unwrap().unwrap();
+            let said = writer.allocate_id(highest);
+            assert_eq!(said.ok(), given, "{text:?} {highest}");
+            writer.skip_ids(u32::MAX).unwrap();
+            assert!(writer.allocate_id(3).is_err());
+        }
+    }
 }

@@ -109,8 +109,9 @@ impl<'de> Deserialize<'de> for Text {
                 let Some((key, hex)) = map.next_entry::<String, String>()? else {
                     return Err(A::Error::custom("an empty object"));
                 };
-                // ASCII, so that the slices below cut no character in two.
-                if key != "hex" || hex.len() % 2 != 0 || !hex.is_ascii() {
+                // Digits alone: what a number is parsed from may have a sign.
+                let are_digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+                if key != "hex" || hex.len() % 2 != 0 || !are_digits {
                     return Err(A::Error::custom("not {\"hex\": \"…\"}"));
                 }
                 (0..hex.len() / 2)
@@ -135,6 +136,18 @@ mod tests {
             let text = Text::from_bytes(bytes);
             let json = serde_json::to_string(&text).unwrap();
             prop_assert_eq!(serde_json::from_str::<Text>(&json).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn hex_has_digits_alone() {
+        let read = |json: &str| serde_json::from_str::<Text>(json);
+        assert_eq!(
+            read(r#"{"hex":"66fF"}"#).unwrap(),
+            Text::from_bytes(b"f\xff".to_vec())
+        );
+        for wrong in ["+1", "-1", "6", "6g", "é", " 1"] {
+            assert!(read(&format!(r#"{{"hex":"{wrong}"}}"#)).is_err(), "{wrong}");
         }
     }
 }

@@ -15,6 +15,9 @@ use crate::name::ProcessName;
 use crate::spec::SavedSpec;
 use crate::sys;
 
+/// The last id that is given: the counter holds the one after it.
+const LAST_ID: u32 = u32::MAX - 1;
+
 /// Writing access to a home: proof that this process holds its lock.
 #[derive(Debug)]
 pub struct Writer {
@@ -91,22 +94,29 @@ impl Writer {
     /// grow, and one that is in use or lower than one in use is skipped.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be written down; then the id is not given.
+    /// [`Error::Io`] where it cannot be written down, [`Error::BadValue`] where a record bears the last one; then none is given.
     pub fn allocate_id(&mut self, highest: u32) -> Result<u32> {
         let path = self.home().next_id();
         if self.next_id == 0 {
             let text = fs::read_to_string(&path).unwrap_or_default();
-            self.next_id = text.trim().parse().unwrap_or(0);
+            let next = text.trim().parse().ok();
+            self.next_id = next.filter(|next| *next <= LAST_ID).unwrap_or(0);
         }
         // The file may be torn, or the original's, which kept the last ID given: what is in use is
         // skipped.
-        let id = self.next_id.max(highest + 1).max(1);
+        let id = self.next_id.max(highest.saturating_add(1)).max(1);
+        if id > LAST_ID {
+            return Err(Error::bad_value(
+                "id",
+                format!("none is left above {highest}; delete the process that has it"),
+            ));
+        }
         replace_file(&path, format!("{}\n", id + 1).as_bytes())?;
         self.next_id = id + 1;
         Ok(id)
     }
 
-    /// Sees to it that this id is never given.
+    /// Sees to it that no id up to this one is given.
     ///
     /// # Errors
     /// [`Error::Io`] where that cannot be written down.
@@ -115,9 +125,9 @@ impl Writer {
         let text = fs::read_to_string(&path).unwrap_or_default();
         let next = text.trim().parse().unwrap_or(0).max(self.next_id);
         if next <= up_to {
-            replace_file(&path, format!("{}\n", up_to + 1).as_bytes())?;
+            replace_file(&path, format!("{}\n", up_to.saturating_add(1)).as_bytes())?;
         }
-        self.next_id = next.max(up_to + 1);
+        self.next_id = next.max(up_to.saturating_add(1));
         Ok(())
     }
 

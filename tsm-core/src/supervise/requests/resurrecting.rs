@@ -316,7 +316,8 @@ impl Supervisor {
             .map_err(|error| Error::bad_value(name.as_str(), error))?;
         let highest = self.services.keys().next_back().copied().unwrap_or(0);
         let highest = highest.max(self.highest_id);
-        let id = if self.services.contains_key(&saved.id) || saved.id == 0 {
+        let is_none = matches!(saved.id, 0 | u32::MAX);
+        let id = if is_none || self.services.contains_key(&saved.id) {
             self.writer.allocate_id(highest)?
         } else {
             // The counter first: should we die in between, the ID is not given out a second time.
