@@ -84,8 +84,13 @@ impl Bed {
                 ));
             }
         }
-        let last = events.last().map(|event| event["event"].clone());
-        (view["state"] == "stopped" && last != Some("stopped".into()))
+        // What is changed of a process that is stopped leaves it so.
+        let changes = ["environment-changed", "environment-kept", "reset"];
+        let last = events
+            .iter()
+            .map(|event| event["event"].as_str().unwrap())
+            .rfind(|kind| !changes.contains(kind));
+        (view["state"] == "stopped" && last != Some("stopped"))
             .then(|| "it is stopped, and that is not noted".to_owned())
     }
 }
