@@ -36,6 +36,8 @@ pub(super) struct Records {
     pub(super) tidy_at: Option<Duration>,
     /// When that is at the latest.
     tidy_by: Option<Duration>,
+    /// The code is given back before the next wait.
+    pub(super) is_code_idle: bool,
     /// When what could not be written is tried again.
     pub(super) retry_at: Option<Duration>,
     /// How often the OOM killer had been at work when that was last looked at, and when that was.
@@ -51,6 +53,7 @@ impl Records {
             status_at: None,
             tidy_at: None,
             tidy_by: None,
+            is_code_idle: false,
             retry_at: None,
             // The kills before this moment concern none of our runs.
             oom_seen: OomCounts::read(),
@@ -171,7 +174,7 @@ impl Supervisor {
             (self.records.tidy_at, self.records.tidy_by) = (None, None);
             self.continue_guardian();
             sys::trim_memory();
-            sys::release_code();
+            self.records.is_code_idle = true;
         }
     }
 

@@ -249,6 +249,10 @@ impl Supervisor {
             } else {
                 Some(Duration::ZERO)
             };
+            if std::mem::take(&mut self.records.is_code_idle) {
+                // The last thing before it waits: what runs after it is mapped again, 64 KiB for each function.
+                sys::release_code();
+            }
             self.poll.wait(wait, &mut ready).doing("wait for events")?;
             heard = all_heard_of(heard, clock::monotonic(), ready.len());
             for event in &ready {
