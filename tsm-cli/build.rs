@@ -59,6 +59,8 @@ fn unwinder_to_link_in() -> Option<PathBuf> {
     if !archive.is_absolute() || !archive.is_file() || said.contains([' ', '"', '(', ')']) {
         return None;
     }
+    // Another version of the compiler has it elsewhere.
+    println!("cargo::rerun-if-changed={}", archive.display());
     let directory = PathBuf::from(std::env::var_os("OUT_DIR")?);
     let script = format!("INPUT ( {} )\n", archive.display());
     std::fs::write(directory.join("libgcc_s.so"), script).ok()?;
