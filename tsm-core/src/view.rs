@@ -8,8 +8,7 @@ mod moments;
 mod variables;
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::{BufWriter, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -26,6 +25,7 @@ use crate::store::{Damage, ProcessStore};
 use crate::sys::{Identity, Signal, WaitStatus, clock, procfs};
 use crate::text::Text;
 
+pub use document::write_status;
 pub use moments::Since;
 pub use variables::{Difference, Variable, Variables};
 
@@ -469,33 +469,4 @@ fn judge_unsupervised(
         at: None,
         reason,
     });
-}
-
-/// Writes `status.json`: the document of `list --json`, as the supervisor knows it.
-///
-/// # Errors
-/// [`crate::error::Error::Io`].
-pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Result<()> {
-    let spare = crate::store::spare(path);
-    // Written piece by piece: with many processes it is large, and the supervisor should stay
-    // small.
-    let write = || -> std::io::Result<()> {
-        let file = crate::store::open_spare(&spare)?;
-        file.set_len(0)?;
-        let mut file = BufWriter::new(file);
-        let mut json = Vec::new();
-        file.write_all(b"[")?;
-        for (number, view) in views.enumerate() {
-            file.write_all(if number == 0 { b"\n" } else { b",\n" })?;
-            json.clear();
-            crate::json::append(&view, &mut json)?;
-            file.write_all(&json)?;
-        }
-        file.write_all(b"\n]\n")?;
-        file.flush()?;
-        // Closed first: the lease on it would keep a reader waiting.
-        drop(file);
-        crate::sys::exchange(&spare, path)
-    };
-    write().at("write", path)
 }

@@ -46,8 +46,6 @@ pub(super) struct LogEnd {
     pub(super) run: u64,
     /// Whether its pipe is a wide one, once that was tried.
     pub(super) wide: Option<bool>,
-    /// At the last look there was so much in it that another one is worth while soon.
-    pub(super) floods: bool,
     /// It is looked at by the clock, and not watched.
     pub(super) paced: bool,
     /// How many looks in a row have found too little.

@@ -1,10 +1,12 @@
-//! The document of `tsm list --json`.
+//! The document of `tsm list --json`, and of `status.json`.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::panic::resume_unwind;
+use std::path::Path;
 
 use super::ProcessView;
-use crate::{json, sys};
+use crate::error::{IoContext as _, Result};
+use crate::{json, store, sys};
 
 /// So many views keep a core busy for longer than it takes to wake it.
 const WORTH_A_THREAD: usize = 200;
@@ -51,6 +53,35 @@ impl ProcessView {
             to.write_all(&document)
         })
     }
+}
+
+/// Writes `status.json`: the document of `list --json`, as the supervisor knows it.
+///
+/// # Errors
+/// [`crate::error::Error::Io`].
+pub fn write_status(path: &Path, views: impl Iterator<Item = ProcessView>) -> Result<()> {
+    let spare = store::spare(path);
+    // Written piece by piece: with many processes it is large, and the supervisor should stay
+    // small.
+    let write = || -> io::Result<()> {
+        let file = store::open_spare(&spare)?;
+        file.set_len(0)?;
+        let mut file = BufWriter::new(file);
+        let mut json = Vec::new();
+        file.write_all(b"[")?;
+        for (number, view) in views.enumerate() {
+            file.write_all(if number == 0 { b"\n" } else { b",\n" })?;
+            json.clear();
+            json::append(&view, &mut json)?;
+            file.write_all(&json)?;
+        }
+        file.write_all(b"\n]\n")?;
+        file.flush()?;
+        // Closed first: the lease on it would keep a reader waiting.
+        drop(file);
+        sys::exchange(&spare, path)
+    };
+    write().at("write", path)
 }
 
 const ARRAY_BEGINS: &[u8] = b"[";

@@ -118,10 +118,8 @@ pub(super) enum Share {
 pub(super) enum Moved {
     /// The pipe is empty for now.
     Empty,
-    /// Something was moved; there may be more.
-    More,
-    /// Nothing was moved: what waits is no whole piece.
-    NoPiece,
+    /// So many bytes were moved, and there may be more; none, where what waits is no whole piece.
+    Some(usize),
     /// Nobody will ever write into it again.
     Ended,
 }
@@ -140,8 +138,8 @@ impl Supervisor {
             Ok(Moved::Ended) => self.close_log(id, stream),
             // An empty pipe that hangs up has ended as well; epoll would say so again and again.
             Ok(Moved::Empty) if hangup => self.close_log(id, stream),
-            Ok(Moved::Empty | Moved::NoPiece) => {}
-            Ok(Moved::More) => self.pace_if_it_floods(id, stream),
+            Ok(Moved::Some(bytes)) if bytes >= pacing::FLOOD => self.pace(id, stream),
+            Ok(Moved::Empty | Moved::Some(_)) => {}
             Err(error) => self.block_log(id, stream, &error),
         }
         self.look_at_log(id, stream);
@@ -151,9 +149,9 @@ impl Supervisor {
     pub(in crate::supervise) fn drain(&mut self, id: u32, stream: Stream) {
         loop {
             match self.move_some(id, stream) {
-                Ok(Moved::More) => {}
+                Ok(Moved::Some(_)) => {}
                 Ok(Moved::Ended) => return self.close_log(id, stream),
-                Ok(Moved::Empty | Moved::NoPiece) => return,
+                Ok(Moved::Empty) => return,
                 Err(error) => return self.block_log(id, stream, &error),
             }
         }
@@ -173,7 +171,6 @@ impl Supervisor {
         if waiting == 0 {
             return Ok(Moved::Empty);
         }
-        end.floods = waiting >= pacing::FLOOD;
         self.move_bytes(id, stream, waiting.min(AT_ONCE), Share::All)
     }
 
@@ -231,11 +228,7 @@ impl Supervisor {
                 Err(_) => piece,
             };
             if share == Share::WholePieces && waiting - moved < most {
-                return Ok(if moved > 0 {
-                    Moved::More
-                } else {
-                    Moved::NoPiece
-                });
+                return Ok(Moved::Some(moved));
             }
             // The note comes before the bytes, so that whoever follows the log knows their time when it sees them. A log
             // that begins anew begins with a note.
@@ -264,7 +257,7 @@ impl Supervisor {
             }
             end.blocked = false;
         }
-        Ok(if moved > 0 { Moved::More } else { Moved::Empty })
+        Ok(Moved::Some(moved))
     }
 
     /// Adds what a hook printed to a log of its process. What cannot be written is lost: a hook has no pipe that waits.
@@ -390,8 +383,8 @@ impl Supervisor {
         }
         loop {
             match self.move_some(id, stream) {
-                Ok(Moved::More) => {}
-                Ok(Moved::Empty | Moved::NoPiece | Moved::Ended) => break,
+                Ok(Moved::Some(_)) => {}
+                Ok(Moved::Empty | Moved::Ended) => break,
                 Err(error) => return self.block_log(id, stream, &error),
             }
         }

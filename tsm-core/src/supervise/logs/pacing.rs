@@ -39,13 +39,13 @@ impl Paced {
 }
 
 impl Supervisor {
-    /// Something was moved out of a pipe that is watched: where that was much, it is looked at by the clock from now on.
-    pub(super) fn pace_if_it_floods(&mut self, id: u32, stream: Stream) {
+    /// Looks at a pipe by the clock from now on, which is watched and had much in it.
+    pub(super) fn pace(&mut self, id: u32, stream: Stream) {
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
         let end = service.log_end(stream);
-        let Some(pipe) = end.reader.as_ref().filter(|_| end.floods && !end.paused) else {
+        let Some(pipe) = end.reader.as_ref().filter(|_| !end.paused) else {
             return;
         };
         let wide = *end
@@ -110,7 +110,7 @@ impl Supervisor {
     /// Moves whole pieces of what waits in a pipe. False where it is not to be looked at by the clock any more.
     fn move_pieces(&mut self, id: u32, stream: Stream, waiting: usize) -> bool {
         let moved = self.move_bytes(id, stream, waiting, Share::WholePieces);
-        let found = matches!(moved, Ok(Moved::More));
+        let found = matches!(moved, Ok(Moved::Some(1..)));
         match moved {
             // What ended or is empty is told by the watch.
             Ok(_) => {}
