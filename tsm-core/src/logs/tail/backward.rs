@@ -1,6 +1,6 @@
 //! From the end of a log to its start.
 
-use super::{BACKWARD_BLOCKS, LogStream, MATCH_BLOCK};
+use super::{BACKWARD_BLOCKS, LogStream, MATCH_BLOCK, make_room};
 use crate::logs::LogError;
 use crate::logs::query::Grep;
 
@@ -51,7 +51,8 @@ impl Backward {
             let start = log
                 .part_start(end - 1)
                 .max(end.saturating_sub(self.next_block));
-            self.block.resize((end - start) as usize, 0);
+            self.block.clear();
+            make_room(&mut self.block, (end - start) as usize);
             let n = log.read(start, &mut self.block)?;
             self.block.truncate(n);
             self.block_start = start;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use memchr::{memchr, memrchr};
 
-use super::{FORWARD_BLOCK, LogStream, MATCH_BLOCK};
+use super::{FORWARD_BLOCK, LogStream, MATCH_BLOCK, make_room};
 use crate::logs::LogError;
 use crate::logs::query::Grep;
 
@@ -79,7 +79,7 @@ impl Forward {
             return Ok(());
         };
         let held = self.rest.len();
-        self.rest.resize(held + MATCH_BLOCK, 0);
+        make_room(&mut self.rest, MATCH_BLOCK);
         let n = self.log.read(self.at, &mut self.rest[held..])?;
         self.rest.truncate(held + n);
         let first = self.at - held as u64;
