@@ -70,6 +70,14 @@ impl Bed {
         path
     }
 
+    /// A copy of the program that any user may execute, made by a child process (see [`Bed::script`]).
+    #[track_caller]
+    pub(crate) fn program(&self, path: &Path) {
+        let mut install = self.command("install");
+        install.args(["-m", "755", TSM]).arg(path);
+        run(install).ok();
+    }
+
     /// Writes a script that may be executed. The file is closed by a child process, so that no sibling thread's fork
     /// holds it open for writing when it is executed (`ETXTBSY`).
     #[track_caller]

@@ -191,7 +191,7 @@ fn it_is_no_finding_and_ends_with_its_supervisor() {
 fn a_program_that_may_not_be_executed_for_a_while_is_tried_again() {
     let bed = Bed::new();
     let program = bed.path("tsm-of-its-own");
-    fs::copy(env!("CARGO_BIN_EXE_tsm"), &program).unwrap();
+    bed.program(&program);
     let mut start = bed.command(&program);
     start.args(["start", "--name", "a", "--", "sleep", "100000"]);
     run(start).ok();

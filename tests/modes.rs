@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 
-use crate::bed::{Bed, TSM, is_root, run};
+use crate::bed::{Bed, is_root, run};
 
 const NOBODY: u32 = 65534;
 
@@ -111,9 +111,7 @@ fn another_user_is_told_whose_home_it_is() {
     bed.start_idle("a");
     // Where the program itself was built, others may not look.
     let program = bed.path("tsm");
-    let mut copy = bed.command("cp");
-    copy.arg(TSM).arg(&program);
-    run(copy).ok();
+    bed.program(&program);
     for args in [
         &["list"][..],
         &["list", "--json"],

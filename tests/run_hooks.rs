@@ -242,6 +242,7 @@ fn a_command_is_told_what_needs_somebody_to_look_after_it() {
         "[ -e once ] && exit 4; : > once; exec sleep 100000",
     ];
     bed.tsm(start.iter().chain(&crashes)).ok();
+    bed.wait_file("once", |_| true);
     bed.crash("a");
     bed.wait_state("a", "failed");
     let told = bed.wait_file("told", |text| text.matches("\"event\"").count() == 2);

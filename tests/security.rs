@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
-use crate::bed::{Bed, TSM, is_root, run};
+use crate::bed::{Bed, is_root, run};
 use crate::fault_clients::{connect, frame};
 use crate::processes::status_field;
 
@@ -27,8 +27,7 @@ fn a_home_that_cannot_be_looked_at_is_not_taken_for_none() {
     let bed = Bed::new();
     let tsm = bed.work().join("tsm-copy");
     let hidden = bed.work().join("hidden");
-    fs::copy(TSM, &tsm).unwrap();
-    fs::set_permissions(&tsm, fs::Permissions::from_mode(0o755)).unwrap();
+    bed.program(&tsm);
     bed.open_to_others();
     fs::create_dir(&hidden).unwrap();
     fs::set_permissions(&hidden, fs::Permissions::from_mode(0o700)).unwrap();
@@ -58,8 +57,7 @@ fn in_a_home_of_another_user_root_goes_on_as_that_user() {
     bed.open_to_others();
     // A program that the other user may execute.
     let tsm = bed.root().join("tsm-copy");
-    fs::copy(TSM, &tsm).unwrap();
-    fs::set_permissions(&tsm, fs::Permissions::from_mode(0o755)).unwrap();
+    bed.program(&tsm);
     fs::create_dir_all(bed.home().join("logs")).unwrap();
     for directory in [bed.home(), bed.home().join("logs")] {
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();

@@ -1,6 +1,6 @@
 //! `tsm history`: all that happened to a process.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use anstyle::AnsiColor;
 use clap::Args;
@@ -149,11 +149,10 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             oom,
         } => {
             let status = WaitStatus::parse(status).unwrap_or(WaitStatus::Unknown);
-            let oom = oom.as_ref().map(|oom| format!("; {}", out_of_memory(oom)));
             let text = format!(
                 "{}{}, {} after start (run {run}, PID: {pid})",
                 status.in_words(),
-                oom.unwrap_or_default(),
+                detail("; ", oom.as_ref().map(out_of_memory)),
                 words::seconds(*uptime_ms)
             );
             (text, (!status.is_success()).then_some(AnsiColor::Red))
@@ -162,15 +161,10 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             delay_ms,
             failures,
             slow,
-        } => {
-            let delay = match delay_ms {
-                0 => "at once".to_owned(),
-                ms => format!("in {}", words::seconds(*ms)),
-            };
-            let lane = if *slow { ", slow lane" } else { "" };
-            let text = format!("restarts {delay} ({} in a row{lane})", ordinal(*failures));
-            (text, Some(AnsiColor::Yellow))
-        }
+        } => (
+            will_restart(*delay_ms, *failures, *slow),
+            Some(AnsiColor::Yellow),
+        ),
         EventKind::CrashLoop { failures, reason } => {
             let text = format!(
                 "crashes again and again: {reason}, {failures} times in a row; tried every 5 min from now on"
@@ -181,15 +175,7 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             let text = format!("gave up after {failures} restarts in a row");
             (text, bad)
         }
-        EventKind::EnvironmentChanged { by, names } => {
-            let names = if names.is_empty() {
-                "the state of its shell".to_owned()
-            } else {
-                names.join(", ")
-            };
-            let text = format!("environment changed by {}: {names}", who(by));
-            (text, None)
-        }
+        EventKind::EnvironmentChanged { by, names } => (environment_changed(by, names), None),
         EventKind::EnvironmentKept { reason } => {
             (format!("environment not changed after all: {reason}"), bad)
         }
@@ -204,29 +190,16 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             limit,
             allowed,
             used,
-        } => {
-            let amount = |number: u64| match limit.as_str() {
-                "memory" => size(number),
-                _ => number.to_string(),
-            };
-            let used = used.map(|used| format!("; it used {}", amount(used)));
-            let text = format!(
-                "hit its limit of {limit}, {}{} (run {run})",
-                amount(*allowed),
-                used.unwrap_or_default()
-            );
-            (text, bad)
-        }
+        } => (hit_limit(*run, limit, *allowed, *used), bad),
         EventKind::Ready { after_ms } => (
             format!("ready, {} after start", words::seconds(*after_ms)),
             Some(AnsiColor::Green),
         ),
         EventKind::NotReady { after_ms, reason } => {
-            let because = reason.as_ref().map(|reason| format!(": {reason}"));
             let text = format!(
                 "not ready in time, {} after start{}",
                 words::seconds(*after_ms),
-                because.unwrap_or_default()
+                detail(": ", reason.as_ref())
             );
             (text, bad)
         }
@@ -243,6 +216,41 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
         }
         _ => (NO_WORDS.to_owned(), None),
     }
+}
+
+fn will_restart(delay_ms: u64, failures: u32, slow: bool) -> String {
+    let delay = match delay_ms {
+        0 => "at once".to_owned(),
+        ms => format!("in {}", words::seconds(ms)),
+    };
+    let lane = if slow { ", slow lane" } else { "" };
+    format!("restarts {delay} ({} in a row{lane})", ordinal(failures))
+}
+
+fn hit_limit(run: u64, limit: &str, allowed: u64, used: Option<u64>) -> String {
+    let amount = |number: u64| match limit {
+        "memory" => size(number),
+        _ => number.to_string(),
+    };
+    format!(
+        "hit its limit of {limit}, {}{} (run {run})",
+        amount(allowed),
+        detail("; it used ", used.map(amount))
+    )
+}
+
+fn environment_changed(by: &str, names: &[String]) -> String {
+    let names = if names.is_empty() {
+        "the state of its shell".to_owned()
+    } else {
+        names.join(", ")
+    };
+    format!("environment changed by {}: {names}", who(by))
+}
+
+/// What stands behind the rest where it is known.
+fn detail(lead: &str, what: Option<impl Display>) -> String {
+    what.map(|what| format!("{lead}{what}")).unwrap_or_default()
 }
 
 #[cfg(test)]

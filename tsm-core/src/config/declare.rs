@@ -3,6 +3,7 @@
 
 mod care;
 mod checks;
+mod known;
 mod merging;
 mod needs;
 mod values;
@@ -11,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use care::Care;
-use merging::{canonical, merge};
+use merging::merge;
 use needs::PortKey;
 
-use super::keys::{self, Fate, Key, Kind, PROCESS, TOP};
+use super::keys::{self, TOP};
 use super::mistake::Mistake;
 use super::node::{Entry, Language, Node, Place, Value};
 use crate::error::{Error, IoContext as _, Result};
@@ -228,129 +229,6 @@ impl Reader<'_> {
         declared.into_iter().flat_map(Declared::instances).collect()
     }
 
-    /// The entries of a map whose keys are known, and a mistake for each other one.
-    fn known<'n>(
-        &mut self,
-        node: &'n Node,
-        table: &'static [Key],
-        prefix: &str,
-    ) -> Vec<(&'static Key, &'n Entry)> {
-        let Value::Map(entries) = &node.value else {
-            let kind = node.value.kind();
-            let message = if prefix.is_empty() {
-                format!("a config file is a map, and here stands {kind}")
-            } else {
-                format!("a map belongs here, not {kind}")
-            };
-            self.mistake(node.at, message);
-            return Vec::new();
-        };
-        let mut known: Vec<(&'static Key, &Entry)> = Vec::new();
-        for entry in entries {
-            let Some(key) = keys::find(table, &entry.key) else {
-                // Such keys hold anchors, as in a file of Docker Compose, or are meant for editors.
-                let is_others =
-                    prefix.is_empty() && (entry.key.starts_with("x-") || entry.key == "$schema");
-                if is_others || prefix == "process" && entry.key.starts_with("env_") {
-                    continue;
-                }
-                let near = keys::nearest(table, &entry.key).map(|near| {
-                    // In the case in which it was written.
-                    if entry.key.contains('_') {
-                        keys::snake_case(near)
-                    } else {
-                        near.to_owned()
-                    }
-                });
-                let near = near
-                    .map(|near| format!("; did you mean '{near}'?"))
-                    .unwrap_or_default();
-                self.mistake(entry.at, format!("unknown key '{}'{near}", entry.key));
-                continue;
-            };
-            if let Fate::Refused(instead) = key.fate {
-                self.mistake(entry.at, format!("'{}' is refused: {instead}", entry.key));
-                continue;
-            }
-            // Under another spelling, too: `maxRestarts` and `max_restarts` are one key.
-            if known.iter().any(|(other, _)| other.name == key.name) {
-                self.mistake(entry.at, format!("'{}' is given twice", key.name));
-                continue;
-            }
-            if let (Kind::Variables, Value::Map(variables)) = (key.kind, &entry.node.value)
-                && let Some(odd) = variables
-                    .iter()
-                    .find(|odd| matches!(odd.node.value, Value::List(_) | Value::Map(_)))
-            {
-                let kind = odd.node.value.kind();
-                let message = format!(
-                    "'{}.{}' takes a text, and here stands {kind}",
-                    entry.key, odd.key
-                );
-                self.mistake(odd.node.at, message);
-                continue;
-            }
-            if !key.kind.takes(&entry.node.value) {
-                let message = format!(
-                    "'{}' takes {}, and here stands {}",
-                    entry.key,
-                    key.kind.in_words(),
-                    entry.node.value.kind()
-                );
-                self.mistake(entry.node.at, message);
-                continue;
-            }
-            // A text with `${VAR}` is checked where it is used, once the variable is expanded.
-            if let (Kind::OneOf(words), Value::Text(text)) = (key.kind, &entry.node.value)
-                && !words.contains(&text.as_str())
-                && !text.contains("${")
-            {
-                let words = words.join(", ");
-                let message = format!("'{}' is one of {words}, and not '{text}'", entry.key);
-                self.mistake(entry.node.at, message);
-                continue;
-            }
-            known.push((key, entry));
-        }
-        known
-    }
-
-    /// The keys of a process under their own names, checked.
-    fn process_keys(&mut self, node: &Node) -> Vec<Entry> {
-        let mut own: Vec<Entry> = self
-            .known(node, PROCESS, "process")
-            .into_iter()
-            .map(|(key, entry)| {
-                let mut own = Entry {
-                    key: key.name.to_owned(),
-                    ..entry.clone()
-                };
-                canonical(key.kind, &mut own.node);
-                own
-            })
-            .collect();
-        let Value::Map(entries) = &node.value else {
-            return own;
-        };
-        // `env_production` counts where that profile is chosen.
-        for entry in entries.iter().filter(|entry| entry.key.starts_with("env_")) {
-            if keys::find(PROCESS, &entry.key).is_some() {
-                continue;
-            }
-            if !Kind::Variables.takes(&entry.node.value) {
-                let message = format!("'{}' takes a map of variables", entry.key);
-                self.mistake(entry.node.at, message);
-            } else if self.profile.is_some() && entry.key.strip_prefix("env_") == self.profile {
-                let chosen = Entry {
-                    key: "env".to_owned(),
-                    ..entry.clone()
-                };
-                merge(&mut own, &[chosen]);
-            }
-        }
-        own
-    }
-
     /// A process as it is declared, not yet one for each instance.
     fn declare(&mut self, at: Place, keys: &[Entry], namespace: Option<&str>) -> Option<Declared> {
         let before = self.mistakes.len();
@@ -388,19 +266,7 @@ impl Reader<'_> {
         }
         let is_kind = |word: &str| kind.as_ref().is_some_and(|(_, kind)| kind == word);
         let (task, daemon) = (is_kind("task"), is_kind("daemon"));
-        let restart = match restart {
-            Some((at, policy)) => self.parsed(at, policy.parse::<RestartPolicy>()),
-            None => None,
-        };
-        let autorestart = get("autorestart").and_then(|entry| self.boolean(&entry.node));
-        // `restart` says it more exactly than `autorestart`, and counts first.
-        let restart = restart.or(autorestart.map(|always| {
-            if always {
-                RestartPolicy::Always
-            } else {
-                RestartPolicy::No
-            }
-        }));
+        let restart = self.restart_policy(restart, get("autorestart"));
         let stop_signal = match stop_signal {
             Some((at, signal)) => self.parsed(at, signal.parse::<Signal>()),
             None => None,
@@ -462,6 +328,24 @@ impl Reader<'_> {
             }),
             directory: self.directory.clone(),
         })
+    }
+
+    fn restart_policy(
+        &mut self,
+        restart: Option<(Place, String)>,
+        autorestart: Option<&Entry>,
+    ) -> Option<RestartPolicy> {
+        let restart =
+            restart.and_then(|(at, policy)| self.parsed(at, policy.parse::<RestartPolicy>()));
+        let autorestart = autorestart.and_then(|entry| self.boolean(&entry.node));
+        // `restart` says it more exactly than `autorestart`, and counts first.
+        restart.or(autorestart.map(|always| {
+            if always {
+                RestartPolicy::Always
+            } else {
+                RestartPolicy::No
+            }
+        }))
     }
 
     fn missing(&mut self, at: Place, before: usize, key: &str) {

@@ -10,28 +10,25 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use lived::Lived;
+use lived::{Found, OnRecord, REBOOT};
 
 use super::care::Care;
 use super::care::sampling::Watched;
 use super::launching::following::Followed;
 use super::launching::stream_kind;
 use super::logs::rules::OwnLogs;
-use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest};
+use super::machine::{Backoff, HookSet, Policy};
 use super::service::{Leader, LogEnd, Service, policy_of};
 use super::supervisor::{Supervisor, is_of_a_service, token};
 use crate::doctor::mend::meta_from_spec;
 use crate::error::{Error, IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
-use crate::meta::{Meta, State};
+use crate::meta::Meta;
 use crate::name::ProcessName;
 use crate::spec::{DEFAULT_STOP_TIMEOUT, Dependency, ProcessSpec, RestartPolicy, ServiceLimits};
 use crate::sys::poll::Interest;
-use crate::sys::{self, Identity, Pidfd, Signal, clock};
-
-/// Why a process that ran before a reboot does not run.
-const REBOOT: &[u8] = b"reboot";
+use crate::sys::{self, Identity, Pidfd, Signal};
 
 impl Supervisor {
     /// Reads all records and takes over what runs. `inherited` holds the descriptors that the keeper gave back.
@@ -150,45 +147,10 @@ impl Supervisor {
         mut meta: Meta,
         inherited: &mut HashMap<String, OwnedFd>,
     ) -> Result<bool> {
-        let id = meta.id;
-        let now = clock::monotonic();
         let claimed = original::claim(&mut meta, &self.boot);
         let intent = self.intent_of(&name, &meta)?;
-        let desired = match meta.desired.as_deref() {
-            Some("up") => Desired::Up,
-            Some("gone") => Desired::Gone,
-            _ => Desired::Down,
-        };
-        let first_start =
-            meta.run.unwrap_or(0) <= 1 && meta.exit.is_none() && meta.request.is_some();
-        let state = meta.state.clone();
-        let run = meta.run.unwrap_or(0);
-        let this_boot = meta.boot.as_deref() == Some(self.boot.as_str());
-        let was_up = matches!(
-            state,
-            Some(
-                State::Starting
-                    | State::Running
-                    | State::Stopping
-                    | State::Backoff
-                    | State::Waiting
-            )
-        );
-        let was_starting = state == Some(State::Starting);
-        // An orderly shutdown stops a service and leaves its desired state up: it counts as one
-        // that ran before the reboot.
-        let was_shut_down = state == Some(State::Stopped) && meta.reason.as_deref() != Some(REBOOT);
-        let rebooted = (was_up || was_shut_down)
-            && !this_boot
-            && meta.boot.is_some()
-            && desired == Desired::Up;
-
-        // A pid and a start time of another boot say nothing about this one.
-        let identity = meta
-            .pid
-            .zip(meta.ticks)
-            .filter(|_| this_boot)
-            .map(|(pid, start)| Identity { pid, start });
+        let record = OnRecord::read(&meta, &self.boot);
+        let (id, run, rebooted) = (record.id, record.run, record.rebooted);
         // By ID and run: a handle of an earlier run must not pass for this one.
         let stored = inherited
             .remove(&format!("p{id}.{run}"))
@@ -199,43 +161,57 @@ impl Supervisor {
             .as_mut()
             .and_then(|carried| carried.service(id, run));
         // An upgrade in place carries more than the records have, and counts first.
-        let leader = match (&carried, identity) {
+        let leader = match (&carried, record.identity) {
             (Some(carried), _) => carried.leader(stored),
             (None, Some(identity)) => find_leader(identity, stored)?,
             (None, None) => None,
         };
-        let found_dead = identity.is_some() && leader.is_none() && carried.is_none();
-        if rebooted {
+        let found = match leader {
+            Some(_) => Found::Up,
+            None if record.identity.is_some() && carried.is_none() => Found::Dead,
+            None => Found::Nobody,
+        };
+        let pid = leader.as_ref().map(|leader| leader.identity.pid);
+        self.take_over(name, meta, intent, leader, &record, found);
+        self.take_over_descriptors(id, run, pid, inherited);
+        self.adopt_triggers(id);
+        if let Some(carried) = carried {
+            self.go_on_as_carried(id, &carried);
+            self.go_on_without_hook(id);
+            // An upgrade in place is no adoption: nothing was interrupted that the history would
+            // have to tell.
+            return Ok(false);
+        }
+        self.tell_of_adoption(&record, pid);
+        self.adopted
+            .push((id, record.state, record.desired, found == Found::Dead));
+        if claimed && let Some(service) = self.services.get_mut(&id) {
+            service.dirty = true;
+            self.save(id);
+        }
+        Ok(rebooted)
+    }
+
+    /// A service from its record, and with it what was found of it.
+    fn take_over(
+        &mut self,
+        name: ProcessName,
+        mut meta: Meta,
+        intent: Intent,
+        leader: Option<Leader>,
+        record: &OnRecord,
+        found: Found,
+    ) {
+        if record.rebooted {
             meta.reason = Some(REBOOT.to_vec());
         }
         // A process that was found dead keeps its pid on record until its end is noted: should we
         // die before that, our successor notes it.
-        if leader.is_none() && !found_dead {
+        if found == Found::Nobody {
             meta.pid = None;
             meta.ticks = None;
         }
-        let lived = Lived {
-            up: leader.is_some(),
-            found_dead,
-            rebooted,
-            this_boot,
-            first_start,
-        };
-        let phase = lived.phase(&meta, desired, &intent.policy, now);
-        let mut machine = Machine::new(intent.policy, desired, phase);
-        machine.failures = meta.failures.unwrap_or(0);
-        machine.restarts = meta.restarts.unwrap_or(0);
-        // A run has its hook once nothing of it is left, and not before.
-        let is_looked_at = matches!(
-            phase,
-            Phase::Ending {
-                next: Next::Wait { .. } | Next::Launch { .. } | Next::Rest(Rest::Failed),
-                ..
-            }
-        ) && meta.last_pid.is_some();
-        machine.owes_hook = matches!(phase, Phase::Running { .. })
-            || is_looked_at
-            || (this_boot && state == Some(State::Stopping));
+        let machine = record.machine(found, &meta, intent.policy);
         self.hold_again(meta.cgroup.as_deref(), &intent.limits);
         let watched = Watched::adopted(&intent.limits, meta.cgroup.as_deref().map(Path::new));
         let mut service = Service::new(name, meta, machine, intent.stop_signal);
@@ -247,13 +223,22 @@ impl Supervisor {
         service.care = intent.care;
         // A child that waits, or has executed its program: if it turns out that it never did, this
         // is still a first start.
-        service.fresh = first_start && was_starting;
-        service.provisional = was_starting && leader.is_some();
-        let pid = leader.as_ref().map(|leader| leader.identity.pid);
+        service.fresh = record.first_start && record.was_starting();
+        service.provisional = record.was_starting() && found == Found::Up;
         service.leader = leader;
-        self.watch_leader(id, service.leader.as_ref());
-        self.services.insert(id, service);
-        self.watch_limits(id, watched);
+        self.watch_leader(record.id, service.leader.as_ref());
+        self.services.insert(record.id, service);
+        self.watch_limits(record.id, watched);
+    }
+
+    /// The logs of a service that was taken over, and the pipe by which its main process says that it is ready.
+    fn take_over_descriptors(
+        &mut self,
+        id: u32,
+        run: u64,
+        pid: Option<u32>,
+        inherited: &mut HashMap<String, OwnedFd>,
+    ) {
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
             if self.is_direct(id, stream) {
@@ -265,30 +250,21 @@ impl Supervisor {
             let pipe = inherited.remove(&format!("r{id}.{run}"));
             self.adopt_vitals(id, pipe);
         }
-        self.adopt_triggers(id);
-        if let Some(carried) = carried {
-            self.go_on_as_carried(id, &carried);
-            self.go_on_without_hook(id);
-            // An upgrade in place is no adoption: nothing was interrupted that the history would
-            // have to tell.
-            return Ok(false);
-        }
+    }
+
+    /// Brings the history up to what is on record, and notes that a process was found.
+    fn tell_of_adoption(&mut self, record: &OnRecord, pid: Option<u32>) {
+        let (id, run) = (record.id, record.run);
         // A child that has not executed its program yet shows the environment of the supervisor,
         // without a cookie.
-        let executed = pid.filter(|&pid| !was_starting || self.bears_cookie(pid, id, run));
-        self.complete_history(id, state.as_ref(), executed);
+        let executed = pid.filter(|&pid| !record.was_starting() || self.bears_cookie(pid, id, run));
+        self.complete_history(id, record.state.as_ref(), executed);
         let leader = self.services.get(&id).and_then(|s| s.leader.as_ref());
         // A process that has ended in the meantime is not noted as adopted; its end is noted
         // instead.
         if let Some(pid) = leader.and_then(|l| (!l.handle.has_ended()).then_some(l.identity.pid)) {
             self.note(id, EventKind::Adopted { run, pid });
         }
-        self.adopted.push((id, state, desired, found_dead));
-        if claimed && let Some(service) = self.services.get_mut(&id) {
-            service.dirty = true;
-            self.save(id);
-        }
-        Ok(rebooted)
     }
 
     /// What is asked of a process that is taken over. A spec that cannot be read is told of, and nothing is known of it then.

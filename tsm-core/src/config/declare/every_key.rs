@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Wanted;
+use crate::config::keys::{Fate, Key, Kind, PROCESS};
 use crate::env::Snapshot;
 
 /// Each key with a file in which it stands, and the same file without it. What begins with no key of a file's top are keys

@@ -52,11 +52,7 @@ pub fn from_pm2(ecosystem: &Value, from: &Path) -> Result<Imported> {
 }
 
 fn pm2_app(app: &Map<String, Value>, number: usize, from: &Path) -> Result<Process> {
-    let get = |names: &[&str]| {
-        let found = names.iter().find_map(|name| app.get(*name));
-        found.filter(|value| !value.is_null())
-    };
-    let text = |names: &[&str]| get(names).and_then(plain);
+    let text = |names: &[&str]| first_of(app, names).and_then(plain);
     let mut process = Process::default();
     let Some(script) = text(&["script", "exec"]) else {
         let reason = format!("app {} of {} has no script", number + 1, from.display());
@@ -71,55 +67,10 @@ fn pm2_app(app: &Map<String, Value>, number: usize, from: &Path) -> Result<Proce
     }
     process.set("name", valid.as_str());
     let cwd = text(&["cwd"]);
-    // PM2 looks for a script in the working directory, a config file of tsm beside itself.
-    let script = match &cwd {
-        Some(cwd) if is_relative_path(&script) => {
-            let path = Path::new(cwd).join(script.trim_start_matches("./"));
-            let path = path.to_string_lossy().into_owned();
-            if path.starts_with(['/', '.']) {
-                path
-            } else {
-                format!("./{path}")
-            }
-        }
-        _ if is_relative_path(&script) && !script.contains('/') => format!("./{script}"),
-        _ => script,
-    };
+    let script = script_of(script, cwd.as_deref());
     process.set("script", escaped(&script));
-    match get(&["args"]) {
-        Some(Value::Array(words)) => {
-            let words = words.iter().filter_map(plain);
-            process.set(
-                "args",
-                Doc::List(words.map(|w| escaped(&w).into()).collect()),
-            );
-        }
-        Some(other) => {
-            if let Some(args) = plain(other).filter(|args| !args.is_empty()) {
-                process.set("args", escaped(&args));
-            }
-        }
-        None => {}
-    }
-    let interpreter = text(&["interpreter", "exec_interpreter"]);
-    let options = match get(&["node_args", "interpreter_args", "interpreterArgs"]) {
-        Some(Value::Array(words)) => {
-            let words: Vec<String> = words.iter().filter_map(plain).collect();
-            Some(words.join(" "))
-        }
-        Some(other) => plain(other),
-        None => None,
-    };
-    match (interpreter, options.filter(|options| !options.is_empty())) {
-        (interpreter, Some(options)) => {
-            let program = interpreter.unwrap_or_else(|| "node".to_owned());
-            process.set("interpreter", format!("{program} {options}"));
-        }
-        (Some(interpreter), None) if interpreter != "node" => {
-            process.set("interpreter", interpreter);
-        }
-        _ => {}
-    }
+    pm2_arguments(&mut process, app);
+    pm2_interpreter(&mut process, app);
     if let Some(cwd) = cwd {
         process.set("cwd", cwd);
     }
@@ -140,11 +91,81 @@ fn pm2_app(app: &Map<String, Value>, number: usize, from: &Path) -> Result<Proce
     if let Some(cron) = text(&["cron_restart", "cron"]).filter(|cron| cron != "0") {
         process.set("schedule", cron);
     }
+    pm2_log_files(&mut process, app);
+    pm2_log_view(&mut process, app);
+    pm2_left_out(&mut process, app);
+    Ok(process)
+}
+
+/// The first of these keys that has a value.
+fn first_of<'a>(app: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
+    let found = names.iter().find_map(|name| app.get(*name));
+    found.filter(|value| !value.is_null())
+}
+
+/// PM2 looks for a script in the working directory, a config file of tsm beside itself.
+fn script_of(script: String, cwd: Option<&str>) -> String {
+    match cwd {
+        Some(cwd) if is_relative_path(&script) => {
+            let path = Path::new(cwd).join(script.trim_start_matches("./"));
+            let path = path.to_string_lossy().into_owned();
+            if path.starts_with(['/', '.']) {
+                path
+            } else {
+                format!("./{path}")
+            }
+        }
+        _ if is_relative_path(&script) && !script.contains('/') => format!("./{script}"),
+        _ => script,
+    }
+}
+
+fn pm2_arguments(process: &mut Process, app: &Map<String, Value>) {
+    match first_of(app, &["args"]) {
+        Some(Value::Array(words)) => {
+            let words = words.iter().filter_map(plain);
+            process.set(
+                "args",
+                Doc::List(words.map(|w| escaped(&w).into()).collect()),
+            );
+        }
+        Some(other) => {
+            if let Some(args) = plain(other).filter(|args| !args.is_empty()) {
+                process.set("args", escaped(&args));
+            }
+        }
+        None => {}
+    }
+}
+
+fn pm2_interpreter(process: &mut Process, app: &Map<String, Value>) {
+    let interpreter = first_of(app, &["interpreter", "exec_interpreter"]).and_then(plain);
+    let options = match first_of(app, &["node_args", "interpreter_args", "interpreterArgs"]) {
+        Some(Value::Array(words)) => {
+            let words: Vec<String> = words.iter().filter_map(plain).collect();
+            Some(words.join(" "))
+        }
+        Some(other) => plain(other),
+        None => None,
+    };
+    match (interpreter, options.filter(|options| !options.is_empty())) {
+        (interpreter, Some(options)) => {
+            let program = interpreter.unwrap_or_else(|| "node".to_owned());
+            process.set("interpreter", format!("{program} {options}"));
+        }
+        (Some(interpreter), None) if interpreter != "node" => {
+            process.set("interpreter", interpreter);
+        }
+        _ => {}
+    }
+}
+
+fn pm2_log_files(process: &mut Process, app: &Map<String, Value>) {
     for (key, names) in [
         ("outFile", &["out_file", "output", "out"][..]),
         ("errFile", &["error_file", "error", "err"][..]),
     ] {
-        if let Some(path) = text(names) {
+        if let Some(path) = first_of(app, names).and_then(plain) {
             let path = if path == "NULL" {
                 "null".to_owned()
             } else {
@@ -153,9 +174,6 @@ fn pm2_app(app: &Map<String, Value>, number: usize, from: &Path) -> Result<Proce
             process.set(key, path);
         }
     }
-    pm2_log_view(&mut process, app);
-    pm2_left_out(&mut process, app);
-    Ok(process)
 }
 
 fn pm2_log_view(process: &mut Process, app: &Map<String, Value>) {

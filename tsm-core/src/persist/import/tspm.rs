@@ -64,23 +64,14 @@ fn process(
         // As TSPM does, which is a program of Bun.
         interpreter = Some("bun".to_owned());
     }
-    let autorestart = keys.flag("autorestart");
-    let restart = match autorestart.or_else(|| keys.flag("autoRestart")) {
-        Some(false) => RestartPolicy::No,
-        Some(true) => RestartPolicy::Always,
-        None => RestartPolicy::default(),
-    };
-    let env_files = match keys.take("dotEnv") {
-        Some(Value::String(file)) => vec![cwd.join(file)],
-        Some(Value::Bool(true)) => vec![cwd.join(".env")],
-        _ => Vec::new(),
-    };
+    let restart = restart_policy(&mut keys);
+    let env_files = env_files(&mut keys, &cwd);
     let instances = keys.number("instances").unwrap_or(1).clamp(1, 1000);
     let variable = keys
         .text("instanceVar")
         .unwrap_or_else(|| INSTANCE_VARIABLE.to_owned());
     let process = Foreign {
-        name: name.clone(),
+        name,
         script: if is_line {
             line(&script, &keys.words("args"))
         } else {
@@ -130,14 +121,41 @@ fn process(
     if !rest.is_empty() {
         notes.push(format!("not carried over: {}", rest.join(", ")));
     }
+    instances_of(process, instances, &variable, notes)
+}
+
+fn restart_policy(keys: &mut Keys<'_>) -> RestartPolicy {
+    let autorestart = keys.flag("autorestart");
+    match autorestart.or_else(|| keys.flag("autoRestart")) {
+        Some(false) => RestartPolicy::No,
+        Some(true) => RestartPolicy::Always,
+        None => RestartPolicy::default(),
+    }
+}
+
+fn env_files(keys: &mut Keys<'_>, cwd: &Path) -> Vec<PathBuf> {
+    match keys.take("dotEnv") {
+        Some(Value::String(file)) => vec![cwd.join(file)],
+        Some(Value::Bool(true)) => vec![cwd.join(".env")],
+        _ => Vec::new(),
+    }
+}
+
+/// What was noted is noted of the first one.
+fn instances_of(
+    process: Foreign,
+    instances: u64,
+    variable: &str,
+    notes: Vec<String>,
+) -> Vec<Foreign> {
     if instances == 1 {
         return vec![Foreign { notes, ..process }];
     }
     let one = |number: u64| {
         let mut one = process.clone();
-        one.name = format!("{name}@{number}");
-        one.env.push((variable.clone(), number.to_string()));
-        one.instance = Some(Instance::new(number as u32, variable.clone()));
+        one.name = format!("{}@{number}", process.name);
+        one.env.push((variable.to_owned(), number.to_string()));
+        one.instance = Some(Instance::new(number as u32, variable));
         if number == 0 {
             one.notes.clone_from(&notes);
         }

@@ -4,51 +4,124 @@ use std::time::Duration;
 
 use crate::meta::{Meta, State};
 use crate::spec::RestartPolicy;
-use crate::supervise::machine::{Desired, Next, Phase, Policy, Rest, Stage};
-use crate::sys::{WaitStatus, clock};
+use crate::supervise::machine::{Desired, Machine, Next, Phase, Policy, Rest, Stage};
+use crate::sys::{Identity, WaitStatus, clock};
 
-/// What is known of a record's last run.
-#[derive(Clone, Copy)]
-pub(super) struct Lived {
-    /// It is there, or its handle is.
-    pub(super) up: bool,
-    /// It is gone, and nobody saw it end.
-    pub(super) found_dead: bool,
-    /// It ran before a reboot, and does not now.
-    pub(super) rebooted: bool,
+/// Why a process that ran before a reboot does not run.
+pub(super) const REBOOT: &[u8] = b"reboot";
+
+/// What a record tells of its last run, whatever has become of that since.
+pub(super) struct OnRecord {
+    pub(super) id: u32,
+    pub(super) run: u64,
+    pub(super) state: Option<State>,
+    pub(super) desired: Desired,
     /// The record is of this boot.
     pub(super) this_boot: bool,
     /// It never ran before.
     pub(super) first_start: bool,
+    /// It ran before a reboot, and does not now.
+    pub(super) rebooted: bool,
+    /// Its main process. A pid and a start time of another boot say nothing about this one.
+    pub(super) identity: Option<Identity>,
 }
 
-impl Lived {
-    /// Where the machine of a record begins that was in this state when its supervisor was last heard of.
-    pub(super) fn phase(
-        self,
-        meta: &Meta,
-        desired: Desired,
-        policy: &Policy,
-        now: Duration,
-    ) -> Phase {
+/// What was found of the main process that is on record.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Found {
+    /// It is there, or its handle is.
+    Up,
+    /// It is gone, and nobody saw it end.
+    Dead,
+    /// None was looked for.
+    Nobody,
+}
+
+impl OnRecord {
+    pub(super) fn read(meta: &Meta, boot: &str) -> Self {
+        let desired = match meta.desired.as_deref() {
+            Some("up") => Desired::Up,
+            Some("gone") => Desired::Gone,
+            _ => Desired::Down,
+        };
+        let state = meta.state.clone();
+        let run = meta.run.unwrap_or(0);
+        let this_boot = meta.boot.as_deref() == Some(boot);
+        let was_up = matches!(
+            state,
+            Some(
+                State::Starting
+                    | State::Running
+                    | State::Stopping
+                    | State::Backoff
+                    | State::Waiting
+            )
+        );
+        // An orderly shutdown stops a service and leaves its desired state up: it counts as one
+        // that ran before the reboot.
+        let was_shut_down = state == Some(State::Stopped) && meta.reason.as_deref() != Some(REBOOT);
+        Self {
+            id: meta.id,
+            run,
+            first_start: run <= 1 && meta.exit.is_none() && meta.request.is_some(),
+            rebooted: (was_up || was_shut_down)
+                && !this_boot
+                && meta.boot.is_some()
+                && desired == Desired::Up,
+            identity: meta
+                .pid
+                .zip(meta.ticks)
+                .filter(|_| this_boot)
+                .map(|(pid, start)| Identity { pid, start }),
+            state,
+            desired,
+            this_boot,
+        }
+    }
+
+    pub(super) fn was_starting(&self) -> bool {
+        self.state == Some(State::Starting)
+    }
+
+    /// The machine of this record, in the state that its supervisor was last heard of in.
+    pub(super) fn machine(&self, found: Found, meta: &Meta, policy: Policy) -> Machine {
+        let phase = self.phase(found, meta, &policy, clock::monotonic());
+        let mut machine = Machine::new(policy, self.desired, phase);
+        machine.failures = meta.failures.unwrap_or(0);
+        machine.restarts = meta.restarts.unwrap_or(0);
+        // A run has its hook once nothing of it is left, and not before.
+        let is_looked_at = matches!(
+            phase,
+            Phase::Ending {
+                next: Next::Wait { .. } | Next::Launch { .. } | Next::Rest(Rest::Failed),
+                ..
+            }
+        ) && meta.last_pid.is_some();
+        machine.owes_hook = matches!(phase, Phase::Running { .. })
+            || is_looked_at
+            || (self.this_boot && self.state == Some(State::Stopping));
+        machine
+    }
+
+    fn phase(&self, found: Found, meta: &Meta, policy: &Policy, now: Duration) -> Phase {
         let running = Phase::Running {
             since: running_since(meta, now),
         };
-        if self.up {
+        if found == Found::Up {
             return running;
         }
-        let Some(state) = &meta.state else {
+        let Some(state) = &self.state else {
             return Phase::Resting(Rest::Stopped);
         };
         match state {
             // Dead without a handle: it is told later, like any other end.
-            State::Running | State::Starting | State::Stopping if self.found_dead => running,
+            State::Running | State::Starting | State::Stopping if found == Found::Dead => running,
             // What ran before a reboot has stopped, and only `resurrect` starts it.
             _ if self.rebooted => Phase::Resting(Rest::Stopped),
             State::Starting | State::Stopping if self.this_boot => Phase::Ending {
                 stage: Stage::Check,
                 leader: false,
-                next: match desired {
+                next: match self.desired {
                     // Its very first start: a command waits for it, and where it fails, no record stays.
                     Desired::Up => Next::Launch {
                         asked: self.first_start,
@@ -57,7 +130,7 @@ impl Lived {
                     Desired::Gone => Next::Remove,
                 },
             },
-            State::Backoff if self.this_boot && desired == Desired::Up => {
+            State::Backoff if self.this_boot && self.desired == Desired::Up => {
                 let left = meta.next_ms.unwrap_or(0).saturating_sub(clock::unix_ms());
                 // The wall clock may have been set, so the wait is never longer than a delay after
                 // so many restarts can be.
@@ -74,7 +147,7 @@ impl Lived {
                     next: Next::Wait { until, slow },
                 }
             }
-            State::Waiting if self.this_boot && desired == Desired::Up => {
+            State::Waiting if self.this_boot && self.desired == Desired::Up => {
                 Phase::Held { asked: false }
             }
             State::Exited | State::Done => Phase::Resting(Rest::Exited),

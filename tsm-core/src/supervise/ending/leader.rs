@@ -4,6 +4,7 @@ use crate::error::BestEffort as _;
 use crate::events::EventKind;
 use crate::logs::Stream;
 use crate::supervise::machine::{Event, Phase};
+use crate::supervise::service::Service;
 use crate::supervise::supervisor::{Kind, Supervisor, token};
 use crate::sys::poll::Interest;
 use crate::sys::{self, WaitStatus, clock};
@@ -93,19 +94,12 @@ impl Supervisor {
         }
         self.drain(id, Stream::Out);
         self.drain(id, Stream::Err);
-        let now_ms = clock::unix_ms();
-        let Some(service) = self.services.get_mut(&id) else {
-            return;
-        };
-        let Some(leader) = &mut service.leader else {
+        let Some(leader) = self.services.get_mut(&id).and_then(|s| s.leader.as_mut()) else {
             return;
         };
         // From here on a second event for the same end finds `ended` set and does nothing.
         leader.ended = Some(status);
         leader.ended_ticks = clock::boot_ticks();
-        let identity = leader.identity;
-        let pid = identity.pid;
-        let ended_ticks = leader.ended_ticks;
         self.poll.unwatch(&leader.handle);
         if status.is_success() && self.follow(id) {
             return;
@@ -113,74 +107,42 @@ impl Supervisor {
         // Before the group goes, and its counters with it.
         let group_oom = self.out_of_memory_in_group(id);
         self.note_limits_of_group(id);
-        let Some(service) = self.services.get_mut(&id) else {
+        let Some(ended) = self.services.get_mut(&id).and_then(|service| {
+            let group_oom = group_oom.map(|oom| oom.in_words());
+            RunEnded::put_on_record(service, status, group_oom)
+        }) else {
             return;
         };
-        let name = service.name.clone();
-        let was_unfit = matches!(service.machine.phase, Phase::Ending { .. });
-        let why = service.over_limit.take().map(String::from);
-        let why = why.or_else(|| group_oom.map(|oom| oom.in_words()));
-        let followed = service.followed.as_mut();
-        let lost = followed.and_then(|followed| followed.take_lost());
-        // A daemon that nobody can follow has failed, however the one that was started ended.
-        let success = status.is_success() && lost.is_none();
-        let why = why.or_else(|| lost.clone());
-        if let Some(reason) = &lost {
-            service.launch_error = Some(reason.clone().into());
-        }
-        let meta = &mut service.meta;
-        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        // Whoever reads the record must not take another process, which may get this number, for
-        // the service.
-        meta.pid = None;
-        meta.ticks = None;
-        // By this, what it leaves in its session is found even without its handle, also by a
-        // successor.
-        meta.last_pid = Some(pid);
-        meta.last_ticks = Some(identity.start);
-        meta.last_end = Some(ended_ticks);
-        let was_provisional = std::mem::take(&mut service.provisional);
-        let never = was_provisional
-            && matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED);
-        // A child that was never executed is no run: its end must not stand where that of the last
-        // run does.
-        if !never {
-            // A child that cannot execute its program ends with 127: if its supervisor died before
-            // it heard of that, this is a first start that failed.
-            service.fresh &= was_provisional && status == WaitStatus::Code(127);
-            // Why it was ended by us stands there already.
-            let before = service.meta.reason.take().filter(|_| was_unfit);
-            let words = status.in_words();
-            service.meta.reason = Some(match (before, why) {
-                (Some(before), _) => [&before, format!("; {words}").as_bytes()].concat(),
-                (None, Some(why)) => format!("{words}; {why}").into_bytes(),
-                (None, None) => words.into_bytes(),
-            });
-            service.meta.exit = Some(status.to_string());
-            service.meta.exit_ms = Some(now_ms);
-        }
-        service.dirty = true;
         // Scripts read the pid file: they should not signal a number that may be another's soon.
-        if let Err(error) = self.writer.write_pid(&name, None) {
+        if let Some(service) = self.services.get(&id)
+            && let Err(error) = self.writer.write_pid(&service.name, None)
+        {
             self.log.say(error);
         }
-        if never {
+        if ended.never_executed {
             self.step(id, Event::NeverExecuted);
             return;
         }
-        let lost_nobody = lost.is_none();
-        if let Some(reason) = lost {
-            let run = self
-                .services
-                .get(&id)
-                .map_or(0, crate::supervise::service::Service::run);
-            self.note(id, EventKind::LaunchFailed { run, reason });
+        // A daemon that nobody can follow has failed, however the one that was started ended.
+        let event = match status {
+            _ if ended.lost.is_some() => Event::Exited { success: false },
+            WaitStatus::Unknown => Event::EndedUnseen,
+            _ => Event::Exited {
+                success: status.is_success(),
+            },
+        };
+        if let Some(reason) = ended.lost {
+            self.note(
+                id,
+                EventKind::LaunchFailed {
+                    run: ended.run,
+                    reason,
+                },
+            );
         }
-        self.note_exit(id, pid, status, uptime_ms);
+        self.note_exit(id, ended.pid, status, ended.uptime_ms);
+        self.step(id, event);
         // Where its run is being ended, the record follows with what comes of that, within moments.
-        let unseen = status == WaitStatus::Unknown && lost_nobody;
-        let ended = Event::Exited { success };
-        self.step(id, if unseen { Event::EndedUnseen } else { ended });
         let follows = self.services.get(&id).is_some_and(|service| {
             matches!(
                 service.machine.phase,
@@ -235,5 +197,76 @@ impl Supervisor {
         let run = service.run();
         self.store.forget(&format!("p{id}.{run}"));
         self.remove_group_of(id);
+    }
+}
+
+/// A main process has ended, and its record says so.
+struct RunEnded {
+    run: u64,
+    pid: u32,
+    uptime_ms: u64,
+    /// It was never executed: that is no run.
+    never_executed: bool,
+    /// Why nobody can follow the daemon that it started.
+    lost: Option<String>,
+}
+
+impl RunEnded {
+    /// `None` where it has no main process.
+    fn put_on_record(
+        service: &mut Service,
+        status: WaitStatus,
+        group_oom: Option<String>,
+    ) -> Option<Self> {
+        let leader = service.leader.as_ref()?;
+        let (identity, ended_ticks) = (leader.identity, leader.ended_ticks);
+        let now_ms = clock::unix_ms();
+        let was_unfit = matches!(service.machine.phase, Phase::Ending { .. });
+        let followed = service.followed.as_mut();
+        let lost = followed.and_then(|followed| followed.take_lost());
+        if let Some(reason) = &lost {
+            service.launch_error = Some(reason.clone().into());
+        }
+        let over_limit = service.over_limit.take().map(String::from);
+        let why = over_limit.or(group_oom).or_else(|| lost.clone());
+        let meta = &mut service.meta;
+        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
+        // Whoever reads the record must not take another process, which may get this number, for
+        // the service.
+        meta.pid = None;
+        meta.ticks = None;
+        // By this, what it leaves in its session is found even without its handle, also by a
+        // successor.
+        meta.last_pid = Some(identity.pid);
+        meta.last_ticks = Some(identity.start);
+        meta.last_end = Some(ended_ticks);
+        let was_provisional = std::mem::take(&mut service.provisional);
+        let never_executed = was_provisional
+            && matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED);
+        // A child that was never executed is no run: its end must not stand where that of the last
+        // run does.
+        if !never_executed {
+            // A child that cannot execute its program ends with 127: if its supervisor died before
+            // it heard of that, this is a first start that failed.
+            service.fresh &= was_provisional && status == WaitStatus::Code(127);
+            // Why it was ended by us stands there already.
+            let before = meta.reason.take().filter(|_| was_unfit);
+            let words = status.in_words();
+            meta.reason = Some(match (before, why) {
+                (Some(before), _) => [&before, format!("; {words}").as_bytes()].concat(),
+                (None, Some(why)) => format!("{words}; {why}").into_bytes(),
+                (None, None) => words.into_bytes(),
+            });
+            meta.exit = Some(status.to_string());
+            meta.exit_ms = Some(now_ms);
+        }
+        service.dirty = true;
+        Some(Self {
+            run: service.run(),
+            pid: identity.pid,
+            uptime_ms,
+            never_executed,
+            lost,
+        })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use super::{EVENTS_AT_ONCE, Ending, Kind, Options, Supervisor, is_of_a_service, token};
 use crate::cookie::Cookies;
@@ -105,6 +105,39 @@ impl Inheritance {
     }
 }
 
+/// What wakes a supervisor from the start: commands, signals, its worker, and its guardian.
+fn watch_sources(
+    listener: &OwnedFd,
+    signals: &SignalSource,
+    worker: &Worker,
+    store: &FdStore,
+) -> Result<Poll> {
+    let poll = Poll::new(EVENTS_AT_ONCE).doing("make an epoll")?;
+    poll.add(listener, token(Kind::Listener, 0), Interest::Read)
+        .doing("watch the control socket")?;
+    poll.add(signals, token(Kind::Signals, 0), Interest::Read)
+        .doing("watch signals")?;
+    poll.add(worker.event(), token(Kind::Worker, 0), Interest::Read)
+        .doing("watch the worker")?;
+    if let Some(socket) = guardian_socket(store) {
+        poll.add(socket, token(Kind::Keeper, 0), Interest::Read)
+            .doing("watch the guardian")?;
+    }
+    Ok(poll)
+}
+
+fn guardian_socket(store: &FdStore) -> Option<BorrowedFd<'_>> {
+    store
+        .socket()
+        .filter(|_| store.keeper() == Keeper::Guardian)
+}
+
+/// The guardian, which forked this process.
+fn guardian_of(store: &FdStore) -> Option<u32> {
+    guardian_socket(store)?;
+    sys::procfs::process(std::process::id()).map(|own| own.parent)
+}
+
 impl Supervisor {
     /// `None` where another supervisor has the home.
     pub(super) fn start(options: Options, mut carried: Option<Carried>) -> Result<Option<Self>> {
@@ -137,23 +170,9 @@ impl Supervisor {
         let Inheritance { mut fds, mut store } = inherited;
         let signals = SignalSource::open(&[Signal::TERM, Signal::INT, Signal::HUP, Signal::CHLD])
             .doing("take signals")?;
-        let poll = Poll::new(EVENTS_AT_ONCE).doing("make an epoll")?;
-        poll.add(&listener, token(Kind::Listener, 0), Interest::Read)
-            .doing("watch the control socket")?;
-        poll.add(&signals, token(Kind::Signals, 0), Interest::Read)
-            .doing("watch signals")?;
         let worker = Worker::new(writer.home().root()).doing("make an event descriptor")?;
-        poll.add(worker.event(), token(Kind::Worker, 0), Interest::Read)
-            .doing("watch the worker")?;
-        let mut guardian = None;
-        if store.keeper() == Keeper::Guardian
-            && let Some(socket) = store.socket()
-        {
-            poll.add(socket, token(Kind::Keeper, 0), Interest::Read)
-                .doing("watch the guardian")?;
-            // The guardian forked this process.
-            guardian = sys::procfs::process(std::process::id()).map(|own| own.parent);
-        }
+        let poll = watch_sources(&listener, &signals, &worker, &store)?;
+        let guardian = guardian_of(&store);
         let ears = Ears::inherited(fds.remove("notify"), fds.remove("notify-hidden"));
         let place = Place::watch(writer.home(), &poll);
         // After an upgrade in place, the keeper has them already.
@@ -216,20 +235,29 @@ impl Supervisor {
             succession: Succession::begin(),
             ending: Ending::No,
         };
-        supervisor.watch_program();
-        supervisor.watch_ears();
-        if let Some(carried) = carried {
-            supervisor.go_on_after_upgrade(carried);
-        }
-        supervisor.read_defaults();
-        if !supervisor.options.foreground && !supervisor.continues {
-            supervisor.notices.extend(logout::warning());
-        }
-        if let Err(error) = supervisor.adopt_all(fds) {
-            return Err(supervisor.cannot_take_over(error));
-        }
-        supervisor.succession.carried = None;
+        supervisor.take_up_work(fds, carried)?;
         Ok(Some(supervisor))
+    }
+
+    /// Takes over what ran before it, by the descriptors that the keeper gave back.
+    fn take_up_work(
+        &mut self,
+        fds: HashMap<String, OwnedFd>,
+        carried: Option<Carried>,
+    ) -> Result<()> {
+        self.watch_program();
+        self.watch_ears();
+        if let Some(carried) = carried {
+            self.go_on_after_upgrade(carried);
+        }
+        self.read_defaults();
+        if !self.options.foreground && !self.continues {
+            self.notices.extend(logout::warning());
+        }
+        self.adopt_all(fds)
+            .map_err(|error| self.cannot_take_over(error))?;
+        self.succession.carried = None;
+        Ok(())
     }
 
     /// Says that it listens: to the command that started it, to the keeper, and to the log.
