@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use lived::{Found, OnRecord, REBOOT};
+use lived::{Found, Now, OnRecord, REBOOT};
 
 use super::care::Care;
 use super::care::sampling::Watched;
@@ -211,7 +211,7 @@ impl Supervisor {
             meta.pid = None;
             meta.ticks = None;
         }
-        let machine = record.machine(found, &meta, intent.policy);
+        let machine = record.machine(found, &meta, intent.policy, Now::read());
         self.hold_again(meta.cgroup.as_deref(), &intent.limits);
         let watched = Watched::adopted(&intent.limits, meta.cgroup.as_deref().map(Path::new));
         let mut service = Service::new(name, meta, machine, intent.stop_signal);
