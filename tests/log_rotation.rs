@@ -58,7 +58,7 @@ fn numbered(from: usize, to: usize) -> String {
 
 fn start_count(bed: &Bed, name: &str, options: &[&str], to: usize) {
     // One that was started a moment ago may not have read it yet.
-    if !bed.root().join("count.pl").exists() {
+    if !bed.path("count.pl").exists() {
         bed.script("count.pl", COUNT);
     }
     let to = to.to_string();
