@@ -100,6 +100,22 @@ fn bytes_come_out_unchanged() {
 }
 
 #[test]
+fn a_last_line_without_a_newline_does_not_run_into_the_other_streams() {
+    let bed = Bed::new();
+    bed.script(
+        "ask.sh",
+        "#!/bin/sh\nprintf 'name: '\necho wrong >&2\nexec sleep 100000\n",
+    );
+    bed.tsm(["start", "./ask.sh"]).ok();
+    bed.wait_log("ask.out", "name: ");
+    bed.wait_log("ask.err", "wrong\n");
+    let shown = bed.tsm(["logs", "ask"]).ok().stdout;
+    // Which of both was moved first is not known.
+    let orders = ["name: \nwrong\n", "wrong\nname: "];
+    assert!(orders.contains(&shown.as_str()), "{shown}");
+}
+
+#[test]
 fn what_a_process_said_last_is_in_its_log() {
     let bed = Bed::new();
     bed.script(

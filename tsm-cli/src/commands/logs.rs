@@ -279,6 +279,8 @@ struct Show<'a> {
     forms: Vec<Form>,
     /// A log could not be read, and that was told.
     has_failed: Cell<bool>,
+    /// The line that was shown last has not ended, and neither has it where it was shown.
+    in_line: Cell<bool>,
     stdout: RefCell<io::BufWriter<io::Stdout>>,
 }
 
@@ -308,6 +310,7 @@ impl<'a> Show<'a> {
             prefixes: prefixes.collect(),
             forms,
             has_failed: Cell::new(false),
+            in_line: Cell::new(false),
             stdout: io::BufWriter::with_capacity(64 << 10, io::stdout()).into(),
         }
     }
@@ -316,6 +319,10 @@ impl<'a> Show<'a> {
         let mut out = self.stdout.borrow_mut();
         let is_err = line.stream == Stream::Err;
         let form = &self.forms[line.source];
+        // The last line of one stream is not the beginning of another's.
+        if self.in_line.take() {
+            out.write_all(b"\n")?;
+        }
         if form.json {
             let view = LineView {
                 time: line.time_ms.map(rfc3339),
@@ -353,6 +360,8 @@ impl<'a> Show<'a> {
         let bare = prefix.is_empty() && !form.timestamps && !self.context.output.terminal;
         if line.complete || !bare {
             out.write_all(b"\n")?;
+        } else {
+            self.in_line.set(true);
         }
         Ok(())
     }
