@@ -100,6 +100,27 @@ fn logrotate_may_copy_and_truncate() {
 }
 
 #[test]
+fn emptying_a_log_outside_of_the_home_keeps_its_segments_and_says_so() {
+    let bed = Bed::new();
+    bed.script("say.sh", "#!/bin/sh\necho said\nexec sleep 100000\n");
+    let log = bed.path("elsewhere.log");
+    let log_name = log.to_str().unwrap();
+    bed.tsm(["start", "./say.sh", "--out", log_name, "--err", "same"])
+        .ok();
+    bed.wait_file("elsewhere.log", |text| text == "said\n");
+    let emptied = bed.tsm(["flush", "say"]).ok();
+    assert_eq!(emptied.stderr, "");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "");
+    bed.tsm(["restart", "say"]).ok();
+    bed.wait_file("elsewhere.log", |text| text == "said\n");
+    bed.tsm(["rotate", "say"]).ok();
+    let emptied = bed.tsm(["flush", "say"]).ok();
+    let remark = emptied.stderr;
+    assert!(remark.contains("'say' keeps the segments"), "{remark}");
+    assert_eq!(bed.tsm(["logs", "say"]).ok().stdout, "said\n");
+}
+
+#[test]
 fn one_log_that_cannot_be_read_keeps_no_other_from_being_shown() {
     let bed = Bed::new();
     for name in ["one", "two"] {

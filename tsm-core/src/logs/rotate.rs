@@ -143,6 +143,11 @@ pub(crate) fn age_of_oldest(live: &Path) -> Option<u64> {
     Some(clock::age_of(&oldest)?.as_millis() as u64)
 }
 
+/// Whether a log has segments.
+pub(crate) fn has_segments(live: &Path) -> bool {
+    present(live).next().is_some()
+}
+
 /// Removes all segments of a log, the oldest first. The live file stays.
 pub(crate) fn remove_segments(live: &Path) -> io::Result<()> {
     let numbers: Vec<u32> = present(live).map(|(number, _)| number).collect();

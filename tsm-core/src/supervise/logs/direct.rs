@@ -101,8 +101,8 @@ impl Supervisor {
         let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
             return;
         };
-        let is_busy = self.is_busy(id, stream);
-        if !is_busy && let Err(error) = direct::recover(&path) {
+        let is_cut = self.is_being_cut(id, stream);
+        if !is_cut && let Err(error) = direct::recover(&path) {
             self.log.say(format_args!(
                 "cannot finish the rotation of {}: {error}",
                 path.display()
@@ -141,7 +141,8 @@ impl Supervisor {
         self.look_at_direct(id, stream);
     }
 
-    fn is_busy(&self, id: u32, stream: Stream) -> bool {
+    /// Whether the worker changes the segments of a log.
+    pub(super) fn is_being_cut(&self, id: u32, stream: Stream) -> bool {
         let known = self
             .logs
             .direct
@@ -325,16 +326,6 @@ impl Supervisor {
 
     /// Empties a log under its service.
     pub(super) fn flush_direct(&mut self, id: u32, stream: Stream, path: &Path) -> Result<()> {
-        // The worker may be copying the very bytes that would be removed.
-        if self.is_busy(id, stream) {
-            return Err(crate::error::Error::bad_value(
-                "flush",
-                "the log is just being rotated; try again",
-            ));
-        }
-        if self.is_in_the_home(id, stream) {
-            rotate::remove_segments(path).at("remove segments of", path)?;
-        }
         direct::empty(path).at("empty", path)?;
         // Noted, so that the next look does not take it for a log that somebody truncated.
         let now = written(path).unwrap_or(0);
@@ -342,11 +333,6 @@ impl Supervisor {
             known.written = now;
         }
         index::append_note(path, now, clock::unix_ms(), u64::MAX).at("empty the index of", path)
-    }
-
-    /// Whether the worker changes the segments of a log.
-    pub(super) fn is_being_cut(&self, id: u32, stream: Stream) -> bool {
-        self.is_busy(id, stream)
     }
 
     /// Nothing more is looked at of the logs of a process.

@@ -37,6 +37,15 @@ pub(in crate::supervise) enum Upkeep {
     Age,
 }
 
+/// What became of the segments of a log that was emptied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervise) enum Segments {
+    /// There are none any more.
+    Gone,
+    /// They lie outside of the home, and others may have made them.
+    Kept,
+}
+
 /// What is due when, of which log.
 pub(in crate::supervise) type Due = BTreeSet<(Duration, u32, Stream, Upkeep)>;
 
@@ -185,25 +194,33 @@ impl Supervisor {
         );
     }
 
-    /// Empties both logs of a process, segments and all.
-    pub(in crate::supervise) fn flush_logs(&mut self, id: u32) -> Result<()> {
+    /// Empties both logs of a process, segments and all where those are TSM's alone.
+    pub(in crate::supervise) fn flush_logs(&mut self, id: u32) -> Result<Segments> {
+        let mut left = Segments::Gone;
         for stream in [Stream::Out, Stream::Err] {
             let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
                 continue;
             };
             // What waits in the pipe was printed before this.
             self.drain(id, stream);
+            // The worker may be copying the very bytes that would be removed.
+            if self.is_being_cut(id, stream) {
+                let reason = "the log is just being rotated; try again";
+                return Err(Error::bad_value("flush", reason));
+            }
+            if self.is_in_the_home(id, stream) {
+                rotate::remove_segments(&path).at("remove segments of", &path)?;
+            } else if rotate::has_segments(&path) {
+                left = Segments::Kept;
+            }
             if self.is_direct(id, stream) {
                 self.flush_direct(id, stream, &path)?;
                 continue;
             }
-            if self.is_in_the_home(id, stream) {
-                rotate::remove_segments(&path).at("remove segments of", &path)?;
-            }
             empty(&index::index_path(&path)).at("empty the index of", &path)?;
             empty(&path).at("empty", &path)?;
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Lets go of the log files, which somebody may have renamed, and makes those anew that are not there.

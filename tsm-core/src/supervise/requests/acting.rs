@@ -7,6 +7,7 @@ use crate::control::{ActRequest, Asked, ReportedError, Verb};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
+use crate::supervise::logs::upkeep::Segments;
 use crate::supervise::machine::{Desired, Event, Phase, Rest};
 use crate::supervise::supervisor::Supervisor;
 
@@ -63,7 +64,11 @@ impl Supervisor {
             Verb::Rotate => self.rotate_on(number, id),
             Verb::Flush => {
                 let done = self.flush_logs(id);
-                self.settle_with(number, id, done);
+                let note = matches!(done, Ok(Segments::Kept)).then_some(
+                    "keeps the segments beside its log, which may be another program's: that lies outside of the home",
+                );
+                let error = done.as_ref().err().map(Into::into);
+                self.settle(number, id, note, error);
             }
             Verb::Reopen => {
                 let done = self.reopen_logs(id);
