@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
-use crate::bed::{Bed, Going, is_root, run};
+use crate::bed::{Bed, Begun, Going, begin, is_root, run};
 use crate::fault_quiet::switches;
 use crate::wait::{DEADLINE, wait_until, within};
 
@@ -115,6 +115,38 @@ fn a_supervisor_that_is_killed_while_it_cuts_loses_nothing() {
         wait_end(&bed, 5);
         assert!(shown(&bed) == numbered(100_000).as_bytes(), "{point}");
     }
+}
+
+#[test]
+fn a_command_that_cuts_or_empties_a_log_returns_when_that_is_done() {
+    let bed = Bed::new();
+    let more = ["--log-max-size", "1G", "--log-compress=no"];
+    start(&bed, &more, "300000", "0", Some("none"));
+    wait_end(&bed, 0);
+    // EIO, when the head is copied.
+    bed.file("point", "cut-copy 1 5");
+    let failed = bed.tsm(["rotate", "count"]).exits(1);
+    assert!(failed.message().contains("logs/count.out"), "{failed:?}");
+    bed.file("point", "none");
+    bed.tsm(["rotate", "count"]).ok();
+    let segment = bed.home().join("logs/count.out.1");
+    assert!(fs::metadata(segment).unwrap().len() > 1 << 20);
+    assert!(shown(&bed) == numbered(300_000).as_bytes());
+}
+
+#[test]
+fn a_log_that_is_cut_is_emptied_when_that_is_done() {
+    let bed = Bed::new();
+    let more = ["--log-max-size", "1G", "--log-compress=no"];
+    start(&bed, &more, "300000", "0", None);
+    wait_end(&bed, 0);
+    let at_once: Vec<Begun> = ["rotate", "flush", "rotate"]
+        .map(|verb| begin(bed.tsm_command([verb, "count"])))
+        .into();
+    for begun in at_once {
+        begun.end().ok();
+    }
+    assert_eq!(shown(&bed), b"");
 }
 
 #[test]

@@ -114,6 +114,30 @@ fn a_log_that_a_full_disk_lets_nobody_rename_waits_for_room() {
 }
 
 #[test]
+fn a_command_that_cannot_rotate_a_log_says_so() {
+    let bed = Bed::new();
+    bed.script("say.sh", "#!/bin/sh\necho said\nexec sleep 100000\n");
+    let mut start = bed.tsm_command(["start", "./say.sh"]);
+    start.env("TSM_FAIL_POINT", bed.path("point"));
+    run(start).ok();
+    bed.wait_log("say.out", "said\n");
+    // ENOSPC and EACCES.
+    for (errno, words) in [(28, "No space left"), (13, "Permission denied")] {
+        bed.file("point", format!("rotate-rename 1 {errno}"));
+        let failed = bed.tsm(["rotate", "say"]).exits(1);
+        let message = failed.message();
+        assert!(
+            message.contains(words) && message.contains("logs/say.out"),
+            "{message}"
+        );
+    }
+    fs::remove_file(bed.path("point")).unwrap();
+    bed.tsm(["rotate", "say"]).ok();
+    assert!(bed.home().join("logs/say.out.1").exists());
+    assert_eq!(bed.tsm(["logs", "say"]).ok().stdout, "said\n");
+}
+
+#[test]
 fn a_log_whose_successor_cannot_be_made_waits_for_it() {
     let bed = Bed::new();
     bed.script("batches.pl", BATCHES);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::mover::index_bound;
 use super::rules::LogPlace;
 use super::upkeep::Upkeep;
+use crate::control::ReportedError;
 use crate::error::{BestEffort as _, IoContext as _, Result};
 use crate::events::EventKind;
 use crate::logs::{Stream, direct, index, rotate};
@@ -280,6 +281,13 @@ impl Supervisor {
         }
     }
 
+    /// Whether the worker changes the segments of any log of a process.
+    pub(in crate::supervise) fn are_logs_being_cut(&self, id: u32) -> bool {
+        [Stream::Out, Stream::Err]
+            .iter()
+            .any(|stream| self.is_being_cut(id, *stream))
+    }
+
     /// Has all that is in a log made a segment by the worker.
     pub(super) fn rotate_direct(&mut self, id: u32, stream: Stream) {
         self.cut_direct(id, stream, Cut::All);
@@ -300,6 +308,7 @@ impl Supervisor {
             Urgency::Background,
             move |turns| cut_off(&live, &rules, cut, turns).at("rotate", &live),
             move |supervisor, done| {
+                let failed = done.as_ref().err().map(ReportedError::from);
                 if let Err(error) = done {
                     supervisor.log.say(error);
                 }
@@ -320,6 +329,7 @@ impl Supervisor {
                 }
                 supervisor.log_was_rotated(id, stream, &rules);
                 supervisor.due_in(LOOK_AGAIN, id, stream, Upkeep::Look);
+                supervisor.answer_cut(id, cut == Cut::All, failed.as_ref());
             },
         );
     }

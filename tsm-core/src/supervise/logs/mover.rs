@@ -220,10 +220,11 @@ impl Supervisor {
             let piece = PIECE - (offset % PIECE as u64) as usize;
             let most = match cutting::next(pipe, file, offset, limit, end.rotate) {
                 Ok(Next::Move(most)) => most.min(piece),
-                Ok(Next::Rotate) => {
-                    self.rotate_log(id, stream).at("rotate", &path)?;
-                    continue;
-                }
+                Ok(Next::Rotate) => match self.rotate_log(id, stream) {
+                    Err(error) if is_no_room(&error) => return Err(error).at("rotate", &path),
+                    // Rotated, or it grows on.
+                    Ok(()) | Err(_) => continue,
+                },
                 // A log that cannot be read is not cut between lines.
                 Err(_) => piece,
             };
@@ -281,8 +282,8 @@ impl Supervisor {
         }
     }
 
-    /// Rotates a log now. Where that cannot be done, it goes on growing: that is better than losing what comes. A full disk
-    /// is an error: there may be room later, and what is printed waits for it.
+    /// Rotates a log now. Where that cannot be done, it goes on growing from now on: that is better than losing what comes.
+    /// Not where the disk is full: there may be room later, and what is printed waits for it.
     pub(super) fn rotate_log(&mut self, id: u32, stream: Stream) -> io::Result<()> {
         let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
             return Ok(());
@@ -301,8 +302,9 @@ impl Supervisor {
             Ok(()) => {
                 end.unrotatable = false;
                 self.log_was_rotated(id, stream, &rules);
+                Ok(())
             }
-            Err(error) if is_no_room(&error) => return Err(error),
+            Err(error) if is_no_room(&error) => Err(error),
             Err(error) => {
                 let told = std::mem::replace(&mut end.unrotatable, true);
                 if !told {
@@ -311,9 +313,9 @@ impl Supervisor {
                         path.display()
                     ));
                 }
+                Err(error)
             }
         }
-        Ok(())
     }
 
     /// What cannot be written stays in the pipe, and its service waits; it is tried again in a while.

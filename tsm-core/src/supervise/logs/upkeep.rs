@@ -203,11 +203,6 @@ impl Supervisor {
             };
             // What waits in the pipe was printed before this.
             self.drain(id, stream);
-            // The worker may be copying the very bytes that would be removed.
-            if self.is_being_cut(id, stream) {
-                let reason = "the log is just being rotated; try again";
-                return Err(Error::bad_value("flush", reason));
-            }
             if self.is_in_the_home(id, stream) {
                 rotate::remove_segments(&path).at("remove segments of", &path)?;
             } else if rotate::has_segments(&path) {
@@ -262,8 +257,10 @@ impl Supervisor {
         let age = |since: u64| clock::unix_ms().saturating_sub(since);
         let is_empty = std::fs::metadata(&place.path).map_or(true, |live| live.len() == 0);
         let first = index::first_note(&place.path).filter(|_| !is_empty);
-        if first.is_some_and(|first| age(first) > most) {
-            self.rotate_between_lines(id, stream);
+        if first.is_some_and(|first| age(first) > most)
+            && let Err(error) = self.rotate_between_lines(id, stream)
+        {
+            self.log.say(error);
         }
         let busy = self.is_being_cut(id, stream);
         if !busy && let Err(error) = rotate::prune(&place.path, 0, &place.rules) {
@@ -281,39 +278,38 @@ impl Supervisor {
     }
 
     /// Rotates a log: now, where its file ends with a line, and else at the end of the line that is in it. Returns
-    /// whether that was now; nothing in it is nothing to rotate.
-    pub(in crate::supervise) fn rotate_between_lines(&mut self, id: u32, stream: Stream) -> bool {
+    /// whether that is later; nothing in it is nothing to rotate. One that its service writes itself is cut by the worker.
+    pub(in crate::supervise) fn rotate_between_lines(
+        &mut self,
+        id: u32,
+        stream: Stream,
+    ) -> Result<bool> {
         let Some(place) = self.log_place(id, stream) else {
-            return true;
+            return Ok(false);
         };
         if self.is_direct(id, stream) {
             self.rotate_direct(id, stream);
-            return true;
+            return Ok(false);
         }
         let Ok(file) = File::open(&place.path) else {
-            return true;
+            return Ok(false);
         };
         let len = file.metadata().map_or(0, |metadata| metadata.len());
         if len == 0 {
-            return true;
+            return Ok(false);
         }
         let Some(service) = self.services.get_mut(&id) else {
-            return true;
+            return Ok(false);
         };
         let end = service.log_end(stream);
         let goes_on = end.reader.is_some();
         // Without anybody who writes, the end of that line never comes.
         if goes_on && !super::cutting::ends_with_a_line(&file, len).unwrap_or(true) {
             end.rotate = true;
-            return false;
+            return Ok(true);
         }
-        if let Err(error) = self.rotate_log(id, stream) {
-            self.log.say(format_args!(
-                "cannot rotate {}: {error}",
-                place.path.display()
-            ));
-        }
-        true
+        self.rotate_log(id, stream).at("rotate", &place.path)?;
+        Ok(false)
     }
 }
 

@@ -62,14 +62,7 @@ impl Supervisor {
             }
             Verb::Update => self.settle(number, id, None, None),
             Verb::Rotate => self.rotate_on(number, id),
-            Verb::Flush => {
-                let done = self.flush_logs(id);
-                let note = matches!(done, Ok(Segments::Kept)).then_some(
-                    "keeps the segments beside its log, which may be another program's: that lies outside of the home",
-                );
-                let error = done.as_ref().err().map(Into::into);
-                self.settle(number, id, note, error);
-            }
+            Verb::Flush => self.flush_on(number, id),
             Verb::Reopen => {
                 let done = self.reopen_logs(id);
                 self.settle_with(number, id, done);
@@ -185,15 +178,40 @@ impl Supervisor {
         self.order(acting, Event::Stop { force }, kind, note);
     }
 
-    fn rotate_on(&mut self, number: u32, id: u32) {
-        // What was printed so far belongs in this segment.
-        self.drain(id, Stream::Out);
-        self.drain(id, Stream::Err);
-        let is_later = [Stream::Out, Stream::Err]
-            .map(|stream| !self.rotate_between_lines(id, stream))
-            .contains(&true);
+    pub(super) fn rotate_on(&mut self, number: u32, id: u32) {
+        // What the worker is cutting may have been less than all there is: once more when it is through.
+        if self.are_logs_being_cut(id) {
+            return self.add_waiter(number, id, Verb::Rotate, None);
+        }
+        let mut is_later = false;
+        for stream in [Stream::Out, Stream::Err] {
+            // What was printed so far belongs in this segment.
+            self.drain(id, stream);
+            match self.rotate_between_lines(id, stream) {
+                Ok(later) => is_later |= later,
+                Err(error) => return self.settle_with(number, id, Err(error)),
+            }
+        }
         let note = is_later.then_some("rotates at the end of the line that it is printing");
+        if self.are_logs_being_cut(id) {
+            return self.add_waiter(number, id, Verb::Rotate, note);
+        }
         self.settle(number, id, note, None);
+    }
+
+    pub(super) fn flush_on(&mut self, number: u32, id: u32) {
+        // The worker may be copying the very bytes that would be removed.
+        if self.are_logs_being_cut(id) {
+            return self.add_waiter(number, id, Verb::Flush, None);
+        }
+        match self.flush_logs(id) {
+            Ok(Segments::Gone) => self.settle(number, id, None, None),
+            Ok(Segments::Kept) => {
+                let note = "keeps the segments beside its log, which may be another program's: that lies outside of the home";
+                self.settle(number, id, Some(note), None);
+            }
+            Err(error) => self.settle_with(number, id, Err(error)),
+        }
     }
 
     /// Tells the machine, on record first, and lets the command wait for what comes of it.

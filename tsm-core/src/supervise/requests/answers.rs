@@ -17,6 +17,13 @@ pub(in crate::supervise) struct Waiter {
     ready: bool,
 }
 
+impl Waiter {
+    /// Not for the process, but for the worker to be through with its logs.
+    fn waits_for_a_cut(&self) -> bool {
+        matches!(self.verb, Verb::Rotate | Verb::Flush)
+    }
+}
+
 impl Supervisor {
     pub(in crate::supervise) fn add_waiter(
         &mut self,
@@ -144,7 +151,7 @@ impl Supervisor {
                     let error = self.overtaken(id, "started");
                     self.settle(waiter.connection, id, None, Some(error));
                 }
-                Report::Resists => {
+                Report::Resists if !waiter.waits_for_a_cut() => {
                     let error = Error::Resists {
                         name: self.name_of(id),
                         members: self.members_in_words(id),
@@ -164,16 +171,44 @@ impl Supervisor {
         }
     }
 
-    /// Tells the commands that wait for a start that it waits for what does not come by itself.
-    pub(in crate::supervise) fn tell_stuck(&mut self, id: u32, error: &ReportedError) {
+    /// The worker is through with a log of a process: tells the commands that wait for that, or does what they ask for.
+    /// `all`: with all that was in it.
+    pub(in crate::supervise) fn answer_cut(
+        &mut self,
+        id: u32,
+        all: bool,
+        failed: Option<&ReportedError>,
+    ) {
+        if let Some(failed) = failed {
+            for waiter in self.take_waiters(id, |waiter| waiter.verb == Verb::Rotate) {
+                self.settle(waiter.connection, id, None, Some(failed.clone()));
+            }
+        }
+        if self.are_logs_being_cut(id) {
+            return;
+        }
+        for waiter in self.take_waiters(id, Waiter::waits_for_a_cut) {
+            match waiter.verb {
+                Verb::Flush => self.flush_on(waiter.connection, id),
+                _ if all => self.settle(waiter.connection, id, waiter.note, None),
+                _ => self.rotate_on(waiter.connection, id),
+            }
+        }
+    }
+
+    fn take_waiters(&mut self, id: u32, which: impl Fn(&Waiter) -> bool) -> Vec<Waiter> {
         let waiters = self.clients.waiters.remove(&id).unwrap_or_default();
-        let (told, still): (Vec<Waiter>, Vec<Waiter>) = waiters
-            .into_iter()
-            .partition(|waiter| matches!(waiter.verb, Verb::Start | Verb::Restart));
+        let (taken, still): (Vec<Waiter>, Vec<Waiter>) = waiters.into_iter().partition(which);
         if !still.is_empty() {
             self.clients.waiters.insert(id, still);
         }
-        for waiter in told {
+        taken
+    }
+
+    /// Tells the commands that wait for a start that it waits for what does not come by itself.
+    pub(in crate::supervise) fn tell_stuck(&mut self, id: u32, error: &ReportedError) {
+        let starts = |waiter: &Waiter| matches!(waiter.verb, Verb::Start | Verb::Restart);
+        for waiter in self.take_waiters(id, starts) {
             self.settle(waiter.connection, id, None, Some(error.clone()));
         }
     }
