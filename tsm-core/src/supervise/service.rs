@@ -143,6 +143,18 @@ impl Service {
         self.task && self.machine.phase == Phase::Resting(Rest::Exited)
     }
 
+    /// Puts on record that its main process ended, at this tick or later: whoever reads it must not take another process,
+    /// which may get this number, for the service. By what is kept, what it leaves in its session is found even without
+    /// its handle, also by a successor.
+    pub(super) fn put_end_on_record(&mut self, main: Identity, ended_ticks: u64) {
+        self.meta.pid = None;
+        self.meta.ticks = None;
+        self.meta.last_pid = Some(main.pid);
+        self.meta.last_ticks = Some(main.start);
+        self.meta.last_end = Some(ended_ticks);
+        self.dirty = true;
+    }
+
     pub(super) fn new(
         name: ProcessName,
         meta: Meta,

@@ -86,19 +86,14 @@ impl Supervisor {
             return;
         };
         let status = WaitStatus::Unknown;
-        let meta = &mut service.meta;
-        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        meta.pid = None;
-        meta.ticks = None;
         // Nobody knows when it ended, so only processes from its first moment are its own for
         // certain.
-        meta.last_pid = Some(identity.pid);
-        meta.last_ticks = Some(identity.start);
-        meta.last_end = Some(identity.start);
+        service.put_end_on_record(identity, identity.start);
+        let meta = &mut service.meta;
+        let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
         meta.exit = Some(status.to_string());
         meta.exit_ms = Some(now_ms);
         meta.reason = Some(status.in_words().into_bytes());
-        service.dirty = true;
         let desired = service.machine.desired;
         if let Err(error) = self.writer.write_pid(&service.name, None) {
             self.log.say(error);

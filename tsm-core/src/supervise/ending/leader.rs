@@ -229,17 +229,9 @@ impl RunEnded {
         }
         let over_limit = service.over_limit.take().map(String::from);
         let why = over_limit.or(group_oom).or_else(|| lost.clone());
+        service.put_end_on_record(identity, ended_ticks);
         let meta = &mut service.meta;
         let uptime_ms = now_ms.saturating_sub(meta.started_ms.unwrap_or(now_ms));
-        // Whoever reads the record must not take another process, which may get this number, for
-        // the service.
-        meta.pid = None;
-        meta.ticks = None;
-        // By this, what it leaves in its session is found even without its handle, also by a
-        // successor.
-        meta.last_pid = Some(identity.pid);
-        meta.last_ticks = Some(identity.start);
-        meta.last_end = Some(ended_ticks);
         let was_provisional = std::mem::take(&mut service.provisional);
         let never_executed = was_provisional
             && matches!(status, WaitStatus::Signal { number, .. } if number == sys::signal::NEVER_EXECUTED);
@@ -260,7 +252,6 @@ impl RunEnded {
             meta.exit = Some(status.to_string());
             meta.exit_ms = Some(now_ms);
         }
-        service.dirty = true;
         Some(Self {
             run: service.run(),
             pid: identity.pid,
