@@ -81,6 +81,8 @@ fn a_stopped_process_whose_port_was_taken_meanwhile_is_not_started() {
     wait_until("it listens", || !is_free(port));
     bed.tsm(["stop", "a", "b"]).ok();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    bed.tsm(["restart", "a"]).exits(5);
+    assert_eq!(bed.state("a"), "stopped");
     let refused = bed.tsm(["start", "a", "b"]).exits(5);
     assert!(refused.stderr.contains("is taken by"), "{}", refused.stderr);
     assert_eq!(bed.state("a"), "stopped");

@@ -153,3 +153,15 @@ fn options_of_the_program_are_the_programs() {
     let args = serde_json::json!(["-c", "x", "--name", "b c", "--port", "--"]);
     assert_eq!(bed.view("a")["args"], args);
 }
+
+#[test]
+fn who_types_a_known_program_and_its_arguments_is_told_how_to_start_another() {
+    let bed = Bed::new();
+    bed.tsm(["start", "sleep", "100000"]).ok();
+    for words in [["sleep", "app.js"], ["sleep", "-m"]] {
+        let told = bed.tsm([&["start"], &words[..]].concat());
+        assert!(told.stderr.contains("tsm start -- sleep …"), "{told:?}");
+    }
+    bed.tsm(["start", "--", "sleep", "100001"]).ok();
+    assert_eq!(running(&bed).len(), 2);
+}

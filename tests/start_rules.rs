@@ -233,3 +233,15 @@ fn a_script_that_may_be_executed_and_not_read_starts() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).unwrap();
     bed.tsm(["start", "./locked.sh"]).ok();
 }
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let bed = Bed::new();
+    bed.shell("mkfifo -m 755 pipe").ok();
+    let refused = bed.tsm(["start", "./pipe"]).exits(1);
+    assert!(
+        refused.stderr.contains("it is no regular file"),
+        "{}",
+        refused.stderr
+    );
+}

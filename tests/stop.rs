@@ -340,3 +340,20 @@ fn what_a_run_left_behind_is_ended_under_a_later_supervisor_too() {
     bed.tsm(["stop", "leaves"]).ok();
     assert!(left.iter().all(|process| !process.is_alive()));
 }
+
+#[test]
+fn a_child_with_a_session_of_its_own_has_the_time_of_the_stop() {
+    let bed = Bed::new();
+    bed.script(
+        "child.sh",
+        "#!/bin/bash\ntrap 'sleep 3; echo flushed; exit' TERM\n: > trapped\nwhile :; do sleep 0.1; done\n",
+    );
+    bed.script(
+        "a.sh",
+        "#!/bin/sh\nsetsid ./child.sh &\nexec sleep 100000\n",
+    );
+    bed.tsm(["start", "./a.sh"]).ok();
+    bed.wait_file("trapped", |_| true);
+    bed.tsm(["stop", "a"]).ok();
+    assert_eq!(bed.tsm(["logs", "a", "--out"]).ok().stdout, "flushed\n");
+}

@@ -399,3 +399,18 @@ fn what_nobody_looks_after_has_not_failed() {
         "{told}"
     );
 }
+
+#[test]
+fn what_a_crashed_run_said_last_is_told_while_the_next_one_runs() {
+    let bed = Bed::new();
+    let script = "#!/bin/sh\nif [ -e once ]; then for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo \"later $n\" >&2; done; : > up; exec sleep 100000; fi\n: > once; echo 'FATAL: no table' >&2; exit 1\n";
+    bed.script("a.sh", script);
+    bed.tsm(["start", "./a.sh"]).ok();
+    bed.wait_file("up", |_| true);
+    bed.wait_log("a.err", "later 12\n");
+    let why = bed.why_json("a");
+    assert_eq!(why["end"]["run"], 1);
+    let lines = why["stderr"].as_array().unwrap();
+    // What came within one millisecond of its end cannot be told from it.
+    assert_eq!(lines[0], "FATAL: no table", "{why}");
+}

@@ -243,7 +243,14 @@ impl Why {
         } else {
             changes::find(store, view, spec.as_ref(), &history, ran_well.as_ref())
         };
-        let (stderr, stderr_of_before) = stderr::last_lines(store, view, &past, spec.as_ref())?;
+        // What runs after an end is not what is told of, unless it is itself what is wrong.
+        let goes_on = match &cause {
+            Cause::Unsupervised | Cause::Stopping { .. } => true,
+            Cause::Running { .. } => past.failures == 0,
+            _ => false,
+        };
+        let (stderr, stderr_of_before) =
+            stderr::last_lines(store, view, &past, spec.as_ref(), goes_on)?;
         Ok(Self {
             id: view.id,
             name: view.name.clone(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tsm_core::control::{ActOptions, StartRequest, Verb};
 use tsm_core::env::{EnvError, Environment, Origins, ShellState};
-use tsm_core::error::{Error, IoContext as _};
+use tsm_core::error::{Error, ErrorKind, IoContext as _};
 use tsm_core::launch::{Typed, resolve};
 use tsm_core::selector::Selector;
 use tsm_core::spec::{Daemon, ProcessSpec};
@@ -13,9 +13,9 @@ use tsm_core::sys::account;
 use tsm_core::text::Text;
 
 use super::{act, apply, scale, variables, waiting};
-use crate::app::{Context, Outcome};
+use crate::app::{Context, Failure, Outcome};
 use crate::args::{PortChoice, StartArgs, StartKind};
-use crate::output;
+use crate::output::{self, complain};
 
 pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
     if args.file.config.is_some() || args.words.is_empty() {
@@ -39,7 +39,8 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
             ..ActOptions::default()
         };
         let update = (!update.is_empty()).then_some((update, None));
-        return act::act_with(context, Verb::Start, &selectors, options, update, args.json);
+        let started = act::act_with(context, Verb::Start, &selectors, options, update, args.json);
+        return started.map_err(|failure| tell_of_names(context, failure, &selectors));
     }
     let before = variables::this_shell(context);
     // Resolved before any supervisor is started: a mistyped target leaves no trace.
@@ -85,6 +86,23 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         context.output.remark(notice);
     }
     Ok(())
+}
+
+/// Who typed a program and its arguments, and not names, is told why they are taken for names.
+fn tell_of_names(context: &Context, failure: Failure, words: &[String]) -> Failure {
+    let Failure::Core(error) = failure else {
+        return failure;
+    };
+    let kind = error.kind();
+    if words.len() == 1 || !matches!(kind, ErrorKind::NoSuchProcess | ErrorKind::Usage) {
+        return Failure::Core(error);
+    }
+    complain(&error);
+    context.output.remark(format_args!(
+        "'{}' is a known process, so that all words name processes; to start another one, write 'tsm start -- {} …', or give it a --name",
+        words[0], words[0]
+    ));
+    Failure::Told(kind)
 }
 
 /// The words as selectors, if the first of them means processes that exist.
@@ -208,7 +226,8 @@ fn with_suggestion(context: &Context, error: Error) -> Error {
         &target,
         names.iter().map(tsm_core::name::ProcessName::as_str),
     );
-    let reason = match like.filter(|_| !target.contains('/')) {
+    let is_missing = reason.to_string().starts_with("there is no such file");
+    let reason = match like.filter(|_| is_missing && !target.contains('/')) {
         Some(name) => format!("{reason}; did you mean the process '{name}'?").into(),
         None => reason,
     };

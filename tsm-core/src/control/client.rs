@@ -241,7 +241,7 @@ impl Client {
             _ => Vec::new(),
         };
         let ports = match verb {
-            Verb::Start => lookups::ports_to_start(&selected),
+            Verb::Start | Verb::Restart => lookups::ports_to_start(&selected),
             _ => Vec::new(),
         };
         let replaced = update

@@ -179,6 +179,9 @@ fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
     if meta.is_dir() {
         return refuse(typed.target, "it is a directory");
     }
+    if !meta.is_file() {
+        return refuse(typed.target, "it is no regular file");
+    }
     let words = |before: &[&str]| {
         let before = before.iter().map(OsStr::new);
         let after = typed.args.iter().map(OsString::as_os_str);

@@ -1,4 +1,4 @@
-//! What the last run wrote to standard error.
+//! What the run that is told of wrote to standard error.
 
 use super::Past;
 use crate::config::HomeDefaults;
@@ -16,21 +16,27 @@ const SPREAD_MS: u64 = 200;
 /// What a process writes into its log itself is noted when it is seen, which may be so much later, in milliseconds.
 const DIRECT_SPREAD_MS: u64 = 1200;
 
-/// The last lines of the last run, and whether some of them may be of the run before.
+/// The last lines of a run, and whether some of them may be of the run before. `goes_on`: of the last run, also where that
+/// has not ended; else of the last one that has.
 pub(super) fn last_lines(
     store: &ProcessStore,
     view: &ProcessView,
     past: &Past,
     spec: Option<&ProcessSpec>,
+    goes_on: bool,
 ) -> Result<(Vec<Text>, bool)> {
     let source = logs::Source {
         name: view.name.to_string(),
         out: None,
         err: view.error_log(store.home()),
     };
-    let bounds = Bounds::of(past, is_direct(store, spec));
+    let bounds = Bounds::of(past, is_direct(store, spec), goes_on);
+    let query = logs::Query {
+        until_ms: bounds.until,
+        ..logs::Query::last(Some(LINES))
+    };
     let (mut lines, mut unsure) = (Vec::new(), false);
-    for line in logs::tail(&[source], Some(LINES)).map_err(Error::from)? {
+    for line in logs::select(&[source], &query).map_err(Error::from)? {
         let line = line.map_err(Error::from)?;
         match bounds.whose(line.time_ms) {
             Whose::Before => continue,
@@ -52,15 +58,15 @@ fn is_direct(store: &ProcessStore, spec: Option<&ProcessSpec>) -> bool {
 /// Which run a line is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Whose {
-    /// One before the last.
+    /// One before it.
     Before,
-    /// The last one, or the one before.
+    /// It, or the one before.
     Either,
-    /// The last one.
+    /// It, the one that is told of.
     Last,
 }
 
-/// What tells the lines of the last run from those of the run before.
+/// What tells the lines of a run from those of the runs before and behind it.
 ///
 /// The first bytes that come out of the pipe of a run always have a note of their own, and those of the run before have
 /// been moved when it ends.
@@ -68,24 +74,32 @@ enum Whose {
 struct Bounds {
     /// When the run before ended, Unix milliseconds; `None` where no such run is known.
     before: Option<u64>,
-    /// When the last run was launched, at the latest, Unix milliseconds.
+    /// When it was launched, at the latest, Unix milliseconds.
     launched: u64,
+    /// From when on lines are those of the run behind it, Unix milliseconds; `None` where there is none.
+    until: Option<u64>,
     direct: bool,
 }
 
 impl Bounds {
-    fn of(past: &Past, direct: bool) -> Self {
-        let Some((last, earlier)) = past.runs.split_last() else {
+    fn of(past: &Past, direct: bool, goes_on: bool) -> Self {
+        let has_ended = past.runs.iter().rposition(|run| run.ended.is_some());
+        let behind = has_ended.filter(|_| !goes_on).map(|at| at + 1);
+        let behind = behind.unwrap_or(past.runs.len());
+        let Some((told, earlier)) = past.runs[..behind].split_last() else {
             return Self::default();
         };
-        let launched = last.ended.as_ref().map_or(last.from_ms, |ended| {
-            last.from_ms
+        let launched = told.ended.as_ref().map_or(told.from_ms, |ended| {
+            told.from_ms
                 .min(ended.at_ms.saturating_sub(ended.uptime_ms))
         });
         let before = earlier.last().and_then(|run| run.ended.as_ref());
+        let spread = if direct { DIRECT_SPREAD_MS } else { 0 };
+        let ended = told.ended.as_ref().filter(|_| behind < past.runs.len());
         Self {
             before: before.map(|ended| ended.at_ms),
             launched,
+            until: ended.map(|ended| ended.at_ms + spread + 1),
             direct,
         }
     }
@@ -129,6 +143,7 @@ mod tests {
             before,
             launched,
             direct,
+            ..Bounds::default()
         };
         move |time| bounds.whose(Some(time))
     }
@@ -164,7 +179,7 @@ mod tests {
         let bounds = Bounds {
             before: Some(5_000),
             launched: 5_007,
-            direct: false,
+            ..Bounds::default()
         };
         assert_eq!(bounds.whose(None), Whose::Either);
         // What it writes itself is seen later.

@@ -101,10 +101,15 @@ impl Machine {
         if !leader && group + rest == 0 {
             return self.finish(next, now);
         }
+        // They have what the group left of its time, since they are asked after it.
+        let left = match stage {
+            Stage::Group { until } => until,
+            _ => now,
+        };
         let ask_rest = |machine: &mut Self| {
             machine.phase = Phase::Ending {
                 stage: Stage::Rest {
-                    until: now + REST_TIMEOUT,
+                    until: left.max(now + REST_TIMEOUT),
                 },
                 leader,
                 next,

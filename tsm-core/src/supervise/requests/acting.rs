@@ -9,6 +9,7 @@ use crate::events::EventKind;
 use crate::logs::Stream;
 use crate::supervise::logs::upkeep::Segments;
 use crate::supervise::machine::{Desired, Event, Phase, Rest};
+use crate::supervise::service::Service;
 use crate::supervise::supervisor::Supervisor;
 
 /// What `reset` says of what was given up.
@@ -106,9 +107,7 @@ impl Supervisor {
             if let Some(error) = acting.why_it_cannot_start() {
                 return self.settle(number, id, None, Some(error));
             }
-            let port = service.meta.port;
-            let taken = &acting.act.taken_ports;
-            if let Err(error) = refuse_taken_port(&service.name, port, Some(id), taken) {
+            if let Err(error) = refuse_port_of(service, id, acting) {
                 return self.settle_with(number, id, Err(error));
             }
         }
@@ -140,6 +139,11 @@ impl Supervisor {
         // What could not be started again is not stopped.
         if let Some(error) = acting.why_it_cannot_start() {
             return self.settle(number, id, None, Some(error));
+        }
+        if matches!(service.machine.phase, Phase::Resting(_))
+            && let Err(error) = refuse_port_of(service, id, acting)
+        {
+            return self.settle_with(number, id, Err(error));
         }
         let shell = self.writer.store().shell(&service.name).map(drop);
         if let Err(error) = self.read_for_launch(id).map(drop).and(shell) {
@@ -256,4 +260,10 @@ impl Supervisor {
         let reported = error.as_ref().map(|error: &Error| error.into());
         self.settle(number, id, None, reported);
     }
+}
+
+/// Refuses to start a process that rests, and whose port somebody else has.
+fn refuse_port_of(service: &Service, id: u32, acting: Acting<'_>) -> Result<()> {
+    let taken = &acting.act.taken_ports;
+    refuse_taken_port(&service.name, service.meta.port, Some(id), taken)
 }
