@@ -4,10 +4,11 @@ use std::fs;
 
 use rustix::process::Signal;
 
-use crate::bed::{Bed, Begun, Output};
+use crate::bed::{Bed, Begun, Output, free_port, is_free};
 use crate::fault_kit::kill;
 use crate::processes::{Seen, stat};
-use crate::wait::wait_until;
+use crate::programs::has;
+use crate::wait::{wait_for, wait_until};
 
 /// Forks twice as a daemon does, with a session of its own and none of what it was started with; its pid goes into `d.pid`
 /// where `$1` says so, and into `runs`. It has a worker.
@@ -180,4 +181,49 @@ fn what_leaves_nothing_behind_has_ended() {
         .tsm(["start", "--name", "c", "--pid-file", "x", "--", "true"])
         .exits(2);
     assert!(told.message().contains("--type daemon"), "{}", told.stderr);
+}
+
+/// Starts a daemon with a session of its own that has written over its environment, stops it, and sees it gone.
+fn with_no_environment(bed: &Bed, command: &[&str]) {
+    let pid_file = bed.path("d.pid");
+    let options = ["start", "--name", "d", "--type", "daemon", "--pid-file"];
+    let words = [&options[..], &[pid_file.to_str().unwrap(), "--"], command].concat();
+    bed.tsm(words).ok();
+    let pid = bed.pid("d");
+    assert_eq!(bed.wait_file("d.pid", |_| true).trim(), pid.to_string());
+    bed.crash("d");
+    let next = wait_for("it is started again", || {
+        let next = bed.view("d")["pid"].as_u64()? as u32;
+        let said = fs::read_to_string(&pid_file).ok()?;
+        (next != pid && said.trim() == next.to_string()).then_some(next)
+    });
+    bed.tsm(["stop", "d"]).ok();
+    assert!(stat(next).is_none_or(|stat| stat.ended));
+}
+
+#[test]
+fn a_daemon_that_only_its_pid_file_tells_of_is_followed() {
+    let bed = Bed::new();
+    let script = bed.script(
+        "d.sh",
+        "#!/bin/sh\nsetsid env -i /bin/sh -c 'sleep 0.3; echo $$ > d.pid; exec sleep 100000' &\nexit 0\n",
+    );
+    with_no_environment(&bed, &[script.to_str().unwrap()]);
+}
+
+#[test]
+fn nginx_in_the_background_is_followed() {
+    if !has("nginx") {
+        return;
+    }
+    let bed = Bed::new();
+    let (work, port) = (bed.work(), free_port());
+    let work = work.display();
+    let text = format!(
+        "daemon on; pid {work}/d.pid; error_log {work}/error.log; worker_processes 2;\nevents {{}}\nhttp {{ access_log off; server {{ listen 127.0.0.1:{port}; }} }}\n"
+    );
+    let file = bed.file("nginx.conf", text);
+    let command = ["nginx", "-c", file.to_str().unwrap()];
+    with_no_environment(&bed, &command);
+    wait_until("the port is free", || is_free(port));
 }

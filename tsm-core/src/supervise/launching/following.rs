@@ -10,10 +10,10 @@ use crate::error::BestEffort as _;
 use crate::events::EventKind;
 use crate::spec::{Daemon, ProcessSpec};
 use crate::supervise::machine::{Event, Phase};
-use crate::supervise::service::Leader;
+use crate::supervise::service::{Leader, Service};
 use crate::supervise::supervisor::{Kind, Supervisor, token};
 use crate::sys::poll::Interest;
-use crate::sys::procfs::Process;
+use crate::sys::procfs::{self, Process, ProcessTable};
 use crate::sys::{self, Identity, Pidfd, clock};
 
 /// How long the main process, or its pid, may take to be there after what was started has ended.
@@ -193,21 +193,31 @@ impl Supervisor {
             .into_iter()
             .filter(|process| !process.ended)
             .collect();
+        let Some(followed) = self.services.get_mut(&id).and_then(|s| s.followed.as_mut()) else {
+            return false;
+        };
+        // When this look fails, the file is read anew: it may be written only later.
+        let said = std::mem::replace(&mut followed.said, Said::Nothing);
+        let has_file = followed.pid_file.is_some();
+        let orphan = match said {
+            Said::Pid(Some(pid)) if has_file => self.orphan_named(id, pid),
+            _ => None,
+        };
+        let may_come = has_file && members.is_empty() && self.has_orphans(id);
         let Some(service) = self.services.get_mut(&id) else {
             return false;
         };
         let Some(followed) = &mut service.followed else {
             return false;
         };
-        // When this look fails, the file is read anew: it may be written only later.
-        let said = std::mem::replace(&mut followed.said, Said::Nothing);
-        let found = if followed.pid_file.is_some() {
+        let found = if has_file {
             let pid = match said {
                 Said::Pid(pid) => pid,
                 Said::Nothing | Said::NotYet => None,
             };
             // A pid file of the run before names a process that is not part of this one.
-            members.iter().find(|m| Some(m.identity.pid) == pid)
+            let member = members.iter().find(|m| Some(m.identity.pid) == pid);
+            member.or(orphan.as_ref())
         } else {
             let is_inside = |pid: u32| members.iter().any(|m| m.identity.pid == pid);
             let first = members
@@ -229,7 +239,8 @@ impl Supervisor {
             return false;
         };
         // With nobody left there is nobody to come.
-        let nobody = members.is_empty() && std::mem::replace(&mut followed.missed, true);
+        let nobody =
+            members.is_empty() && !may_come && std::mem::replace(&mut followed.missed, true);
         if nobody || now >= until {
             followed.look = None;
             // Or the end of what was started would have it looked for again.
@@ -250,6 +261,44 @@ impl Supervisor {
         followed.look = Some((now + pause, until, pause * 2));
         self.arm_follow(now + pause);
         true
+    }
+
+    /// The process that a pid file names, where nothing but that tells that it is of this run: it has a session of its own
+    /// and has written its title over its environment, as servers do.
+    fn orphan_named(&self, id: u32, pid: u32) -> Option<Process> {
+        let process = procfs::process(pid)?;
+        let name = &self.services.get(&id)?.name;
+        let spec = self.writer.store().spec(name).ok().flatten()?.spec;
+        // The file may be written by whom the service runs as, who has no word about others' processes.
+        let is_its_users = spec
+            .user
+            .is_none_or(|user| procfs::owner(pid) == Some(user.uid));
+        let tells_nothing = matches!(self.cookies.of_process(pid), Ok(None));
+        (self.is_new_orphan(id, &process) && is_its_users && tells_nothing).then_some(process)
+    }
+
+    fn has_orphans(&self, id: u32) -> bool {
+        ProcessTable::read()
+            .is_ok_and(|table| table.iter().any(|process| self.is_new_orphan(id, process)))
+    }
+
+    /// Whether a process came to us when its parent ended, is no older than this run, and is no other's main process.
+    fn is_new_orphan(&self, id: u32, process: &Process) -> bool {
+        let leader = |service: &Service| service.leader.as_ref().map(|leader| leader.identity);
+        let Some(began) = self.services.get(&id).and_then(leader) else {
+            return false;
+        };
+        let own = std::process::id();
+        let is_led = |service: &Service| {
+            leader(service).is_some_and(|leader| {
+                [process.identity.pid, process.session, process.group].contains(&leader.pid)
+            })
+        };
+        process.parent == self.guardian.unwrap_or(own)
+            && process.identity.pid != own
+            && !process.ended
+            && process.identity.start >= began.start
+            && !self.services.values().any(is_led)
     }
 
     /// Has the pid file read, where there is one; `false` when it is known what it says, or that it does not say it in time.
