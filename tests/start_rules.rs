@@ -245,3 +245,17 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
         refused.stderr
     );
 }
+
+#[test]
+fn a_config_file_is_told_from_a_program() {
+    let bed = Bed::new();
+    bed.file("tspm.yaml", "processes: []\n");
+    bed.file("ecosystem.config.js", "module.exports = {}\n");
+    for (file, remedy) in [
+        ("tspm.yaml", "tsm start -c"),
+        ("ecosystem.config.js", "tsm config import"),
+    ] {
+        let refused = bed.tsm(["start", file]).exits(1);
+        assert!(refused.stderr.contains(remedy), "{}", refused.stderr);
+    }
+}

@@ -91,7 +91,7 @@ pub(super) const PORTS: &str = page! {
 pub(super) const LOGS: &str = page! {
     r#"tsm logs api worker -n 50 -f # both, merged by time, and what comes from now on"#
     r#"tsm logs api --since 10m --grep 'GET /api'"#
-    r#"tsm logs api --err --since last-crash -t"#
+    r#"tsm logs api --err --since last-start -t"#
     r#"tsm logs --json --tail 100   # an object a line"#
 };
 

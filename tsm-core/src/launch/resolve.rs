@@ -228,6 +228,11 @@ fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
             ),
         };
     }
+    let is_pm2s = |file: &OsStr| file.as_bytes().starts_with(b"ecosystem.config.");
+    if path.file_name().is_some_and(is_pm2s) {
+        let reason = "it is a config file of PM2, and says nothing when it runs; 'tsm config import FILE -o tspm.yaml' makes one of tsm, for 'tsm start -c tspm.yaml'";
+        return refuse(typed.target, reason);
+    }
     let executable = meta.permissions().mode() & 0o111 != 0;
     // An extension says less than what the kernel itself goes by.
     if executable && begins_with_known_format(path)? {
@@ -246,10 +251,15 @@ fn script(path: &Path, typed: Typed<'_>) -> Result<Resolved> {
                 name,
             });
         }
-        return refuse(
-            typed.target,
-            "it is not executable, and its extension names no known interpreter; chmod +x it, or use --interpreter PROGRAM",
-        );
+        let reason = match &*extension {
+            "yaml" | "yml" | "toml" | "json" | "jsonc" => {
+                "it is no program; a config file is started by 'tsm start -c FILE'"
+            }
+            _ => {
+                "it is not executable, and its extension names no known interpreter; chmod +x it, or use --interpreter PROGRAM"
+            }
+        };
+        return refuse(typed.target, reason);
     };
     let found = interpreters.iter().find(|interpreter| {
         interpreter
