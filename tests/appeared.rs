@@ -102,6 +102,8 @@ fn each_stop_names_what_its_service_may_have_left_behind() {
         let told = bed.tsm(["stop", "a"]).ok();
         assert!(told.stderr.contains(&named), "{told:?}");
     }
+    let told = bed.tsm(["delete", "a"]).ok();
+    assert!(told.stderr.contains(&named), "{told:?}");
     // This one began after it.
     let told = bed.tsm(["stop", "b"]).ok();
     assert!(!told.stderr.contains("unattributed"), "{told:?}");

@@ -273,7 +273,6 @@ impl Supervisor {
         self.records.unsaved.remove(&id);
         self.records.unwritten.forget(&service.name);
         self.awaited.remove(&id);
-        self.sweeping.suspects.remove(&id);
         if let Some(armed) = service.armed.take() {
             self.deadlines.remove(&(armed, id));
         }

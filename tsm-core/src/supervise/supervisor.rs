@@ -279,6 +279,9 @@ impl Supervisor {
             // A look at all processes is good for one round only: by the next one it is out of
             // date.
             self.sweeping.remembered = None;
+            for id in self.clients.removed_names.keys() {
+                self.sweeping.suspects.remove(id);
+            }
             self.clients.forget_removed();
             if self.is_over() {
                 return Ok(0);

@@ -22,7 +22,7 @@ pub const SLOW_AFTER: u32 = 16;
 /// Time between two tries in the slow lane.
 pub const SLOW: Duration = Duration::from_mins(5);
 
-/// How long what is outside the process group gets between SIGTERM and SIGKILL.
+/// How long what is outside the process group gets between SIGTERM and SIGKILL, at the least: it has what the group left of its time.
 pub const REST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long after SIGKILL a process is said to resist.
