@@ -153,7 +153,10 @@ fn what_does_not_exist_exits_3_with_a_suggestion() {
     assert_eq!(bed.state("devpages-dev"), "running");
     bed.tsm(["stop", "devpages-dev"]).ok();
     let output = bed.tsm(["start", "devpages-dev", "zzz"]).exits(3);
-    assert_eq!(output.message(), "no process 'zzz'");
+    assert_eq!(
+        output.message(),
+        "no process 'zzz'; all words name processes, since 'devpages-dev' is one: 'tsm start -- devpages-dev …' starts another"
+    );
     assert_eq!(bed.state("devpages-dev"), "stopped", "nothing starts then");
 }
 

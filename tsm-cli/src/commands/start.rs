@@ -40,7 +40,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
         };
         let update = (!update.is_empty()).then_some((update, None));
         let started = act::act_with(context, Verb::Start, &selectors, options, update, args.json);
-        return started.map_err(|failure| tell_of_names(context, failure, &selectors));
+        return started.map_err(|failure| tell_of_names(failure, &selectors));
     }
     let before = variables::this_shell(context);
     // Resolved before any supervisor is started: a mistyped target leaves no trace.
@@ -89,7 +89,7 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
 }
 
 /// Who typed a program and its arguments, and not names, is told why they are taken for names.
-fn tell_of_names(context: &Context, failure: Failure, words: &[String]) -> Failure {
+fn tell_of_names(failure: Failure, words: &[String]) -> Failure {
     let Failure::Core(error) = failure else {
         return failure;
     };
@@ -97,10 +97,9 @@ fn tell_of_names(context: &Context, failure: Failure, words: &[String]) -> Failu
     if words.len() == 1 || !matches!(kind, ErrorKind::NoSuchProcess | ErrorKind::Usage) {
         return Failure::Core(error);
     }
-    complain(&error);
-    context.output.remark(format_args!(
-        "'{}' is a known process, so that all words name processes; to start another one, write 'tsm start -- {} …', or give it a --name",
-        words[0], words[0]
+    complain(format_args!(
+        "{error}; all words name processes, since '{0}' is one: 'tsm start -- {0} …' starts another",
+        words[0]
     ));
     Failure::Told(kind)
 }
