@@ -54,7 +54,8 @@ pub struct Why {
     pub ran_well: Option<Run>,
     /// What is different since that run began, and what is missing altogether.
     pub changes: Vec<Change>,
-    /// The last lines that its last run wrote to standard error.
+    /// The last lines that the run that [`Why::end`] tells of wrote to standard error, or what runs, where that is what the
+    /// cause is of.
     pub stderr: Vec<Text>,
     /// Whether some of these lines may be of the run before: nothing tells them apart.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -141,6 +142,17 @@ pub enum Cause {
     EndedUnseen,
     /// It runs, and nobody looks after it.
     Unsupervised,
+}
+
+impl Cause {
+    /// Whether it is of what runs, and not of how a run ended; `failures`: how many runs in a row have failed.
+    pub fn is_of_what_runs(&self, failures: u32) -> bool {
+        match self {
+            Self::Unsupervised | Self::Stopping { .. } => true,
+            Self::Running { .. } => failures == 0,
+            _ => false,
+        }
+    }
 }
 
 /// How a run ended.
@@ -244,11 +256,7 @@ impl Why {
             changes::find(store, view, spec.as_ref(), &history, ran_well.as_ref())
         };
         // What runs after an end is not what is told of, unless it is itself what is wrong.
-        let goes_on = match &cause {
-            Cause::Unsupervised | Cause::Stopping { .. } => true,
-            Cause::Running { .. } => past.failures == 0,
-            _ => false,
-        };
+        let goes_on = cause.is_of_what_runs(past.failures);
         let (stderr, stderr_of_before) =
             stderr::last_lines(store, view, &past, spec.as_ref(), goes_on)?;
         Ok(Self {

@@ -225,8 +225,9 @@ fn with_suggestion(context: &Context, error: Error) -> Error {
         &target,
         names.iter().map(tsm_core::name::ProcessName::as_str),
     );
-    let is_missing = reason.to_string().starts_with("there is no such file");
-    let reason = match like.filter(|_| is_missing && !target.contains('/')) {
+    // A file of that name is what was meant, whatever is wrong with it.
+    let is_missing = !target.contains('/') && !Path::new(&target).exists();
+    let reason = match like.filter(|_| is_missing) {
         Some(name) => format!("{reason}; did you mean the process '{name}'?").into(),
         None => reason,
     };

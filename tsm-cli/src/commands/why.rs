@@ -66,11 +66,7 @@ fn in_words(context: &Context, why: &Why) -> String {
     if why.well {
         return text;
     }
-    let up = match why.cause {
-        Cause::Unsupervised | Cause::Stopping { .. } => true,
-        Cause::Running { .. } => why.failures == 0,
-        _ => false,
-    };
+    let up = why.cause.is_of_what_runs(why.failures);
     if !up {
         for told in last_run(why) {
             line(told);

@@ -183,6 +183,23 @@ fn a_stop_asks_the_group_then_the_rest_then_kills() {
 }
 
 #[test]
+fn the_rest_has_what_the_group_left_of_its_time_and_a_little_at_least() {
+    for (ended, until) in [(2, 11), (10, 12)] {
+        let mut machine = running(RestartPolicy::Always);
+        step(&mut machine, Event::Stop { force: false }, SECOND);
+        step(
+            &mut machine,
+            Event::Exited { success: true },
+            ended * SECOND,
+        );
+        let swept = Event::Swept { group: 0, rest: 1 };
+        let asked = step(&mut machine, swept, ended * SECOND);
+        assert_eq!(asked, [Action::SignalRest(Force::Ask)]);
+        assert_eq!(machine.deadline(), Some(until * SECOND));
+    }
+}
+
+#[test]
 fn what_resists_is_told_and_still_watched() {
     let mut machine = running(RestartPolicy::No);
     step(&mut machine, Event::Stop { force: true }, SECOND);
