@@ -8,6 +8,7 @@ use crate::log_direct::options;
 use crate::log_full::{BATCHES, go, lines};
 use crate::log_rotation::bytes_of;
 use crate::programs::has;
+use crate::wait::wait_until;
 
 /// Rotates a log with logrotate, now.
 #[track_caller]
@@ -57,6 +58,52 @@ fn logrotate_may_rename_logs_and_have_them_opened_again() {
     assert!(shown.bytes == expected.as_bytes());
     follow.wait_text("line 4999\n");
     assert!(follow.text == expected, "a follower lost or doubled lines");
+}
+
+#[test]
+fn logrotate_may_rename_logs_to_numbers_of_compressed_segments() {
+    if !has("logrotate") {
+        return;
+    }
+    let bed = Bed::new();
+    bed.script("batches.pl", BATCHES);
+    bed.tsm(["start", "--name", "b", "--", "perl", "batches.pl"])
+        .ok();
+    let log = bed.home().join("logs/b.out");
+    let how = format!(
+        "  create\n  postrotate\n    {} --home {} reopen b\n  endscript",
+        env!("CARGO_BIN_EXE_tsm"),
+        bed.home().display()
+    );
+    let print = |round: usize| {
+        go(&bed, round, 1000);
+        bed.wait_log("b.out", &format!("line {}\n", round * 1000 + 999));
+    };
+    let check = |rounds: usize| {
+        let shown = bed.tsm(["logs", "b", "--tail", "all"]).ok();
+        assert!(
+            shown.bytes == lines(0..rounds * 1000).as_bytes(),
+            "{rounds}"
+        );
+    };
+    let is_packed = |number: u32| log.with_extension(format!("out.{number}.zst")).exists();
+    print(0);
+    bed.tsm(["rotate", "b"]).ok();
+    wait_until("it is compressed", || is_packed(1));
+    // Now .1 stands beside .1.zst, and .2 before both.
+    for round in 1..3 {
+        print(round);
+        logrotate(&bed, &log, &how);
+        check(round + 1);
+    }
+    print(3);
+    bed.tsm(["rotate", "b"]).ok();
+    print(4);
+    check(5);
+    // What this one made is compressed, and nothing that another program would look for.
+    wait_until("it is compressed", || is_packed(1));
+    assert!(is_packed(4) && !is_packed(2) && !is_packed(3));
+    check(5);
 }
 
 #[test]

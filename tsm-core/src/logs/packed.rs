@@ -166,7 +166,7 @@ fn damaged(what: &'static str) -> io::Error {
 }
 
 /// Which file it was made of, and where what follows begins.
-fn read_origin(file: &File) -> io::Result<(Option<FileId>, u64)> {
+pub(super) fn read_origin(file: &File) -> io::Result<(Option<FileId>, u64)> {
     let mut head = [0; 8 + ORIGIN];
     let n = read_full_at(file, &mut head, 0)?;
     let is_ours = n == head.len()

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::index::index_path;
-use super::segments::{FileId, GAP, compressed_path, numbered};
+use super::segments::{FileId, GAP, compressed_path, is_packed_from, numbered};
 use crate::fail;
 use crate::spec::LogRules;
 use crate::sys::clock;
@@ -37,7 +37,46 @@ pub(crate) fn rotate(live: &Path, keep: u32) -> io::Result<()> {
 
 /// Frees the number 1. Where all numbers up to `keep` are taken, the oldest segment goes.
 pub(crate) fn make_room(live: &Path, keep: u32) -> io::Result<()> {
-    let mut free = 1;
+    let mut number = 1;
+    while number <= keep && is_taken(live, number) {
+        separate(live, number, keep)?;
+        number += 1;
+    }
+    free_number(live, 1, keep)
+}
+
+/// Gives a number to each of two segments that bear the same one: another program, which knows nothing of compressed
+/// segments, has renamed a log to the number of one. That one is older, and goes behind all that are newer than it.
+fn separate(live: &Path, number: u32, keep: u32) -> io::Result<()> {
+    let plain = numbered(live, number);
+    let packed = compressed_path(&plain);
+    if !bears_two(&plain) {
+        return Ok(());
+    }
+    let last_byte = fs::metadata(&packed)?.modified()?;
+    let is_newer = |found: &fs::Metadata| found.modified().is_ok_and(|time| time > last_byte);
+    let newer = present(live)
+        .skip_while(|(other, _)| *other <= number)
+        .take_while(|(_, found)| is_newer(found));
+    let behind = newer.last().map_or(number, |(last, _)| last) + 1;
+    if behind > keep {
+        return fs::remove_file(packed);
+    }
+    free_number(live, behind, keep)?;
+    let behind = numbered(live, behind);
+    fs::rename(packed, compressed_path(&behind))?;
+    absent_is_fine(fs::rename(index_path(&plain), index_path(&behind)))
+}
+
+/// Whether there is a compressed segment beside a plain one that was not made of it.
+fn bears_two(plain: &Path) -> bool {
+    let packed = compressed_path(plain);
+    packed.exists() && fs::metadata(plain).is_ok_and(|metadata| !is_packed_from(&packed, &metadata))
+}
+
+/// Frees a number. Where all numbers from it up to `keep` are taken, the oldest segment goes.
+fn free_number(live: &Path, first: u32, keep: u32) -> io::Result<()> {
+    let mut free = first;
     while free <= keep && is_taken(live, free) {
         free += 1;
     }
@@ -48,17 +87,16 @@ pub(crate) fn make_room(live: &Path, keep: u32) -> io::Result<()> {
     }
     give_back_index(live, free)?;
     // From the highest down, so that no rename lands on a segment.
-    for number in (1..free).rev() {
+    for number in (first..free).rev() {
         let (from, to) = (numbered(live, number), numbered(live, number + 1));
         let (packed, packed_to) = (compressed_path(&from), compressed_path(&to));
-        if packed.exists() {
-            // The compressed one is complete, and the plain one beside it has just not been removed
-            // yet.
+        if packed.exists() && !bears_two(&from) {
+            // The compressed one is complete, and the plain one that it was made of has just not been
+            // removed yet.
             absent_is_fine(fs::remove_file(&from))?;
-            fs::rename(&packed, &packed_to)?;
-        } else {
-            fs::rename(&from, &to)?;
         }
+        absent_is_fine(fs::rename(&from, &to))?;
+        absent_is_fine(fs::rename(&packed, &packed_to))?;
         fail::point("rotate-shift");
         absent_is_fine(fs::rename(index_path(&from), index_path(&to)))?;
     }
@@ -181,10 +219,12 @@ pub(crate) fn find_segment(live: &Path, id: &FileId) -> Option<PathBuf> {
     found.map(|(number, _)| numbered(live, number))
 }
 
-/// The oldest segment that is not compressed.
+/// The oldest segment that is not compressed, of those that TSM made: they have an index. What another program renamed is
+/// left as it is, since that would not find it again.
 pub(crate) fn oldest_plain(live: &Path) -> Option<PathBuf> {
     let plain = present(live).map(|(number, _)| numbered(live, number));
-    plain.filter(|path| path.exists()).last()
+    let is_ours = |path: &PathBuf| path.exists() && index_path(path).exists() && !bears_two(path);
+    plain.filter(is_ours).last()
 }
 
 /// Puts a compressed segment, complete and synced, in the place of the plain one that it was made of. Where that is gone
@@ -193,6 +233,10 @@ pub(crate) fn replace_by_packed(live: &Path, id: &FileId, packed: &Path) -> io::
     let Some(plain) = find_segment(live, id) else {
         return fs::remove_file(packed);
     };
+    // Another program has renamed it to the number of another compressed one meanwhile: it stays as it is.
+    if bears_two(&plain) {
+        return fs::remove_file(packed);
+    }
     // For a moment there are both, and the compressed one counts: it is complete.
     fs::rename(packed, compressed_path(&plain))?;
     fail::point("pack-2-renamed");
@@ -236,11 +280,24 @@ mod tests {
             self.0.path().join(name)
         }
 
+        /// Compresses a segment, and leaves it beside that.
+        fn pack(&self, name: &str) {
+            let plain = fs::File::open(self.path(name)).unwrap();
+            let mut packed = fs::File::create(compressed_path(&self.path(name))).unwrap();
+            crate::logs::packed::pack(&plain, &mut packed, || Ok(())).unwrap();
+        }
+
+        fn text(&self, name: &str) -> String {
+            let bytes = fs::read(self.path(name)).unwrap();
+            let bytes = zstd::decode_all(&bytes[..]).unwrap_or(bytes);
+            String::from_utf8(bytes).unwrap()
+        }
+
         fn all(&self) -> Vec<(String, String)> {
             let mut all: Vec<_> = fs::read_dir(self.0.path())
                 .unwrap()
                 .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-                .map(|name| (name.clone(), fs::read_to_string(self.path(&name)).unwrap()))
+                .map(|name| (name.clone(), self.text(&name)))
                 .collect();
             all.sort();
             all
@@ -266,18 +323,45 @@ mod tests {
     }
 
     #[test]
+    fn two_segments_of_one_number_both_stay_in_their_order() {
+        let logs = Logs::new(&[
+            ("a", "5\n"),
+            ("a.1", "4\n"),
+            ("a.2", "3\n"),
+            ("a.1.zst", "2\n"),
+            ("a.1.idx", "2"),
+            ("a.2.zst", "1\n"),
+        ]);
+        for (name, age) in [("a.1", 10), ("a.2", 20), ("a.1.zst", 30), ("a.2.zst", 40)] {
+            let mut options = fs::File::options();
+            let file = options.write(true).open(logs.path(name)).unwrap();
+            let modified = UNIX_EPOCH + Duration::from_secs(1000 - age);
+            file.set_modified(modified).unwrap();
+        }
+        rotate(&logs.path("a"), 9).unwrap();
+        logs.hold(&[
+            ("a.1", "5\n"),
+            ("a.2", "4\n"),
+            ("a.3", "3\n"),
+            ("a.4.zst", "2\n"),
+            ("a.4.idx", "2"),
+            ("a.5.zst", "1\n"),
+        ]);
+    }
+
+    #[test]
     fn everything_moves_up_and_the_oldest_goes() {
         let logs = Logs::new(&[
             ("a", "0"),
             ("a.idx", "i0"),
             ("a.1", "1"),
             ("a.1.idx", "i1"),
-            ("a.2", "left"),
-            ("a.2.zst", "2"),
+            ("a.2", "2"),
             ("a.2.idx", "i2"),
             ("a.3.zst", "3"),
             ("a.3.idx", "i3"),
         ]);
+        logs.pack("a.2");
         rotate(&logs.path("a"), 3).unwrap();
         logs.hold(&[
             ("a.1", "0"),

@@ -4,6 +4,7 @@
 //! renames each segment to the next higher number, so that a path says nothing for long: a file
 //! is known by its [`FileId`]. This is the only place that knows how segments are named.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -16,7 +17,7 @@ use std::time::{Duration, SystemTime};
 use super::LogError;
 use super::direct::{self, Place};
 use super::index::index_path;
-use super::packed::{Opened, Packed};
+use super::packed::{Opened, Packed, read_origin};
 
 /// How many rotations between listing a segment and opening it are followed.
 const ROTATIONS_FOLLOWED: u32 = 64;
@@ -179,6 +180,12 @@ impl Segment {
         Some(Self::of(live, 1, &metadata))
     }
 
+    /// The compressed segment that bears the number of a plain one and was not made of it.
+    fn stat_beside(&self) -> Result<Option<Self>, LogError> {
+        let beside = Self::stat_packed(&self.live, self.number)?;
+        Ok(beside.filter(|packed| packed.id != self.id))
+    }
+
     fn stat_packed(live: &Path, number: u32) -> Result<Option<Self>, LogError> {
         let path = compressed_path(&numbered(live, number));
         let Some((packed, metadata)) = open_packed(&path)? else {
@@ -226,9 +233,8 @@ impl Segment {
                         self.is_packed = false;
                         return Ok(Some(Opened::Plain(file)));
                     }
-                    continue;
                 }
-                Err(error) if is_absent(&error) => {}
+                Err(error) if is_absent(&error) => absent += 1,
                 Err(source) => return Err(LogError::Read { path, source }),
             }
             if number > 0
@@ -241,15 +247,19 @@ impl Segment {
                     self.is_packed = true;
                     return Ok(Some(Opened::Packed(packed)));
                 }
-                continue;
             }
-            absent += 1;
             if absent > GAP {
                 break;
             }
         }
         Ok(None)
     }
+}
+
+/// Whether a compressed segment was made of this plain one. What cannot be read was not.
+pub(crate) fn is_packed_from(packed: &Path, plain: &Metadata) -> bool {
+    let origin = File::open(packed).and_then(|file| read_origin(&file));
+    origin.is_ok_and(|(origin, _)| origin == Some(FileId::of(plain)))
 }
 
 /// Opens a compressed segment; `None` where there is none.
@@ -319,6 +329,7 @@ impl Listings {
         let sparse = numbers.into_iter().filter(|number| *number > DENSE_NUMBERS);
         let mut found: Vec<Segment> = Vec::new();
         let mut absent = 0;
+        let mut are_numbers_mixed = false;
         for number in dense.chain(sparse).chain(highest.saturating_add(1)..) {
             let is_pending = number == 1
                 && found
@@ -339,12 +350,25 @@ impl Listings {
                 continue;
             };
             absent = 0;
-            match found.iter().position(|known| known.id == segment.id) {
-                // What was found since it was met first is newer than it: it came by rotations
-                // that took place meanwhile, and is not of the log as it was at the beginning.
-                Some(first) => found.truncate(first + 1),
-                None => found.push(segment),
+            let beside = if number > 0 && !segment.is_packed && !is_pending {
+                segment.stat_beside()?
+            } else {
+                None
+            };
+            are_numbers_mixed |= beside.is_some();
+            for segment in [Some(segment), beside].into_iter().flatten() {
+                match found.iter().position(|known| known.id == segment.id) {
+                    // What was found since it was met first is newer than it: it came by rotations
+                    // that took place meanwhile, and is not of the log as it was at the beginning.
+                    Some(first) => found.truncate(first + 1),
+                    None => found.push(segment),
+                }
             }
+        }
+        if are_numbers_mixed {
+            // Another program renames plain segments only, so that their numbers do not tell the order. The time of a segment
+            // is that of its last byte.
+            found.sort_by_key(|segment| (segment.number > 0, Reverse(segment.modified)));
         }
         found.reverse();
         Ok(found)
