@@ -1,12 +1,12 @@
 //! `--log-mode direct`: a service writes its log itself, and its head is cut off under it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::Duration;
 
 use crate::bed::{Bed, Begun, Going, begin, is_root, run};
 use crate::fault_quiet::switches;
-use crate::wait::{DEADLINE, wait_until, within};
+use crate::wait::{DEADLINE, wait_for, wait_until, within};
 
 /// Prints numbered lines, some thousand at a time, until its file `halt` is there, then `end`.
 const COUNT: &str = r#"
@@ -147,6 +147,31 @@ fn a_log_that_is_cut_is_emptied_when_that_is_done() {
         begun.end().ok();
     }
     assert_eq!(shown(&bed), b"");
+}
+
+#[test]
+fn what_is_too_old_is_cut_once_and_what_is_not_stays() {
+    let bed = Bed::new();
+    let more = ["--log-max-age", "4s", "--log-compress=no"];
+    // For some 20 s; a block is full several times a second.
+    start(&bed, &more, "400000", "0.05", None);
+    let path = bed.home().join("logs/count.out.1");
+    let segment = || fs::metadata(&path).ok();
+    // What came within seconds, and not the one block that is the least that can be cut.
+    let first = wait_for("a segment is made", segment);
+    assert!(first.len() > 64 << 10, "{first:?}");
+    let second = wait_for("another one is made", || {
+        segment().filter(|second| second.ino() != first.ino())
+    });
+    assert!(second.len() > 64 << 10, "{second:?}");
+    wait_until("it is over", || shown(&bed).ends_with(b"\nend\n"));
+    let supervisor = bed.supervisor_pid().unwrap();
+    let settled = within(DEADLINE, || {
+        let before = switches(supervisor);
+        within(Duration::from_secs(3), || None::<()>);
+        (switches(supervisor) < before + 20).then_some(())
+    });
+    assert!(settled.is_some(), "it is cut again and again");
 }
 
 #[test]

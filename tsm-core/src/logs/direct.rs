@@ -21,7 +21,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::index::{self, index_path, read_full_at};
+use super::index::{self, Index, index_path, read_full_at};
 use super::rotate::{absent_is_fine, drop_oldest, make_room, remove_segments};
 use super::segments::numbered;
 use crate::error::BestEffort as _;
@@ -379,6 +379,14 @@ fn what_to_cut(file: &File, live: &Path, length: u64) -> io::Result<Option<(Head
     let most = metadata.len().saturating_sub(start + 1).min(length);
     let length = most / block * block;
     Ok((length > 0).then_some((head, start, length)))
+}
+
+/// When the first byte came of those that can be cut off a log; `None` where there are none, or nobody noted it.
+pub(crate) fn first_time(live: &Path) -> Option<u64> {
+    let file = crate::sys::open_without_waiting(live).ok()?;
+    what_to_cut(&file, live, u64::MAX).ok()??;
+    let first = place(&file, live).ok()??.first();
+    Index::load(&index_path(live)).time_of(first)
 }
 
 /// Gives a segment its name, and the times of its bytes.

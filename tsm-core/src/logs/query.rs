@@ -76,8 +76,9 @@ impl Grep {
     /// Gives each line of `lines` in which it is found: where it begins, and where it ends, its newline not counted.
     pub(super) fn each_match(&self, lines: &[u8], mut found: impl FnMut(usize, usize)) {
         let mut at = 0;
+        let mut many = self.many.as_ref();
         while at < lines.len() {
-            let hit = match &self.many {
+            let hit = match many {
                 None => at..at,
                 Some(many) => match many.find_at(lines, at) {
                     Some(hit) => hit.range(),
@@ -92,8 +93,12 @@ impl Grep {
             let end = memchr(b'\n', &lines[hit.start..])
                 .map_or(lines.len(), |newline| hit.start + newline);
             // A match that goes beyond the end of a line need not match the line itself.
-            if (self.many.is_some() && hit.end <= end) || self.single.is_match(&lines[begin..end]) {
+            if (many.is_some() && hit.end <= end) || self.single.is_match(&lines[begin..end]) {
                 found(begin, end);
+            }
+            if hit.end > end {
+                // It may go to the end of all lines, and so may the next one from each line on: from here on line by line.
+                many = None;
             }
             at = end + 1;
         }
@@ -149,6 +154,16 @@ mod tests {
         assert_eq!(found(r"\Afive\z", text), ["five"]);
         assert_eq!(found("(?i)FIVE", text), ["five"]);
         assert_eq!(found("", "a\nb\n"), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_matches_beyond_the_ends_of_lines_does_not_go_on_for_ever() {
+        let line = |n: usize| format!("{n} GET /users 200 here some text");
+        let lines: Vec<String> = (0..10_000).map(line).collect();
+        let text = lines.join("\n");
+        assert_eq!(found("GET[^\"]*here", &text), lines);
+        assert_eq!(found("GET[^\"]*500", &text), [""; 0]);
+        assert_eq!(found("(?s)GET.*text$", &text), lines);
     }
 
     proptest! {

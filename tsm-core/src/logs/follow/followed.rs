@@ -216,6 +216,9 @@ impl Followed {
                 if self.was_cut()?.is_some() {
                     continue;
                 }
+                if self.lost_its_last_line(len)? {
+                    continue;
+                }
                 // Truncated.
                 self.give_unfinished(lines);
                 self.restart();
@@ -227,6 +230,27 @@ impl Followed {
                 return Ok(false);
             }
         }
+        Ok(true)
+    }
+
+    /// Whether nothing was taken from the current file, which has this length now, but the line that had not ended: that is
+    /// how a full disk is dealt with where lines are dropped. It is read on from there.
+    fn lost_its_last_line(&mut self, len: u64) -> Result<bool, LogError> {
+        let Some(current) = &mut self.current else {
+            return Ok(false);
+        };
+        let base = current.place.map_or(0, |place| place.base);
+        if len == 0 || self.unfinished.unfinished_start() != Some(base + len) {
+            return Ok(false);
+        }
+        // Somebody may have emptied it, and others may have written as much.
+        let mut before = [0];
+        let read = current.file.read_at(&mut before, len - 1);
+        if read.map_err(LogError::read(&current.path))? != 1 || before != *b"\n" {
+            return Ok(false);
+        }
+        current.read_up_to = len;
+        self.unfinished = Splitter::resume(base + len, Vec::new());
         Ok(true)
     }
 

@@ -94,6 +94,18 @@ fn begins_again_after_truncation() {
 }
 
 #[test]
+fn goes_on_where_a_line_that_had_not_ended_was_taken_back() {
+    let logs = Fixture::new();
+    logs.write("a.out", "one\ntwo\nthr");
+    let mut follower = logs.follow(&["a"]);
+    let file = File::options().write(true).open(logs.path("a.out"));
+    file.unwrap().set_len(8).unwrap();
+    assert!(follower.next_batch(NONE).unwrap().is_empty());
+    logs.append("a.out", "four\n");
+    assert_eq!(take_texts(&mut follower, 1), ["four"]);
+}
+
+#[test]
 fn finishes_the_old_file_before_the_new_one() {
     let logs = Fixture::new();
     logs.write("a.out", "");

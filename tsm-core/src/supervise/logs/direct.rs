@@ -327,7 +327,9 @@ impl Supervisor {
                 if let Err(error) = rotate::prune(&path, 0, &rules).at("prune", &path) {
                     supervisor.log.say(error);
                 }
-                supervisor.log_was_rotated(id, stream, &rules);
+                if failed.is_none() {
+                    supervisor.log_was_rotated(id, stream, &rules);
+                }
                 supervisor.due_in(LOOK_AGAIN, id, stream, Upkeep::Look);
                 supervisor.answer_cut(id, cut == Cut::All, failed.as_ref());
             },

@@ -14,7 +14,7 @@ use super::rules::LogPlace;
 use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::fail;
 use crate::logs::segments::FileId;
-use crate::logs::{Stream, index, packed, rotate};
+use crate::logs::{Stream, direct, index, packed, rotate};
 use crate::spec::LogRules;
 use crate::supervise::supervisor::Supervisor;
 use crate::supervise::worker::{Turns, Urgency};
@@ -255,12 +255,19 @@ impl Supervisor {
             return;
         }
         let age = |since: u64| clock::unix_ms().saturating_sub(since);
-        let is_empty = std::fs::metadata(&place.path).map_or(true, |live| live.len() == 0);
-        let first = index::first_note(&place.path).filter(|_| !is_empty);
-        if first.is_some_and(|first| age(first) > most)
-            && let Err(error) = self.rotate_between_lines(id, stream)
-        {
-            self.log.say(error);
+        let first = if self.is_direct(id, stream) {
+            direct::first_time(&place.path)
+        } else {
+            let is_empty = std::fs::metadata(&place.path).map_or(true, |live| live.len() == 0);
+            index::first_note(&place.path).filter(|_| !is_empty)
+        };
+        let mut live = first.map_or(most, |first| most.saturating_sub(age(first)));
+        if live == 0 {
+            if let Err(error) = self.rotate_between_lines(id, stream) {
+                self.log.say(error);
+            }
+            // Where that is later, at the end of a line or by the worker, this is looked at again then.
+            live = most;
         }
         let busy = self.is_being_cut(id, stream);
         if !busy && let Err(error) = rotate::prune(&place.path, 0, &place.rules) {
@@ -270,8 +277,6 @@ impl Supervisor {
             ));
         }
         // The next to become too old is the live file or the oldest segment.
-        let live =
-            index::first_note(&place.path).map_or(most, |first| most.saturating_sub(age(first)));
         let oldest = rotate::age_of_oldest(&place.path).map(|age| most.saturating_sub(age));
         let next = live.min(oldest.unwrap_or(most)).clamp(1000, 86_400_000);
         self.due_in(Duration::from_millis(next), id, stream, Upkeep::Age);
