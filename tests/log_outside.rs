@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::bed::{Bed, Going, is_root, run};
+use crate::bed::{Bed, Going, TSM, is_root, run};
 use crate::log_direct::options;
 use crate::log_full::{BATCHES, go, lines};
 use crate::log_rotation::bytes_of;
@@ -28,6 +28,14 @@ fn logrotate(bed: &Bed, log: &std::path::Path, how: &str) {
     .ok();
 }
 
+/// By rename, with `create` or `nocreate`, and what TSM is told then.
+fn with_reopen(bed: &Bed, create: &str) -> String {
+    format!(
+        "  {create}\n  postrotate\n    {TSM} --home {} reopen b\n  endscript",
+        bed.home().display()
+    )
+}
+
 #[test]
 fn logrotate_may_rename_logs_and_have_them_opened_again() {
     if !has("logrotate") {
@@ -39,11 +47,7 @@ fn logrotate_may_rename_logs_and_have_them_opened_again() {
         .ok();
     let mut follow = Going::start(bed.tsm_command(["logs", "b", "-f", "--tail", "all"]));
     let log = bed.home().join("logs/b.out");
-    let how = format!(
-        "  nocreate\n  postrotate\n    {} --home {} reopen b\n  endscript",
-        env!("CARGO_BIN_EXE_tsm"),
-        bed.home().display()
-    );
+    let how = with_reopen(&bed, "nocreate");
     for round in 0..4 {
         go(&bed, round, 1000);
         bed.wait_log("b.out", &format!("line {}\n", round * 1000 + 999));
@@ -70,11 +74,7 @@ fn logrotate_may_rename_logs_to_numbers_of_compressed_segments() {
     bed.tsm(["start", "--name", "b", "--", "perl", "batches.pl"])
         .ok();
     let log = bed.home().join("logs/b.out");
-    let how = format!(
-        "  create\n  postrotate\n    {} --home {} reopen b\n  endscript",
-        env!("CARGO_BIN_EXE_tsm"),
-        bed.home().display()
-    );
+    let how = with_reopen(&bed, "create");
     let print = |round: usize| {
         go(&bed, round, 1000);
         bed.wait_log("b.out", &format!("line {}\n", round * 1000 + 999));
