@@ -191,3 +191,50 @@ fn one_log_that_cannot_be_read_keeps_no_other_from_being_shown() {
     bed.tsm(["logs", "one"]).exits(1);
     bed.tsm(["logs", "two"]).ok();
 }
+
+#[test]
+fn a_segment_that_cannot_be_read_is_named_and_the_rest_is_shown() {
+    let bed = Bed::new();
+    bed.script(
+        "say.sh",
+        "#!/bin/sh\necho $(date +%s%N)\nexec sleep 100000\n",
+    );
+    let log = bed.home().join("logs/say.out");
+    let mut said = Vec::new();
+    bed.tsm(["start", "./say.sh", "--log-compress=no"]).ok();
+    for turn in 0..4 {
+        if turn > 0 {
+            bed.tsm(["rotate", "say"]).ok();
+            bed.tsm(["restart", "say"]).ok();
+        }
+        wait_until("it has spoken", || {
+            fs::read_to_string(&log).is_ok_and(|text| text.ends_with('\n'))
+        });
+        said.push(fs::read_to_string(&log).unwrap());
+    }
+    bed.tsm(["doctor"]).ok();
+    // Somebody has compressed one badly, and put a directory in the place of another.
+    fs::remove_file(log.with_extension("out.2")).unwrap();
+    fs::write(log.with_extension("out.2.zst"), "no such thing").unwrap();
+    fs::create_dir(log.with_extension("out.4")).unwrap();
+    let shown = bed.tsm(["logs", "say", "--tail", "all"]).exits(1);
+    assert_eq!(shown.stdout, [&*said[0], &said[2], &said[3]].concat());
+    assert_eq!(shown.stderr.lines().count(), 2, "{}", shown.stderr);
+    assert!(
+        shown.stderr.contains("logs/say.out.2.zst"),
+        "{}",
+        shown.stderr
+    );
+    assert!(shown.stderr.contains("logs/say.out.4"), "{}", shown.stderr);
+    let places = bed.tsm(["logs", "say", "--where", "--json"]).exits(1);
+    assert!(places.stdout.contains("say.out.3"), "{}", places.stdout);
+    let told = bed.tsm(["doctor"]).exits(1).stdout;
+    assert!(
+        told.contains("say.out.2.zst") && told.contains("'say'"),
+        "{told}"
+    );
+    // It does not keep the log from being rotated.
+    bed.tsm(["rotate", "say"]).ok();
+    let shown = bed.tsm(["logs", "say", "--tail", "all"]).exits(1);
+    assert_eq!(shown.stdout, [&*said[0], &said[2], &said[3]].concat());
+}

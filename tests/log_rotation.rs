@@ -1,7 +1,9 @@
 //! Logs are rotated between lines, and no byte is lost or doubled by it, whoever is killed.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::bed::Bed;
 use crate::fault_kit::is_gone;
@@ -369,4 +371,62 @@ fn a_home_says_how_the_logs_of_all_its_processes_are_kept() {
     bed.wait_next_supervisor(supervisor);
     let told = bed.tsm(["stop", "first"]).ok();
     assert!(told.stderr.contains("defaults.toml:2:1"), "{}", told.stderr);
+}
+
+#[test]
+fn a_follower_that_rotation_overtakes_says_how_much_it_missed() {
+    let bed = Bed::new();
+    bed.script(
+        "go.sh",
+        "#!/bin/sh\nwhile [ ! -e go ]; do sleep 0.01; done\nexec perl count.pl 1 500000\n",
+    );
+    bed.script("count.pl", COUNT);
+    let options = ["--log-max-size=64K", "--log-keep=2", "--err", "same"];
+    bed.tsm([&["start", "./go.sh", "--name", "count"], &options[..]].concat())
+        .ok();
+    // Nobody reads what it prints until all is written.
+    let mut follow = bed.tsm_command(["logs", "-f", "count"]);
+    follow.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut follow = follow.spawn().unwrap();
+    wait_until("it follows", || {
+        let held = fs::read_dir(format!("/proc/{}/fd", follow.id()));
+        held.into_iter()
+            .flatten()
+            .flatten()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|path| path.ends_with("logs/count.out")))
+    });
+    bed.file("go", "");
+    wait_end(&bed, "count.out");
+    let mut shown = String::new();
+    let mut reader = BufReader::new(follow.stdout.take().unwrap());
+    while !shown.ends_with("\nend\n") {
+        assert!(reader.read_line(&mut shown).unwrap() > 0, "it ended early");
+    }
+    bed.tsm(["delete", "count"]).ok();
+    follow.kill().unwrap();
+    follow.wait().unwrap();
+    let mut told = String::new();
+    let mut stderr = follow.stderr.take().unwrap();
+    stderr.read_to_string(&mut told).unwrap();
+    let all = numbered(1, 500_000);
+    let missing: usize = told
+        .lines()
+        .map(|line| {
+            assert!(
+                line.contains("were removed before they could be read"),
+                "{line}"
+            );
+            let mut words = line.split(' ');
+            words.find_map(|word| word.parse::<usize>().ok()).unwrap()
+        })
+        .sum();
+    assert!(missing > 0, "it was not overtaken");
+    assert_eq!(shown.len() + missing, all.len(), "{told}");
+    // Nothing twice, and nothing torn.
+    let numbers: Vec<usize> = shown
+        .lines()
+        .filter_map(|line| line.strip_prefix("line ")?.parse().ok())
+        .collect();
+    assert_eq!(numbers.len() + 1, shown.lines().count());
+    assert!(numbers.is_sorted_by(|one, next| one < next));
 }

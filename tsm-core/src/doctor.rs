@@ -72,6 +72,8 @@ pub enum Kind {
     LowInodes,
     /// A log has lost something in the last day, and not by what TSM is told to keep of it.
     LogLoss,
+    /// A part of a log cannot be read.
+    DamagedLog,
     /// The dump cannot be read.
     DamagedDump,
     /// The dump is not what the list is.

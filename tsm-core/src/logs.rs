@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 pub use follow::Follower;
 pub use merge::{Gone, Tail};
 pub use query::{Grep, Query};
-pub use segments::{Segment, segments};
+pub use segments::{Listed, Segment, segments};
 
 use crate::home::Home;
 use crate::name::ProcessName;

@@ -8,7 +8,7 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 use tsm_core::error::{Error, ErrorKind};
 use tsm_core::events::rfc3339;
-use tsm_core::logs::{self, Gone, Grep, Line, LogError, Query, Source, Stream, Tail};
+use tsm_core::logs::{self, Follower, Gone, Grep, Line, LogError, Query, Source, Stream, Tail};
 use tsm_core::spec::{LogType, TimeFormat};
 use tsm_core::sys::{clock, fd};
 use tsm_core::text::Text;
@@ -91,6 +91,7 @@ fn follow(show: &Show<'_>, sources: &[Source], query: &Query) -> Outcome {
     while !follower.is_empty() {
         let lines = match follower.next_batch(Some(Duration::ZERO)) {
             Ok(lines) if lines.is_empty() => {
+                show.all_gone(&mut follower)?;
                 // No waiting and no flush while there is more to read: large logs go out in large
                 // writes.
                 if follower.is_behind() {
@@ -115,10 +116,9 @@ fn follow(show: &Show<'_>, sources: &[Source], query: &Query) -> Outcome {
         for line in lines.iter().filter(|line| is_wanted(&line.bytes)) {
             show.line(line)?;
         }
-        for gone in follower.take_gone() {
-            show.gone(gone)?;
-        }
+        show.all_gone(&mut follower)?;
     }
+    show.all_gone(&mut follower)?;
     show.end()
 }
 
@@ -202,27 +202,36 @@ struct Place<'a> {
 
 fn print_places(sources: &[Source], json: bool) -> Outcome {
     let mut places = Vec::new();
+    let mut has_failed = false;
     for source in sources {
         for (stream, live) in [("out", &source.out), ("err", &source.err)] {
             let Some(live) = live else { continue };
-            let files = logs::segments(live).map_err(Error::from)?;
+            let listed = logs::segments(live).map_err(Error::from)?;
             places.push(Place {
                 name: &source.name,
                 stream,
                 path: live.display().to_string(),
-                files: files
+                files: listed
+                    .segments
                     .iter()
                     .map(|segment| segment.path().display().to_string())
                     .collect(),
             });
+            for error in listed.failed {
+                complain(Error::from(error));
+                has_failed = true;
+            }
         }
     }
     if json {
         output::json(&places)?;
-        return Ok(());
+    } else {
+        for place in places {
+            Output::raw(format!("{}\n", place.path).as_bytes())?;
+        }
     }
-    for place in places {
-        Output::raw(format!("{}\n", place.path).as_bytes())?;
+    if has_failed {
+        return Err(Failure::Told(ErrorKind::Failed));
     }
     Ok(())
 }
@@ -387,6 +396,12 @@ impl<'a> Show<'a> {
         complain(Error::from(error));
         self.has_failed.set(true);
         Ok(())
+    }
+
+    /// Says what went before it came to be followed.
+    fn all_gone(&self, follower: &mut Follower) -> Outcome {
+        let gone = follower.take_gone();
+        gone.into_iter().try_for_each(|gone| self.gone(gone))
     }
 
     /// Some of a log went before it could be shown.

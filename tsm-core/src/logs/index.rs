@@ -7,13 +7,17 @@
 //!
 //! The index is a convenience, and nothing that stands in it is an error: a line that cannot be
 //! read is passed over, a last line without a newline does not count, and a note makes void all
-//! earlier ones at the same or a higher offset (the file was truncated in between, say).
+//! earlier ones at the same or a higher offset (the file was truncated in between, say). How it begins, see [`heading`].
+
+mod heading;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+
+pub(crate) use heading::Heading;
 
 use super::segments::FileId;
 use crate::events::{EventKind, History};
@@ -59,6 +63,7 @@ pub(crate) fn append_note(log: &Path, offset: u64, unix_ms: u64, bound: u64) -> 
 /// or after this was interrupted, finds true notes all the same, for each voids those before it that it contradicts.
 fn thin(log: &Path, bound: u64) -> io::Result<()> {
     let path = index_path(log);
+    let heading = Heading::read(&path).map_or_else(String::new, Heading::line);
     let notes = notes_of(log)?;
     let mut moments = moments_of(log);
     let most = bound as usize / 4 / (LONGEST_LINE + 1);
@@ -67,7 +72,7 @@ fn thin(log: &Path, bound: u64) -> io::Result<()> {
     let moments_until = |ms: u64| moments.partition_point(|moment| *moment <= ms);
     let mut gap = 200;
     let thinned = loop {
-        let mut kept = String::new();
+        let mut kept = heading.clone();
         let mut last = None;
         let mut before = None;
         for &(offset, ms) in &notes {
@@ -157,11 +162,12 @@ fn notes_of(log: &Path) -> io::Result<Vec<(u64, u64)>> {
 
 /// When the first byte of a log that is noted came.
 pub(crate) fn first_note(log: &Path) -> Option<u64> {
-    let mut head = [0; LONGEST_LINE + 1];
+    // Room for the heading, too.
+    let mut head = [0; 2 * (LONGEST_LINE + 3)];
     let file = crate::sys::open_without_waiting(&index_path(log)).ok()?;
     let n = read_full_at(&file, &mut head, 0).ok()?;
-    let line = head[..n].split(|byte| *byte == b'\n').next()?;
-    parse(line).map(|(_, ms)| ms)
+    let mut lines = head[..n].split(|byte| *byte == b'\n');
+    lines.find_map(parse).map(|(_, ms)| ms)
 }
 
 /// A note, and the lowest time in it and all later ones: what lines are ordered by, so that the

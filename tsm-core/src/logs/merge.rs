@@ -13,7 +13,7 @@ type Key = (Option<u64>, Stream, usize, usize);
 
 /// The last lines of some logs, in order of time: made by [`tail`](super::tail()).
 ///
-/// An error of one log ends that log; the others go on.
+/// An error of a rotated segment leaves that out; any other one ends its log, and the others go on.
 #[derive(Debug)]
 pub struct Tail {
     logs: Vec<Forward>,
@@ -44,6 +44,7 @@ impl Tail {
             None => vec![Some(0); logs.len()],
             Some(n) => starts_of_last(&mut logs, n, query.grep.as_ref(), &mut failed),
         };
+        failed.extend(logs.iter_mut().flat_map(LogStream::take_failed));
         // A log that has none of the lines is closed here.
         let logs = logs.into_iter().zip(starts);
         let logs =
@@ -83,7 +84,10 @@ impl Tail {
     /// Reads the next line of a log. One that fails has no head any more, and so has ended.
     fn advance(&mut self, number: usize) {
         let forward = &mut self.logs[number];
-        let (start, bytes, complete) = match forward.next() {
+        let next = forward.next();
+        // Of a segment that cannot be read, the others are given all the same.
+        self.failed.extend(forward.log.take_failed());
+        let (start, bytes, complete) = match next {
             Ok(Some(line)) => line,
             Ok(None) => return,
             Err(error) => return self.failed.push_back(error),

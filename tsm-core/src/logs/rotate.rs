@@ -10,8 +10,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::index::index_path;
-use super::segments::{FileId, GAP, compressed_path, is_packed_from, numbered};
+use super::index::{Heading, index_path};
+use super::segments::{self, FileId, GAP, compressed_path, is_packed_from, numbered};
 use crate::fail;
 use crate::spec::LogRules;
 use crate::sys::clock;
@@ -130,6 +130,36 @@ pub(crate) fn finish_rotation(live: &Path) -> io::Result<()> {
         absent_is_fine(fs::rename(index_path(live), newest))?;
     }
     Ok(())
+}
+
+/// Sees to it that the index beside a live file, into which the first bytes are about to be written, is that file's. Where another
+/// program has renamed the log, the index follows it.
+pub(crate) fn begin_index(live: &Path) -> io::Result<()> {
+    let inode = fs::metadata(live)?.ino();
+    let index = index_path(live);
+    if let Some(heading) = Heading::read(&index).filter(|heading| heading.inode != inode) {
+        let (renamed, newest) = (numbered(live, 1), index_path(&numbered(live, 1)));
+        let is_its = fs::metadata(renamed).is_ok_and(|found| found.ino() == heading.inode);
+        if is_its && !newest.exists() {
+            fs::rename(index, newest)?;
+        } else {
+            fs::remove_file(index)?;
+        }
+    }
+    note_beginning(live, written_up_to(live, 1).unwrap_or(0))
+}
+
+/// Notes how many bytes of a stream were written before its live file, where that is not noted yet.
+pub(crate) fn note_beginning(live: &Path, before: u64) -> io::Result<()> {
+    let inode = fs::metadata(live)?.ino();
+    Heading { inode, before }.write(live)
+}
+
+/// How many bytes of a stream were written up to the end of a segment, or of the live file; `None` where nobody noted it.
+pub(crate) fn written_up_to(live: &Path, number: u32) -> Option<u64> {
+    let heading = Heading::read(&index_path(&numbered(live, number)))?;
+    let (inode, len) = segments::inode_and_len(live, number)?;
+    (inode == heading.inode).then_some(heading.before + len)
 }
 
 /// Removes the oldest segments: those beyond `keep`, those whose last byte is older than the rules allow, and those that

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use super::LogError;
 use super::direct::{self, Place};
-use super::index::index_path;
+use super::index::{Heading, Index, index_path};
 use super::packed::{Opened, Packed, read_origin};
 
 /// How many rotations between listing a segment and opening it are followed.
@@ -104,9 +104,43 @@ impl Segment {
         plain
     }
 
-    /// Where the times of its bytes are noted.
-    pub(super) fn index_path(&self) -> PathBuf {
-        index_path(&numbered(&self.live, self.number))
+    /// Opens what notes the times of its bytes; notes at `limit` and beyond do not count.
+    pub(super) fn open_index(&self, limit: u64) -> Index {
+        let path = self.index_path().map(|(path, _)| path);
+        path.map_or_else(Index::default, |path| Index::open(&path, limit))
+    }
+
+    /// How many bytes of the stream were written before it, where that is noted.
+    pub(super) fn before(&self) -> Option<u64> {
+        let (_, heading) = self.index_path()?;
+        Some(heading.filter(|heading| self.is_of(heading))?.before)
+    }
+
+    /// Where its index is and how that begins; `None` where what is in its place is another file's.
+    fn index_path(&self) -> Option<(PathBuf, Option<Heading>)> {
+        let read = |number| {
+            let path = index_path(&numbered(&self.live, number));
+            let heading = Heading::read(&path);
+            (path, heading)
+        };
+        // It is renamed just after its segment, and both may have been renamed once more meanwhile.
+        let numbers = [0, -1, 1, 2].map(|step| self.number.checked_add_signed(step));
+        let mut found = numbers.into_iter().flatten().map(read);
+        let own = found.next()?;
+        let Some(heading) = own.1.filter(|heading| !self.is_of(heading)) else {
+            return Some(own);
+        };
+        let moved = found.find(|(_, heading)| heading.is_some_and(|heading| self.is_of(&heading)));
+        // After a backup was restored, all files have other inodes.
+        let is_of_another = || {
+            let there = fs::metadata(numbered(&self.live, self.number));
+            there.is_ok_and(|there| there.ino() == heading.inode)
+        };
+        moved.or_else(|| (!is_of_another()).then_some(own))
+    }
+
+    fn is_of(&self, heading: &Heading) -> bool {
+        heading.inode == self.id.inode()
     }
 
     /// 0 for the live file, 1 for the newest rotated one, and so on.
@@ -256,6 +290,12 @@ impl Segment {
     }
 }
 
+/// The inode of a segment, or of what it was made of, and how many bytes it has; `None` where there is none that can be read.
+pub(super) fn inode_and_len(live: &Path, number: u32) -> Option<(u64, u64)> {
+    let found = Segment::stat(live, number).ok()??;
+    Some((found.id.inode(), found.len))
+}
+
 /// Whether a compressed segment was made of this plain one. What cannot be read was not.
 pub(crate) fn is_packed_from(packed: &Path, plain: &Metadata) -> bool {
     let origin = File::open(packed).and_then(|file| read_origin(&file));
@@ -284,12 +324,22 @@ fn open_packed(path: &Path) -> Result<Option<(Packed, Metadata)>, LogError> {
     Ok(Some((packed, metadata)))
 }
 
-/// Lists the files that the log with the live file `live` is made of, the oldest first, the live
-/// file last, compressed ones too. A log that is not there has none.
+/// What a log is made of.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its files, the oldest first, the live file last, compressed ones too. A log that is not there has none.
+    pub segments: Vec<Segment>,
+    /// What bears the name of a segment and cannot be read as one.
+    pub failed: Vec<LogError>,
+}
+
+/// Lists the files that the log with the live file `live` is made of.
 ///
 /// # Errors
-/// Where the directory or one of the files cannot be looked at, or one is no regular file.
-pub fn segments(live: &Path) -> Result<Vec<Segment>, LogError> {
+/// Where the directory or the live file cannot be looked at, or that is no regular file. What is wrong with a rotated
+/// segment stands beside the others.
+pub fn segments(live: &Path) -> Result<Listed, LogError> {
     Listings::default().segments(live)
 }
 
@@ -302,10 +352,10 @@ pub(super) struct Listings {
 
 impl Listings {
     /// See [`segments`].
-    pub(super) fn segments(&mut self, live: &Path) -> Result<Vec<Segment>, LogError> {
+    pub(super) fn segments(&mut self, live: &Path) -> Result<Listed, LogError> {
         loop {
             let found = self.look(live)?;
-            let Some(place) = found.last().and_then(|newest| newest.place) else {
+            let Some(place) = found.segments.last().and_then(|newest| newest.place) else {
                 return Ok(found);
             };
             // Bytes that move from the live file into a segment meanwhile would be met twice, or never.
@@ -319,7 +369,7 @@ impl Listings {
         }
     }
 
-    fn look(&mut self, live: &Path) -> Result<Vec<Segment>, LogError> {
+    fn look(&mut self, live: &Path) -> Result<Listed, LogError> {
         let numbers = self.numbers(live)?;
         let highest = numbers.last().copied().unwrap_or(0);
         // From the newest to the oldest, as a rotation moves files: one that is renamed meanwhile
@@ -328,6 +378,7 @@ impl Listings {
         let dense = 0..=highest.min(DENSE_NUMBERS);
         let sparse = numbers.into_iter().filter(|number| *number > DENSE_NUMBERS);
         let mut found: Vec<Segment> = Vec::new();
+        let mut failed = Vec::new();
         let mut absent = 0;
         let mut are_numbers_mixed = false;
         for number in dense.chain(sparse).chain(highest.saturating_add(1)..) {
@@ -337,9 +388,17 @@ impl Listings {
                     .and_then(|live: &Segment| live.place)
                     .is_some_and(|place| place.pending);
             let segment = if is_pending {
-                Segment::stat_pending(live)
+                Ok(Segment::stat_pending(live))
             } else {
-                Segment::stat(live, number)?
+                Segment::stat(live, number)
+            };
+            let segment = match segment {
+                Err(error) if number > 0 => {
+                    absent = 0;
+                    failed.push(error);
+                    continue;
+                }
+                segment => segment?,
             };
             let Some(segment) = segment else {
                 absent += 1;
@@ -351,10 +410,14 @@ impl Listings {
             };
             absent = 0;
             let beside = if number > 0 && !segment.is_packed && !is_pending {
-                segment.stat_beside()?
+                segment.stat_beside()
             } else {
-                None
+                Ok(None)
             };
+            let beside = beside.unwrap_or_else(|error| {
+                failed.push(error);
+                None
+            });
             are_numbers_mixed |= beside.is_some();
             for segment in [Some(segment), beside].into_iter().flatten() {
                 match found.iter().position(|known| known.id == segment.id) {
@@ -371,7 +434,10 @@ impl Listings {
             found.sort_by_key(|segment| (segment.number > 0, Reverse(segment.modified)));
         }
         found.reverse();
-        Ok(found)
+        Ok(Listed {
+            segments: found,
+            failed,
+        })
     }
 
     /// The numbers of the rotated segments of `live`, ascending.
@@ -460,6 +526,7 @@ mod tests {
     fn listed(live: &Path) -> Vec<(u32, u64)> {
         segments(live)
             .unwrap()
+            .segments
             .iter()
             .map(|s| (s.number(), s.len()))
             .collect()
@@ -496,7 +563,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let live = dir.path().join("a.out");
         fs::write(&live, "first").unwrap();
-        let mut segment = segments(&live).unwrap().remove(0);
+        let mut segment = segments(&live).unwrap().segments.remove(0);
         fs::rename(&live, numbered(&live, 2)).unwrap();
         fs::write(&live, "other").unwrap();
         assert!(segment.open().unwrap().is_some());

@@ -13,7 +13,7 @@ use memchr::memchr;
 
 use super::index::Index;
 use super::packed::Opened;
-use super::segments::{Listings, Segment};
+use super::segments::{FileId, Listed, Listings, Segment};
 use super::{LogError, Stream};
 
 pub(super) use backward::{Backward, BackwardMatches};
@@ -43,7 +43,7 @@ impl Part {
         let Self { segment, index, .. } = self;
         // Notes beyond the end are about bytes that are not read.
         let limit = segment.len + first_offset(segment);
-        index.get_or_insert_with(|| Index::open(&segment.index_path(), limit))
+        index.get_or_insert_with(|| segment.open_index(limit))
     }
 }
 
@@ -74,6 +74,10 @@ pub(super) struct LogStream {
     bytes_read: u64,
     /// How many bytes were there when it was opened, and were not when they were to be given.
     gone: u64,
+    /// Older segments that cannot be read …
+    unreadable: Vec<FileId>,
+    /// … and what is wrong with them, as far as it was not told yet.
+    failed: Vec<LogError>,
 }
 
 impl LogStream {
@@ -83,10 +87,20 @@ impl LogStream {
         live: &Path,
         listings: &mut Listings,
     ) -> Result<Self, LogError> {
-        let mut segments = listings.segments(live)?;
+        let Listed {
+            mut segments,
+            mut failed,
+        } = listings.segments(live)?;
         let mut newest = None;
         while let Some(last) = segments.last_mut() {
-            if let Some(file) = last.open()? {
+            let opened = match last.open() {
+                Err(error) if last.number() > 0 => {
+                    failed.push(error);
+                    None
+                }
+                opened => opened?,
+            };
+            if let Some(file) = opened {
                 // It may have grown since it was listed. If its service writes it, length and place
                 // are already of one moment.
                 if last.place.is_none() {
@@ -95,7 +109,7 @@ impl LogStream {
                 newest = Some(Arc::new(file));
                 break;
             }
-            // It has gone since it was listed.
+            // It has gone since it was listed, or cannot be read.
             segments.pop();
         }
         let mut end = 0;
@@ -120,6 +134,8 @@ impl LogStream {
             older: None,
             bytes_read: 0,
             gone: 0,
+            unreadable: Vec::new(),
+            failed,
         })
     }
 
@@ -206,6 +222,11 @@ impl LogStream {
     /// How many bytes had to be passed over because they were removed while it was read.
     pub(super) fn gone(&self) -> u64 {
         self.gone
+    }
+
+    /// What could not be read, since this was asked last.
+    pub(super) fn take_failed(&mut self) -> Vec<LogError> {
+        std::mem::take(&mut self.failed)
     }
 
     /// Takes away the last line if no newline ends it, and gives where it began and its bytes.
@@ -300,7 +321,10 @@ impl LogStream {
     fn past_gone(&mut self, at: u64) -> u64 {
         let end = self.part_end(at);
         let next = if end > at { end } else { self.end };
-        self.gone += next.saturating_sub(at);
+        let part = self.part_of(at).map(|number| self.parts[number].segment.id);
+        if part.is_none_or(|id| !self.unreadable.contains(&id)) {
+            self.gone += next.saturating_sub(at);
+        }
         next
     }
 }

@@ -318,3 +318,65 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_segment_that_cannot_be_read_hides_no_other() {
+    let logs = Fixture::new();
+    let compress = |text: &[u8]| zstd::encode_all(text, 1).unwrap();
+    logs.write("a.out.5", "1\n");
+    let whole = compress(b"2\n".repeat(9).as_slice());
+    logs.write("a.out.4.zst", &whole[..whole.len() - 3]);
+    logs.write("a.out.3", "3\n");
+    fs::create_dir(logs.path("a.out.2")).unwrap();
+    logs.write("a.out.1.zst", compress(b"4\n"));
+    logs.write("a.out", "5\n");
+    for lines in [None, Some(9)] {
+        let found: Vec<_> = tail(&[logs.source("a")], lines).unwrap().collect();
+        let (lines, failed): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+        let lines: Vec<_> = lines.into_iter().map(Result::unwrap).collect();
+        assert_eq!(texts(&lines), ["1", "3", "4", "5"]);
+        let failed: Vec<_> = failed
+            .into_iter()
+            .map(|e| e.unwrap_err().to_string())
+            .collect();
+        assert_eq!(failed.len(), 2, "{failed:?}");
+        assert!(failed[0].contains("a.out.2"), "{failed:?}");
+        assert!(failed[1].contains("a.out.4.zst"), "{failed:?}");
+    }
+    // A follower is told, too.
+    let (tail, mut follower) = tail_and_follow(&[logs.source("a")], Some(1)).unwrap();
+    assert_eq!(tail.filter(Result::is_err).count(), 2);
+    logs.append("a.out", "6\n");
+    let lines = follower.next_batch(Some(Duration::from_secs(30))).unwrap();
+    assert_eq!(texts(&lines), ["6"]);
+}
+
+#[test]
+fn what_is_damaged_in_the_midst_of_a_segment_leaves_out_the_rest_of_it() {
+    let logs = Fixture::new();
+    // Four frames, of which the second one is damaged.
+    let text = numbered("line ", 100_000..300_000, "\n");
+    logs.write("plain", &text);
+    let plain = File::open(logs.path("plain")).unwrap();
+    let mut file = File::create(logs.path("a.out.1.zst")).unwrap();
+    packed::pack(&plain, &mut file, || Ok(())).unwrap();
+    let mut bytes = fs::read(logs.path("a.out.1.zst")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 1000].fill(0);
+    logs.write("a.out.1.zst", bytes);
+    logs.write("a.out", "new\n");
+    let found: Vec<_> = tail(&[logs.source("a")], None).unwrap().collect();
+    assert_eq!(found.iter().filter(|line| line.is_err()).count(), 1);
+    let lines: Vec<_> = found.into_iter().filter_map(Result::ok).collect();
+    assert_eq!(lines[0].bytes, b"line 100000");
+    assert_eq!(lines[lines.len() - 1].bytes, b"new");
+    assert!(lines.len() > 10_000);
+    // The line that lost its end is not put together with the next one.
+    assert!(!lines[lines.len() - 2].complete);
+    // Backwards, everything up to the damage is found.
+    let found: Vec<_> = tail(&[logs.source("a")], Some(5)).unwrap().collect();
+    assert!(
+        found[0].as_ref().is_ok_and(|line| !line.bytes.is_empty()),
+        "{found:?}"
+    );
+}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::super::direct::{self, Place};
 use super::super::index::Index;
 use super::super::packed::Opened;
+use super::super::rotate;
 use super::super::segments::{FileId, Segment, directory, is_absent, segments};
 use super::super::tail::{FORWARD_BLOCK, LogStream, Splitter, first_offset};
 use super::super::{Gone, Line, LogError, Stream};
@@ -22,13 +23,14 @@ const BATCH_BYTES: usize = 1024 * 1024;
 #[derive(Debug)]
 struct Current {
     file: Arc<Opened>,
-    id: FileId,
-    path: PathBuf,
-    index_path: PathBuf,
+    /// What it is, and where it was when it was opened.
+    segment: Segment,
     read_up_to: u64,
     index: Index,
     /// Where its bytes were when it was last looked at, where its service writes it itself.
     place: Option<Place>,
+    /// How many bytes of the stream were written before it, where that is noted.
+    before: Option<u64>,
 }
 
 impl Current {
@@ -36,6 +38,17 @@ impl Current {
     fn position(&self) -> u64 {
         self.read_up_to + self.place.map_or(0, |place| place.base)
     }
+
+    /// How many bytes of the stream were written up to where it was read, where that is known.
+    fn end(&self) -> Option<u64> {
+        Some(self.before? + self.read_up_to)
+    }
+}
+
+/// How many bytes were written before a live file that nothing was written into yet.
+fn before_first(live: &Segment) -> Option<u64> {
+    let is_unwritten = live.number() == 0 && live.is_empty();
+    is_unwritten.then(|| rotate::written_up_to(&live.path(), 1).unwrap_or(0))
 }
 
 /// One log that is followed.
@@ -65,6 +78,9 @@ pub(super) struct Followed {
     was_direct: bool,
     /// How many bytes were removed before they were read.
     gone: u64,
+    /// How many bytes of the stream were written up to where the file before the current one was left, until it is
+    /// known where the current one begins.
+    reached: Option<u64>,
 }
 
 impl Followed {
@@ -76,17 +92,15 @@ impl Followed {
             .map_or(0, |(_, segment)| first_offset(segment));
         let start = start.saturating_sub(log.newest_start()) + first;
         let current = newest.map(|(file, segment)| {
-            let index_path = segment.index_path();
-            let mut index = Index::open(&index_path, u64::MAX);
+            let mut index = segment.open_index(u64::MAX);
             index.cover(start);
             Current {
                 file,
-                id: segment.id,
-                path: segment.path(),
-                index_path,
+                segment: segment.clone(),
                 read_up_to: segment.len + segment.place.map_or(0, |place| place.skip),
                 index,
                 place: segment.place,
+                before: segment.before().or_else(|| before_first(segment)),
             }
         });
         let name = log.live.file_name().unwrap_or_default();
@@ -106,6 +120,7 @@ impl Followed {
             key: None,
             was_direct: direct::is_direct(&log.live),
             gone: 0,
+            reached: None,
         })
     }
 
@@ -146,8 +161,8 @@ impl Followed {
         let Some(current) = self.current.as_ref().filter(|_| self.watch.is_none()) else {
             return Ok(());
         };
-        for segment in segments(&self.path)? {
-            if segment.id == current.id {
+        for segment in segments(&self.path)?.segments {
+            if segment.id == current.segment.id {
                 let path = segment.path();
                 match inotify.watch(&path, Mask::MODIFY) {
                     Ok(watch) => self.watch = Some(watch),
@@ -179,7 +194,7 @@ impl Followed {
             if !self.read_to_end(&mut budget, lines)? {
                 return Ok(());
             }
-            let current = self.current.as_ref().map(|current| current.id);
+            let current = self.current.as_ref().map(|current| current.segment.id);
             if named.is_none() {
                 if self.is_removed() {
                     self.give_unfinished(lines);
@@ -209,7 +224,10 @@ impl Followed {
                 break;
             };
             if n == 0 {
-                let len = current.file.len().map_err(LogError::read(&current.path))?;
+                let len = current
+                    .file
+                    .len()
+                    .map_err(LogError::read(&current.segment.path()))?;
                 if len >= current.read_up_to {
                     break;
                 }
@@ -246,7 +264,7 @@ impl Followed {
         // Somebody may have emptied it, and others may have written as much.
         let mut before = [0];
         let read = current.file.read_at(&mut before, len - 1);
-        if read.map_err(LogError::read(&current.path))? != 1 || before != *b"\n" {
+        if read.map_err(LogError::read(&current.segment.path()))? != 1 || before != *b"\n" {
             return Ok(false);
         }
         current.read_up_to = len;
@@ -266,7 +284,7 @@ impl Followed {
             let n = current
                 .file
                 .read_at(block, current.read_up_to)
-                .map_err(LogError::read(&current.path))?;
+                .map_err(LogError::read(&current.segment.path()))?;
             // What was read while the head was being cut off may be from anywhere.
             if self.was_cut()?.is_none() {
                 return Ok(Some(n));
@@ -295,8 +313,11 @@ impl Followed {
             current.place = Some(now);
             return Ok(());
         }
-        let found = segments(&self.path)?;
-        let Some(live) = found.iter().position(|segment| segment.id == current.id) else {
+        let found = segments(&self.path)?.segments;
+        let Some(live) = found
+            .iter()
+            .position(|segment| segment.id == current.segment.id)
+        else {
             current.place = None;
             return Ok(());
         };
@@ -333,18 +354,30 @@ impl Followed {
     fn begin(&mut self, segment: &Segment, file: Opened, read_up_to: u64) {
         self.current = Some(Current {
             file: Arc::new(file),
-            id: segment.id,
-            path: segment.path(),
-            index_path: segment.index_path(),
+            segment: segment.clone(),
             read_up_to,
             index: Index::default(),
             place: segment.place,
+            before: segment.before(),
         });
+        self.count_what_is_missing();
+    }
+
+    /// Counts what was removed between the file before and the current one.
+    fn count_what_is_missing(&mut self) {
+        let Some(current) = &self.current else {
+            return;
+        };
+        if let (Some(reached), Some(before)) = (self.reached, current.before) {
+            self.gone += before.saturating_sub(reached);
+            self.reached = None;
+        }
     }
 
     /// Cuts into lines what was read at the current position.
     fn take(&mut self, bytes: &[u8], lines: &mut Vec<Timed>) {
         self.refresh_index();
+        self.count_what_is_missing();
         let Some(current) = &mut self.current else {
             return;
         };
@@ -394,7 +427,7 @@ impl Followed {
     fn restart(&mut self) {
         if let Some(current) = &mut self.current {
             current.read_up_to = 0;
-            current.index = Index::open(&current.index_path, u64::MAX);
+            current.index = current.segment.open_index(u64::MAX);
             current.index.cover(0);
         }
     }
@@ -408,7 +441,9 @@ impl Followed {
             current.index.refresh();
             return;
         }
-        let mut index = Index::open(&current.index_path, u64::MAX);
+        // Of a file that has just been made it is noted before its first bytes come.
+        current.before = current.before.or_else(|| current.segment.before());
+        let mut index = current.segment.open_index(u64::MAX);
         if let (Some((old, reached)), Some((id, end))) = (self.stale_index, index.position())
             && old == id
             && end >= reached
@@ -447,6 +482,10 @@ impl Followed {
                 self.was_direct = self.was_direct || place.is_some();
                 if let Some(last) = self.current.take() {
                     self.stale_index = last.index.position();
+                    let is_piped = last.place.is_none() && place.is_none();
+                    // Of one whose index was removed before it was seen, it is counted on from the one before.
+                    let counted = self.reached.map(|reached| reached + last.read_up_to);
+                    self.reached = last.end().or(counted).filter(|_| is_piped);
                 }
                 self.begin(&segment, file, first);
                 return Ok(true);
@@ -457,11 +496,15 @@ impl Followed {
 
     /// The segments that are newer than the current file, the oldest first.
     fn later_segments(&self) -> Result<Vec<Segment>, LogError> {
-        let mut all = segments(&self.path)?;
+        // What cannot be read of it is missing, and is counted as that.
+        let mut all = segments(&self.path)?.segments;
         let Some(current) = &self.current else {
             return Ok(all);
         };
-        if let Some(number) = all.iter().position(|segment| segment.id == current.id) {
+        if let Some(number) = all
+            .iter()
+            .position(|segment| segment.id == current.segment.id)
+        {
             return Ok(all.split_off(number + 1));
         }
         // It was removed or compressed. Whatever was written to later is newer.
@@ -471,7 +514,12 @@ impl Followed {
             .metadata()
             .and_then(|metadata| metadata.modified())
             .ok();
-        all.retain(|segment| segment.number() == 0 || segment.modified > modified);
+        // Times are coarse: two segments of a flood may have the same.
+        let is_later = |segment: &Segment| match (segment.before(), current.end()) {
+            (Some(before), Some(end)) => before >= end,
+            _ => segment.modified > modified,
+        };
+        all.retain(|segment| segment.number() == 0 || is_later(segment));
         Ok(all)
     }
 }

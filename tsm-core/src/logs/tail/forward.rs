@@ -14,7 +14,8 @@ pub(in crate::logs) struct Forward {
     pub(in crate::logs) log: LogStream,
     at: u64,
     splitter: Splitter,
-    lines: VecDeque<(u64, Vec<u8>)>,
+    /// What was read and not given yet, each as [`next`](Self::next) gives it.
+    lines: VecDeque<(u64, Vec<u8>, bool)>,
     /// Where only lines are wanted in which something is found.
     grep: Option<Grep>,
     /// What was read and not looked through yet: the beginning of a line.
@@ -40,8 +41,8 @@ impl Forward {
     /// The next line: where it begins, its bytes, and whether a newline ends it.
     pub(in crate::logs) fn next(&mut self) -> Result<Option<(u64, Vec<u8>, bool)>, LogError> {
         loop {
-            if let Some((start, bytes)) = self.lines.pop_front() {
-                return Ok(Some((start, bytes, true)));
+            if let Some(line) = self.lines.pop_front() {
+                return Ok(Some(line));
             }
             if self.at >= self.log.end {
                 // A log that is done stays closed while the others are read.
@@ -62,17 +63,21 @@ impl Forward {
             }
             let mut block = vec![0; FORWARD_BLOCK];
             let n = self.log.read(self.at, &mut block)?;
+            let lines = &mut self.lines;
             if n == 0 {
                 self.at = self.log.past_gone(self.at);
+                // What comes next is not the end of that line.
+                let torn = self.splitter.take_unfinished();
+                lines.extend(torn.map(|(start, bytes)| (start, bytes, false)));
                 continue;
             }
-            let lines = &mut self.lines;
             self.splitter.feed(&block[..n], self.at, |start, bytes| {
-                lines.push_back((start, bytes));
+                lines.push_back((start, bytes, true));
             });
             self.at += n as u64;
         }
     }
+
     /// Reads on, and keeps the lines in which something is found.
     fn look_through(&mut self) -> Result<(), LogError> {
         let Some(grep) = &self.grep else {
@@ -88,7 +93,7 @@ impl Forward {
             let next = self.log.past_gone(self.at);
             let rest = std::mem::take(&mut self.rest);
             if !rest.is_empty() && next > self.at && grep.is_match(&rest) {
-                self.lines.push_back((first, rest));
+                self.lines.push_back((first, rest, false));
             }
             self.at = next;
             return Ok(());
@@ -101,7 +106,7 @@ impl Forward {
         let whole = held + newline + 1;
         let (rest, lines) = (&self.rest, &mut self.lines);
         grep.each_match(&rest[..whole], |begin, end| {
-            lines.push_back((first + begin as u64, rest[begin..end].to_vec()));
+            lines.push_back((first + begin as u64, rest[begin..end].to_vec(), true));
         });
         self.rest.drain(..whole);
         Ok(())

@@ -18,7 +18,7 @@ impl LogStream {
         // Added to an offset that counts everything ever written, this gives a position here.
         let difference = i128::from(last.start) - first(&last.segment);
         let id = last.segment.id;
-        let found = Listings::default().segments(&self.live)?;
+        let found = Listings::default().segments(&self.live)?.segments;
         let Some(live) = found.iter().position(|segment| segment.id == id) else {
             return Ok(());
         };
@@ -55,14 +55,22 @@ impl LogStream {
     }
 
     /// Reads from `at` on within one segment; less than wanted where it or the log ends, and
-    /// nothing where bytes are gone.
+    /// nothing where bytes are gone, or cannot be read: that is told once.
     pub(super) fn read(&mut self, at: u64, buffer: &mut [u8]) -> Result<usize, LogError> {
         for _ in 0..MOST_RELOCATIONS {
             let Some(number) = self.part_of(at) else {
                 return Ok(0);
             };
             if number + 1 < self.parts.len() {
-                return self.read_older(number, at, buffer);
+                let id = self.parts[number].segment.id;
+                if self.unreadable.contains(&id) {
+                    return Ok(0);
+                }
+                return self.read_older(number, at, buffer).or_else(|error| {
+                    self.unreadable.push(id);
+                    self.failed.push(error);
+                    Ok(0)
+                });
             }
             // Before and after, since the head may be cut off between the two.
             let before = self.place_now()?;

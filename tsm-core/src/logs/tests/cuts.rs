@@ -91,7 +91,9 @@ impl Log {
     #[track_caller]
     fn is_whole(&self, when: &str) {
         assert!(read(self.open()) == self.expected(), "{when}");
-        let total: u64 = segments(&self.live).unwrap().iter().map(Segment::len).sum();
+        let listed = segments(&self.live).unwrap();
+        assert!(listed.failed.is_empty());
+        let total: u64 = listed.segments.iter().map(Segment::len).sum();
         assert_eq!(total, self.expected().len() as u64, "{when}");
     }
 }

@@ -329,3 +329,70 @@ fn a_batch_is_bounded_and_the_rest_comes_with_the_next() {
         10_000_000
     );
 }
+
+/// Rotates as the supervisor does, and keeps so many segments.
+fn rotate_and_keep(live: &Path, keep: u32) {
+    let written = rotate::written_up_to(live, 0).unwrap();
+    rotate::rotate(live, keep).unwrap();
+    fs::write(live, "").unwrap();
+    rotate::note_beginning(live, written).unwrap();
+}
+
+#[test]
+fn what_rotation_removed_before_it_was_read_is_counted() {
+    for keep in [0, 2] {
+        let logs = Fixture::new();
+        let live = logs.path("a.out");
+        logs.write("a.out", "");
+        rotate::begin_index(&live).unwrap();
+        let mut follower = logs.follow(&["a"]);
+        for number in 0..9 {
+            logs.append("a.out", format!("line {number}\n"));
+            rotate_and_keep(&live, keep);
+        }
+        logs.append("a.out", "last\n");
+        // The first file is held open, and those that are kept are read.
+        let kept = 9 - keep as usize;
+        let mut expected = vec!["line 0".to_owned()];
+        expected.extend((kept..9).map(|number| format!("line {number}")));
+        expected.push("last".to_owned());
+        assert_eq!(take_texts(&mut follower, expected.len()), expected);
+        let gone = follower.take_gone();
+        assert_eq!(gone.len(), 1, "{gone:?}");
+        assert_eq!(gone[0].bytes, 7 * (kept as u64 - 1));
+        assert!(follower.take_gone().is_empty());
+        // What was not overtaken misses nothing.
+        rotate_and_keep(&live, keep);
+        logs.append("a.out", "new\n");
+        assert_eq!(take_texts(&mut follower, 1), ["new"]);
+        assert!(follower.take_gone().is_empty());
+    }
+}
+
+#[test]
+fn the_index_of_a_log_that_another_program_renamed_follows_it() {
+    let logs = Fixture::new();
+    let live = logs.path("a.out");
+    logs.write("a.out", "");
+    rotate::begin_index(&live).unwrap();
+    index::append_note(&live, 0, 1000, 4096).unwrap();
+    logs.append("a.out", "one\n");
+    logs.rename("a.out", "a.out.1");
+    logs.write("a.out", "");
+    rotate::begin_index(&live).unwrap();
+    index::append_note(&live, 0, 2000, 4096).unwrap();
+    logs.append("a.out", "two\n");
+    let lines = logs.tail(&["a"], None);
+    let times: Vec<_> = lines.iter().map(|line| line.time_ms).collect();
+    assert_eq!(times, [Some(1000), Some(2000)]);
+    assert_eq!(rotate::written_up_to(&live, 0), Some(8));
+    // Where that has another name, nothing of it stays beside the new file.
+    logs.rename("a.out", "elsewhere");
+    logs.write("a.out", "three\n");
+    rotate::begin_index(&live).unwrap();
+    let lines = logs.tail(&["a"], Some(1));
+    assert_eq!(
+        (texts(&lines), lines[0].time_ms),
+        (vec!["three".to_owned()], None)
+    );
+}

@@ -9,9 +9,9 @@ use super::cutting::{self, Next};
 use super::dropping::{count_dropped, drop_what_waits, skip_dropped_line, take_back_torn_line};
 use super::pacing;
 use super::rules::LogPlace;
-use crate::error::{Error, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::fail;
-use crate::logs::{self, Stream, rotate};
+use crate::logs::{Stream, index, rotate};
 use crate::spec::{LogRules, OnFull};
 use crate::supervise::launching::stream_kind;
 use crate::supervise::service::Service;
@@ -237,13 +237,19 @@ impl Supervisor {
             if offset == 0 || now_ms.saturating_sub(end.noted_ms) >= NOTE_EVERY_MS {
                 end.noted_ms = now_ms;
                 let bound = index_bound(&rules);
-                if let Err(error) = logs::index::append_note(&path, offset, now_ms, bound) {
+                let begun = if offset == 0 {
+                    rotate::begin_index(&path)
+                } else {
+                    Ok(())
+                };
+                let noted = begun.and_then(|()| index::append_note(&path, offset, now_ms, bound));
+                if let Err(error) = noted {
                     // Lines without a time are still lines.
                     self.log.say_seldom(
                         "index",
                         format_args!(
                             "cannot write {}: {error}",
-                            logs::index::index_path(&path).display()
+                            index::index_path(&path).display()
                         ),
                     );
                 }
@@ -272,7 +278,7 @@ impl Supervisor {
             let file = self.logs.open.get((id, stream), &path);
             file.and_then(|(file, offset)| {
                 let bound = index_bound(&rules);
-                logs::index::append_note(&path, offset, clock::unix_ms(), bound)?;
+                index::append_note(&path, offset, clock::unix_ms(), bound)?;
                 std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
             })
         };
@@ -290,9 +296,15 @@ impl Supervisor {
         };
         // Its handle is on the file that gets another name now.
         self.logs.open.close((id, stream));
+        let written = rotate::written_up_to(&path, 0);
         let rotated = rotate::rotate(&path, rules.keep)
             .and_then(|()| open(&path).map(drop))
             .and_then(|()| rotate::prune(&path, 0, &rules).map(drop));
+        if let (Ok(()), Some(before)) = (&rotated, written) {
+            // Also where nothing is kept that would tell.
+            rotate::note_beginning(&path, before)
+                .best_effort("a reader that is overtaken is not told how much it missed");
+        }
         let Some(service) = self.services.get_mut(&id) else {
             return Ok(());
         };

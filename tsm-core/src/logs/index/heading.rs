@@ -1,0 +1,52 @@
+//! The first line of an index: which file it is of, and where that stands in all that was written.
+//!
+//! `# INODE BEFORE`: so many bytes of the stream were written before the first one of that file. It tells whether anything is
+//! missing between two files, and whose index this is where another program has renamed a log. Whoever reads notes only passes
+//! over it.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use super::{index_path, read_full_at};
+
+/// A sign, two spaces, two numbers of 20 digits, and the end of the line.
+const LONGEST: usize = 44;
+
+/// What the first line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heading {
+    /// The inode of the log that the index is of.
+    pub(crate) inode: u64,
+    /// How many bytes of the stream were written before it.
+    pub(crate) before: u64,
+}
+
+impl Heading {
+    /// That of an index; `None` where it has none, as those have that an older TSM began.
+    pub(crate) fn read(index: &Path) -> Option<Self> {
+        let file = crate::sys::open_without_waiting(index).ok()?;
+        let mut head = [0; LONGEST];
+        let n = read_full_at(&file, &mut head, 0).ok()?;
+        let end = head[..n].iter().position(|byte| *byte == b'\n')?;
+        let line = std::str::from_utf8(&head[..end]).ok()?;
+        let (inode, before) = line.strip_prefix("# ")?.split_once(' ')?;
+        Some(Self {
+            inode: inode.parse().ok()?,
+            before: before.parse().ok()?,
+        })
+    }
+
+    /// Begins the index of a log, where that has not begun.
+    pub(crate) fn write(self, log: &Path) -> io::Result<()> {
+        let mut file: File = crate::sys::open_for_appending(&index_path(log))?;
+        if file.metadata()?.len() > 0 {
+            return Ok(());
+        }
+        file.write_all(self.line().as_bytes())
+    }
+
+    pub(super) fn line(self) -> String {
+        format!("# {} {}\n", self.inode, self.before)
+    }
+}
