@@ -329,3 +329,72 @@ fn what_a_hook_prints_stands_between_and_opens_the_log_to_nobody() {
         "{stamped}"
     );
 }
+
+/// Says its number of turn whenever it starts, and another line when it is told to.
+const TURNS: &str = "#!/bin/sh
+echo turn >> turns
+echo \"start $(wc -l < turns)\"
+while [ ! -e go ]; do sleep 0.01; done
+rm go
+echo \"end $(wc -l < turns)\"
+exit 1
+";
+
+#[test]
+fn a_log_that_others_removed_is_told_and_a_restart_makes_it_anew() {
+    let bed = Bed::new();
+    bed.script("turns.sh", TURNS);
+    bed.tsm([&["start", "./turns.sh"], &options()[..]].concat())
+        .ok();
+    bed.wait_log("turns.out", "start 1\n");
+    bed.tsm(["doctor"]).ok();
+    fs::remove_file(bed.home().join("logs/turns.out")).unwrap();
+    let history = bed.home().join("processes/turns.events.jsonl");
+    let events = |word: &str| {
+        let text = fs::read_to_string(&history).unwrap();
+        text.matches(word).count()
+    };
+    wait_until("it is in the history", || events("\"log-removed\"") == 1);
+    for words in [&["why", "turns"][..], &["doctor"]] {
+        let told = bed.tsm(words).stdout;
+        assert!(
+            told.contains("removed or renamed the file"),
+            "{words:?}: {told}"
+        );
+        assert!(told.contains("restart"), "{words:?}: {told}");
+    }
+    let refused = bed.tsm(["rotate", "turns"]);
+    assert!(refused.status != 0, "{}", refused.stderr);
+    assert!(refused.message().contains("restart"), "{}", refused.stderr);
+    bed.tsm(["restart", "turns"]).ok();
+    bed.wait_log("turns.out", "start 2\n");
+    bed.tsm(["why", "turns"]).ok();
+    let told = bed.tsm(["doctor"]).ok().stdout;
+    assert!(!told.contains("removed or renamed"), "{told}");
+    // Renamed, and another file in its place: that is not the one that is written.
+    let live = bed.home().join("logs/turns.out");
+    fs::rename(&live, bed.path("elsewhere")).unwrap();
+    fs::write(&live, "").unwrap();
+    wait_until("it is in the history again", || {
+        events("\"log-removed\"") == 2
+    });
+}
+
+#[test]
+fn lines_since_a_start_or_a_crash_are_those_of_the_run() {
+    let bed = Bed::new();
+    bed.script("turns.sh", TURNS);
+    bed.tsm([&["start", "./turns.sh"], &options()[..]].concat())
+        .ok();
+    bed.wait_log("turns.out", "start 1\n");
+    bed.file("go", "");
+    bed.wait_log("turns.out", "start 1\nend 1\nstart 2\n");
+    let since = |what: &str| {
+        let shown = bed.tsm(["logs", "turns", "--out", "--since", what]);
+        shown.ok().stdout
+    };
+    assert_eq!(since("last-crash"), "start 2\n");
+    bed.tsm(["restart", "turns"]).ok();
+    bed.wait_log("turns.out", "start 1\nend 1\nstart 2\nstart 3\n");
+    assert_eq!(since("last-start"), "start 3\n");
+}

@@ -258,3 +258,47 @@ fn what_is_dropped_is_counted_and_told() {
         );
     }
 }
+
+#[test]
+fn a_log_that_cannot_be_written_is_told_and_nothing_of_it_is_lost() {
+    let bed = Bed::new();
+    bed.script("batches.pl", BATCHES);
+    let directory = bed.path("elsewhere");
+    fs::create_dir(&directory).unwrap();
+    let log = directory.join("b.log");
+    let out = [
+        "start",
+        "--name",
+        "b",
+        "--out",
+        log.to_str().unwrap(),
+        "--err",
+        "same",
+    ];
+    bed.tsm([&out[..], &["--", "perl", "batches.pl"]].concat())
+        .ok();
+    go(&bed, 0, 1_000);
+    wait_until("it writes", || {
+        fs::read(&log).is_ok_and(|log| log == lines(0..1_000).as_bytes())
+    });
+    bed.tsm(["doctor"]).ok();
+    fs::remove_dir_all(&directory).unwrap();
+    go(&bed, 1, 59_000);
+    let history = bed.home().join("processes/b.events.jsonl");
+    let has = |word: &str| fs::read_to_string(&history).unwrap().contains(word);
+    wait_until("it is in the history", || has("\"log-blocked\""));
+    for words in [&["why", "b"][..], &["doctor"], &["list"]] {
+        let told = bed.tsm(words);
+        let told = format!("{}{}", told.stdout, told.stderr);
+        assert!(told.contains("waits in its pipe"), "{words:?}: {told}");
+        assert!(told.contains("elsewhere"), "{words:?}: {told}");
+    }
+    fs::create_dir(&directory).unwrap();
+    wait_until("all of it is there", || {
+        fs::read(&log).is_ok_and(|log| log == lines(1_000..60_000).as_bytes())
+    });
+    wait_until("it is in the history", || has("\"log-unblocked\""));
+    let told = bed.tsm(["doctor"]).ok().stdout;
+    assert!(!told.contains("waits in its pipe"), "{told}");
+    assert_eq!(bed.tsm(["list"]).ok().stderr, "");
+}

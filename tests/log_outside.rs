@@ -47,11 +47,11 @@ fn logrotate_may_rename_logs_and_have_them_opened_again() {
         .ok();
     let mut follow = Going::start(bed.tsm_command(["logs", "b", "-f", "--tail", "all"]));
     let log = bed.home().join("logs/b.out");
-    let how = with_reopen(&bed, "nocreate");
+    let how = ["nocreate", "create"].map(|create| with_reopen(&bed, create));
     for round in 0..4 {
         go(&bed, round, 1000);
         bed.wait_log("b.out", &format!("line {}\n", round * 1000 + 999));
-        logrotate(&bed, &log, &how);
+        logrotate(&bed, &log, &how[round % 2]);
         assert_eq!(fs::metadata(&log).unwrap().len(), 0, "it was opened again");
     }
     go(&bed, 4, 1000);
@@ -60,6 +60,12 @@ fn logrotate_may_rename_logs_and_have_them_opened_again() {
     assert!(bytes_of(&log) == expected.as_bytes());
     let shown = bed.tsm(["logs", "b", "--tail", "all"]).ok();
     assert!(shown.bytes == expected.as_bytes());
+    // The times of its lines have followed it.
+    let timed = bed
+        .tsm(["logs", "b", "--tail", "all", "--json"])
+        .ok()
+        .stdout;
+    assert!(!timed.contains("\"time\":null"), "{}", &timed[..200]);
     follow.wait_text("line 4999\n");
     assert!(follow.text == expected, "a follower lost or doubled lines");
 }

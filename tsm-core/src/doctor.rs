@@ -74,6 +74,8 @@ pub enum Kind {
     LogLoss,
     /// A part of a log cannot be read.
     DamagedLog,
+    /// A log cannot be written; what is printed waits.
+    BlockedLog,
     /// The dump cannot be read.
     DamagedDump,
     /// The dump is not what the list is.

@@ -158,6 +158,23 @@ pub enum EventKind {
         /// How many it has.
         after: u64,
     },
+    /// The file of a log that the process writes itself was removed, renamed or replaced, and TSM did not do that.
+    LogRemoved {
+        /// `out` or `err`.
+        stream: String,
+    },
+    /// A log cannot be written: what is printed waits in its pipe.
+    LogBlocked {
+        /// `out` or `err`.
+        stream: String,
+        /// Why.
+        reason: String,
+    },
+    /// A log that could not be written is written again.
+    LogUnblocked {
+        /// `out` or `err`.
+        stream: String,
+    },
     /// An environment that was to be replaced could not be: the one before stays.
     EnvironmentKept {
         /// Why.
@@ -289,6 +306,9 @@ impl EventKind {
         "configured",
         "log-dropped",
         "log-shrank",
+        "log-removed",
+        "log-blocked",
+        "log-unblocked",
         "environment-kept",
         "reset",
         "shut-down",

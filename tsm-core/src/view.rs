@@ -7,7 +7,7 @@ mod document;
 mod moments;
 mod variables;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -262,24 +262,45 @@ pub fn is_disk_full(home: &Home) -> bool {
     room.is_ok_and(|bytes| bytes < SMALLEST_ROOM)
 }
 
-/// Directories outside of the home that logs of these processes are in, and that have no room left.
-pub fn full_log_directories(views: &[ProcessView], home: &Home) -> BTreeSet<PathBuf> {
+/// Why what is printed cannot be written into a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogTrouble {
+    /// Its file system has no room left.
+    NoRoom,
+    /// It is not there.
+    Gone,
+}
+
+/// Directories outside of the home that logs of these processes are in, and that nothing can be written into.
+pub fn troubled_log_directories(
+    views: &[ProcessView],
+    home: &Home,
+) -> BTreeMap<PathBuf, LogTrouble> {
     let elsewhere = views
         .iter()
         .filter(|view| view.out_file.is_some() || view.err_file.is_some());
     let files = elsewhere.flat_map(|view| {
         let (out, err) = view.log_files(home);
-        out.into_iter().chain(err)
+        let files = out.into_iter().chain(err);
+        files.map(|file| (file, view.pid.is_some()))
     });
-    let mut directories: BTreeSet<PathBuf> = files
-        .filter_map(|file| Some(file.parent()?.to_owned()))
-        .filter(|directory| !directory.starts_with(home.root()))
-        .collect();
-    directories.retain(|directory| {
-        let room = crate::sys::room(directory);
-        room.is_ok_and(|room| room.all_bytes > 0 && room.free_bytes < SMALLEST_ROOM)
-    });
-    directories
+    let mut found = BTreeMap::new();
+    for (file, runs) in files {
+        let Some(directory) = file.parent().filter(|at| !at.starts_with(home.root())) else {
+            continue;
+        };
+        if found.contains_key(directory) {
+            continue;
+        }
+        let trouble = match crate::sys::room(directory) {
+            Ok(room) if room.all_bytes > 0 && room.free_bytes < SMALLEST_ROOM => LogTrouble::NoRoom,
+            // Of one that does not run, it is made anew or refused when that is started.
+            Err(error) if runs && error.kind() == std::io::ErrorKind::NotFound => LogTrouble::Gone,
+            _ => continue,
+        };
+        found.insert(directory.to_owned(), trouble);
+    }
+    found
 }
 
 /// All records of a home at one moment.

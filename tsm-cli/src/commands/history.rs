@@ -113,6 +113,17 @@ fn happened(event: &Event) -> (String, Option<AnsiColor>) {
             format!("somebody shortened its log of {stream} from {before} to {after} bytes"),
             bad,
         ),
+        EventKind::LogRemoved { stream } => (
+            format!("somebody removed or renamed its log of {stream}, which it writes itself"),
+            bad,
+        ),
+        EventKind::LogBlocked { stream, reason } => (
+            format!("its log of {stream} cannot be written: {reason}; what it prints waits"),
+            bad,
+        ),
+        EventKind::LogUnblocked { stream } => {
+            (format!("its log of {stream} is written again"), None)
+        }
         EventKind::Configured { by, file } => (
             format!(
                 "declared in another way by {file}, asked for by {}",

@@ -7,7 +7,7 @@ use tsm_core::meta::State;
 use tsm_core::name::ProcessName;
 use tsm_core::persist::Differences;
 use tsm_core::selector::{Selector, suggestion};
-use tsm_core::view::{Overview, ProcessView, full_log_directories};
+use tsm_core::view::{LogTrouble, Overview, ProcessView, troubled_log_directories};
 
 use crate::app::{Context, Outcome};
 use crate::args::ListArgs;
@@ -122,11 +122,16 @@ pub(crate) fn tell_full_disks(context: &Context, disk_full: bool, views: &[Proce
             "disk full: {home} has no room; records wait in memory and what is printed in its pipe, until there is some"
         ));
     }
-    for directory in full_log_directories(views, &context.home) {
-        context.output.remark(format_args!(
-            "disk full: {} has no room; what is printed waits in its pipe, until there is some",
-            directory.display()
-        ));
+    for (directory, trouble) in troubled_log_directories(views, &context.home) {
+        let directory = directory.display();
+        context.output.remark(match trouble {
+            LogTrouble::NoRoom => format!(
+                "disk full: {directory} has no room; what is printed waits in its pipe, until there is some"
+            ),
+            LogTrouble::Gone => format!(
+                "{directory} is gone, and logs should be in it; what is printed waits in its pipe, until it is there again"
+            ),
+        });
     }
 }
 

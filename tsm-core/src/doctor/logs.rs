@@ -22,9 +22,14 @@ pub(super) fn look(store: &ProcessStore, known: &Known, findings: &mut Vec<Findi
             continue;
         };
         for loss in LogLoss::all(&history) {
-            if now.saturating_sub(loss.at_ms) <= TOLD_FOR {
+            let kind = if loss.is_blocked() {
+                Kind::BlockedLog
+            } else {
+                Kind::LogLoss
+            };
+            if kind == Kind::BlockedLog || now.saturating_sub(loss.at_ms) <= TOLD_FOR {
                 let problem = format!("'{name}': {} ({})", loss.in_words(), loss.at);
-                findings.push(Finding::new(Kind::LogLoss, problem, loss.remedy()).of(name));
+                findings.push(Finding::new(kind, problem, loss.remedy()).of(name));
             }
         }
     }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use super::index::{self, Index, index_path, read_full_at};
 use super::rotate::{absent_is_fine, drop_oldest, make_room, remove_segments};
-use super::segments::numbered;
+use super::segments::{FileId, numbered};
 use crate::error::BestEffort as _;
 use crate::fail;
 use crate::sys::holes;
@@ -185,6 +185,13 @@ pub(crate) fn place(file: &File, live: &Path) -> io::Result<Option<Place>> {
 /// Whether this log is one that its service writes itself.
 pub(crate) fn is_direct(live: &Path) -> bool {
     fs::metadata(live).is_ok_and(|metadata| Head::read(live, metadata.ino()).is_some())
+}
+
+/// The file that a service writes itself; `None` where it has lost its name.
+pub(crate) fn its_file(live: &Path) -> Option<FileId> {
+    let metadata = fs::metadata(live).ok()?;
+    Head::read(live, metadata.ino())?;
+    Some(FileId::of(&metadata))
 }
 
 /// Opens a log for its service, and sees to it that nobody else opens it: `echo x > /dev/stderr` would empty it. Root is

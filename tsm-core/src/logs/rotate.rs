@@ -135,7 +135,11 @@ pub(crate) fn finish_rotation(live: &Path) -> io::Result<()> {
 /// Sees to it that the index beside a live file, into which the first bytes are about to be written, is that file's. Where another
 /// program has renamed the log, the index follows it.
 pub(crate) fn begin_index(live: &Path) -> io::Result<()> {
-    let inode = fs::metadata(live)?.ino();
+    let (inode, len) = (fs::metadata(live)?.ino(), fs::metadata(live)?.len());
+    if len > 0 {
+        // After a backup was restored, all files have other inodes.
+        return Ok(());
+    }
     let index = index_path(live);
     if let Some(heading) = Heading::read(&index).filter(|heading| heading.inode != inode) {
         let (renamed, newest) = (numbered(live, 1), index_path(&numbered(live, 1)));
@@ -163,8 +167,8 @@ pub(crate) fn written_up_to(live: &Path, number: u32) -> Option<u64> {
 }
 
 /// Removes the oldest segments: those beyond `keep`, those whose last byte is older than the rules allow, and those that
-/// make all together larger than `keep` segments of the size that they should have. `live_len` is the length of the live
-/// file. Returns whether anything was removed.
+/// make all together larger than `keep` segments of the size that they should have; but the newest one is never too large,
+/// since a line may end beyond that size. `live_len` is the length of the live file. Returns whether anything was removed.
 pub(crate) fn prune(live: &Path, live_len: u64, rules: &LogRules) -> io::Result<bool> {
     // The live file may still grow to its full size.
     let mut total = live_len.max(rules.max_size);
@@ -174,7 +178,8 @@ pub(crate) fn prune(live: &Path, live_len: u64, rules: &LogRules) -> io::Result<
     let mut gone = Vec::new();
     for (number, found) in present(live) {
         total = total.saturating_add(found.len());
-        going |= number > rules.keep || total > bound || is_too_old(&found, rules);
+        let is_too_much = total > bound && number > 1;
+        going |= number > rules.keep || is_too_much || is_too_old(&found, rules);
         if going {
             gone.push(number);
         }
@@ -453,6 +458,10 @@ mod tests {
         // Three of 3 bytes and a live one of 3 are 12 bytes; the live one has 6 already.
         assert!(prune(&logs.path("a"), 6, &rules(3, 3)).unwrap());
         logs.hold(&files[..3]);
+        // What was rotated just now stays, however large.
+        assert!(prune(&logs.path("a"), 6, &rules(3, 1)).unwrap());
+        logs.hold(&files[..1]);
+        assert!(!prune(&logs.path("a"), 6, &rules(3, 1)).unwrap());
     }
 
     #[test]

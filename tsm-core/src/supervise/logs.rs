@@ -1,6 +1,6 @@
 //! What services print: moved from their pipes into their files, cut between lines, kept by rules, compressed later.
 
-mod cutting;
+pub(super) mod cutting;
 pub(super) mod direct;
 mod dropping;
 pub(super) mod mover;

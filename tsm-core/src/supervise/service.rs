@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::care::Care;
 use super::care::sampling::Watched;
 use super::launching::following::Followed;
+use super::logs::cutting::LastLine;
 use super::logs::rules::OwnLogs;
 use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use crate::env::quote;
@@ -58,6 +59,8 @@ pub(super) struct LogEnd {
     pub(super) paused: bool,
     /// It is to be rotated at the end of the line that is in it.
     pub(super) rotate: bool,
+    /// Where its last line begins, as far as that was looked for.
+    pub(super) last_line: Option<Box<LastLine>>,
     /// One of its segments is being compressed.
     pub(super) packing: bool,
     /// When its segments are compressed at the latest.

@@ -20,7 +20,7 @@ pub struct LogLoss {
 }
 
 /// How a log has lost something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "how", rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum HowLost {
@@ -31,6 +31,8 @@ pub enum HowLost {
         /// How many that are now.
         after: u64,
     },
+    /// Somebody else than TSM removed or renamed its file, into which the process goes on writing.
+    Removed,
     /// There was no room on the disk, and the process is one that does not wait for it.
     Dropped {
         /// How many bytes.
@@ -38,10 +40,19 @@ pub enum HowLost {
         /// How many ends of lines were among them.
         lines: u64,
     },
+    /// It cannot be written now. Nothing is lost yet: what is printed waits in its pipe.
+    Blocked {
+        /// Why.
+        reason: String,
+    },
 }
 
+/// Drops that are not further apart than this are told together, in milliseconds.
+const TOGETHER: u64 = 24 * 60 * 60 * 1000;
+
 impl LogLoss {
-    /// The last loss of each stream and kind.
+    /// The last loss of each stream and kind; of drops, all of one day together. A log that cannot be written is among them
+    /// until it can.
     pub fn all(history: &History) -> Vec<Self> {
         let mut found: Vec<Self> = Vec::new();
         for event in history.events() {
@@ -50,50 +61,76 @@ impl LogLoss {
                     stream,
                     before,
                     after,
-                } => (
-                    stream,
-                    HowLost::Shortened {
-                        before: *before,
-                        after: *after,
-                    },
-                ),
+                } => {
+                    let (before, after) = (*before, *after);
+                    (stream, HowLost::Shortened { before, after })
+                }
                 EventKind::LogDropped {
                     stream,
                     bytes,
                     lines,
-                } => (
-                    stream,
-                    HowLost::Dropped {
-                        bytes: *bytes,
-                        lines: *lines,
-                    },
-                ),
+                } => {
+                    let (bytes, lines) = (*bytes, *lines);
+                    (stream, HowLost::Dropped { bytes, lines })
+                }
+                EventKind::LogRemoved { stream } => (stream, HowLost::Removed),
+                EventKind::LogBlocked { stream, reason } => {
+                    let reason = reason.clone();
+                    (stream, HowLost::Blocked { reason })
+                }
+                EventKind::LogUnblocked { stream } => {
+                    found.retain(|loss| loss.stream != *stream || !loss.is_blocked());
+                    continue;
+                }
+                // Another supervisor tries it anew, and says so where it still cannot.
+                EventKind::Adopted { .. } => {
+                    found.retain(|loss| !loss.is_blocked());
+                    continue;
+                }
+                // It has a new file.
+                EventKind::Started { .. } => {
+                    found.retain(|loss| loss.how != HowLost::Removed);
+                    continue;
+                }
                 _ => continue,
             };
             let at_ms = event.at_ms().unwrap_or(0);
             let kind = std::mem::discriminant(&how);
-            found
-                .retain(|loss| loss.stream != *stream || std::mem::discriminant(&loss.how) != kind);
+            let is_same = |loss: &mut Self| {
+                loss.stream == *stream && std::mem::discriminant(&loss.how) == kind
+            };
+            let before = found.extract_if(.., is_same).last();
             found.push(Self {
                 at: rfc3339(at_ms),
                 at_ms,
                 stream: stream.clone(),
-                how,
+                how: before.map_or(how.clone(), |before| how.with(before, at_ms)),
             });
         }
         found
     }
 
+    /// Whether this is a log that cannot be written now.
+    pub fn is_blocked(&self) -> bool {
+        matches!(self.how, HowLost::Blocked { .. })
+    }
+
     /// What happened, in words.
     pub fn in_words(&self) -> String {
         let Self { stream, .. } = self;
-        match self.how {
+        match &self.how {
             HowLost::Shortened { before, after } => format!(
                 "somebody else than TSM shortened its log of std{stream} by {} bytes",
-                before.saturating_sub(after)
+                before.saturating_sub(*after)
+            ),
+            HowLost::Removed => format!(
+                "somebody else than TSM removed or renamed the file of its log of std{stream}, and it goes on writing there"
             ),
             HowLost::Dropped { bytes, lines } => format!(
                 "{bytes} bytes ({lines} lines) of its std{stream} were dropped because the disk was full"
+            ),
+            HowLost::Blocked { reason } => format!(
+                "its std{stream} cannot be written to its log: {reason}; what it prints waits in its pipe, and it waits when that is full"
             ),
         }
     }
@@ -101,15 +138,40 @@ impl LogLoss {
     /// What is to be thought of, and done.
     pub fn remedy(&self) -> String {
         let Self { stream, .. } = self;
-        match self.how {
+        match &self.how {
             HowLost::Shortened { .. } => format!(
                 "a program that truncates logs does that (logrotate with copytruncate), and so does a service that opens \
                  /dev/std{stream} or its log file for writing; --log-max-size rotates without a loss, --log-mode pipe lets no \
                  service shorten its log"
             ),
+            HowLost::Removed => {
+                "a restart gives it a new file; logrotate needs copytruncate for a log that its service writes itself".to_owned()
+            }
+            HowLost::Blocked { .. } => {
+                "it is tried again and again: see to it that the file can be written".to_owned()
+            }
             HowLost::Dropped { .. } => {
                 "make room on the disk; with --log-on-full wait the service waits for it, and nothing is lost".to_owned()
             }
+        }
+    }
+}
+
+impl HowLost {
+    /// Both losses, of one kind, where the one before was not long ago.
+    fn with(self, before: LogLoss, at_ms: u64) -> Self {
+        match (self, before.how) {
+            (
+                Self::Dropped { bytes, lines },
+                Self::Dropped {
+                    bytes: more,
+                    lines: more_lines,
+                },
+            ) if at_ms.saturating_sub(before.at_ms) <= TOGETHER => Self::Dropped {
+                bytes: bytes + more,
+                lines: lines + more_lines,
+            },
+            (how, _) => how,
         }
     }
 }

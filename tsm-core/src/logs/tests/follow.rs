@@ -388,8 +388,9 @@ fn the_index_of_a_log_that_another_program_renamed_follows_it() {
     assert_eq!(rotate::written_up_to(&live, 0), Some(8));
     // Where that has another name, nothing of it stays beside the new file.
     logs.rename("a.out", "elsewhere");
-    logs.write("a.out", "three\n");
+    logs.write("a.out", "");
     rotate::begin_index(&live).unwrap();
+    logs.append("a.out", "three\n");
     let lines = logs.tail(&["a"], Some(1));
     assert_eq!(
         (texts(&lines), lines[0].time_ms),

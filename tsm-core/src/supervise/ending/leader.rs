@@ -94,6 +94,7 @@ impl Supervisor {
         }
         self.drain(id, Stream::Out);
         self.drain(id, Stream::Err);
+        self.note_end_of_direct(id);
         let Some(leader) = self.services.get_mut(&id).and_then(|s| s.leader.as_mut()) else {
             return;
         };

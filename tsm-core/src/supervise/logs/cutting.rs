@@ -1,12 +1,12 @@
 //! Where a log is cut: how much may be moved out of a pipe before its file is rotated, so that a segment begins and ends
 //! at a line.
 //!
-//! Nothing is remembered between two calls: file and pipe say it all, whoever was killed before.
+//! Nothing has to be remembered between two calls: file and pipe say it all, whoever was killed before.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use crate::sys::fd;
 
@@ -17,6 +17,34 @@ pub(super) enum Next {
     Move(usize),
     /// It is rotated before anything is moved.
     Rotate,
+}
+
+/// What was found out of the last line of a log: in the bytes before `up_to` of this file, it begins at `begin`. Only what came
+/// since is looked through again: a progress bar without newlines is written in thousands of small pieces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::supervise) struct LastLine {
+    inode: u64,
+    up_to: u64,
+    begin: u64,
+}
+
+impl LastLine {
+    /// Where the last line of a file of `len` bytes begins; where that is further back than `most` bytes, no further.
+    fn begin(&mut self, file: &File, len: u64, most: u64) -> io::Result<u64> {
+        let inode = file.metadata()?.ino();
+        let known = if self.inode == inode { self.up_to } else { 0 };
+        let first = known.max(len.saturating_sub(most));
+        let mut begin = line_start(file, len, len - first)?;
+        if begin == first && known > 0 {
+            begin = self.begin;
+        }
+        *self = Self {
+            inode,
+            up_to: len,
+            begin,
+        };
+        Ok(begin.max(len.saturating_sub(most)))
+    }
 }
 
 /// Within this much of the largest size a log is rotated at the first end of a line.
@@ -32,9 +60,13 @@ pub(super) fn next(
     pipe: impl AsFd,
     file: &File,
     len: u64,
-    limit: u64,
-    wanted: bool,
+    (limit, wanted): (u64, bool),
+    last: &mut Option<Box<LastLine>>,
 ) -> io::Result<Next> {
+    if last.as_ref().is_some_and(|last| len < last.up_to) {
+        // Somebody truncated it.
+        *last = None;
+    }
     let stretch = limit - reserve(limit);
     // Nothing in it is nothing to rotate, even where that is wanted.
     if len == 0 || (len < stretch && !wanted) {
@@ -48,7 +80,7 @@ pub(super) fn next(
     let end = waiting.iter().position(|byte| *byte == b'\n');
     let more = end.map_or(waiting.len(), |newline| newline + 1);
     if len + more as u64 > limit {
-        let begin = line_start(file, len, limit)?;
+        let begin = last.get_or_insert_default().begin(file, len, limit)?;
         if len - begin >= limit {
             return Ok(Next::Rotate);
         }
@@ -104,6 +136,7 @@ mod tests {
         let mut segments = Vec::new();
         let mut file = tempfile::tempfile().unwrap();
         let mut len = 0;
+        let mut last = None;
         let mut rest = text;
         let mut chunks = chunks.iter().cycle();
         while !rest.is_empty() {
@@ -111,7 +144,7 @@ mod tests {
             writer.write_all(&rest[..chunk]).unwrap();
             rest = &rest[chunk..];
             while fd::bytes_waiting(&reader) > 0 {
-                match next(&reader, &file, len, limit, false).unwrap() {
+                match next(&reader, &file, len, (limit, false), &mut last).unwrap() {
                     Next::Rotate => {
                         segments.push(content(&file, len));
                         file = tempfile::tempfile().unwrap();

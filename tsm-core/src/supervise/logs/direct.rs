@@ -9,14 +9,16 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::mover::index_bound;
+use super::mover::{index_bound, word};
 use super::rules::LogPlace;
 use super::upkeep::Upkeep;
 use crate::control::ReportedError;
-use crate::error::{BestEffort as _, IoContext as _, Result};
+use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::events::EventKind;
+use crate::logs::segments::FileId;
 use crate::logs::{Stream, direct, index, rotate};
 use crate::spec::{LogMode, LogRules, LogSettings, LogTarget, ProcessSpec};
+use crate::supervise::service::Service;
 use crate::supervise::supervisor::{Kind, Supervisor, token};
 use crate::supervise::worker::{Turns, Urgency};
 use crate::sys::inotify::{Inotify, Mask, WatchId};
@@ -40,6 +42,10 @@ pub(in crate::supervise) struct DirectLogs {
 /// What is known of such a log.
 #[derive(Clone, Copy, Default)]
 struct Known {
+    /// The file that its service has; `None` where another one had its name when that was looked for.
+    file: Option<FileId>,
+    /// That file has lost its name, and that was told.
+    gone: bool,
     /// How many bytes were written so far, those counted that were cut off.
     written: u64,
     /// The worker is at work on it.
@@ -94,6 +100,7 @@ impl Supervisor {
         self.logs.open.close((id, stream));
         let file = direct::open_for_service(&path)?;
         self.watch_direct(id, stream);
+        self.note_beginning(id, stream, &path);
         Ok(Some(file))
     }
 
@@ -129,10 +136,17 @@ impl Supervisor {
             }
         }
         if let Some(all) = &mut self.logs.direct {
-            all.known.entry((id, stream)).or_insert_with(|| Known {
-                written: written(&path).unwrap_or(0),
-                ..Known::default()
-            });
+            let known = all.known.entry((id, stream)).or_default();
+            let file = direct::its_file(&path);
+            if known.file != file {
+                // A file that it has not looked at yet.
+                *known = Known {
+                    file,
+                    written: written(&path).unwrap_or(0),
+                    busy: known.busy,
+                    ..Known::default()
+                };
+            }
         }
         // No watch reports what an earlier supervisor did not get round to.
         let is_large = |place: LogPlace| size(&place.path).is_ok_and(|n| n >= place.rules.max_size);
@@ -140,6 +154,44 @@ impl Supervisor {
             self.cut_direct(id, stream, Cut::TooLarge);
         }
         self.look_at_direct(id, stream);
+    }
+
+    /// Notes where a run begins, so that its lines can be asked for.
+    fn note_beginning(&mut self, id: u32, stream: Stream, path: &Path) {
+        let Some(known) = self.known_direct(id, stream) else {
+            return;
+        };
+        known.gone = false;
+        // What the worker cuts off changes the offsets that a note would be about.
+        if !known.busy
+            && let Ok(written) = written(path)
+        {
+            known.written = written;
+            self.note_time(id, stream, written);
+        }
+    }
+
+    /// Notes that what stands from an offset on comes now.
+    fn note_time(&mut self, id: u32, stream: Stream, offset: u64) {
+        let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+            return;
+        };
+        let noted = index::append_note(&path, offset, clock::unix_ms(), index_bound(&rules));
+        if let Err(error) = noted {
+            self.log.say(format_args!(
+                "cannot write {}: {error}",
+                index::index_path(&path).display()
+            ));
+        }
+    }
+
+    /// Notes what a run printed last, before its end is on record.
+    pub(in crate::supervise) fn note_end_of_direct(&mut self, id: u32) {
+        for stream in [Stream::Out, Stream::Err] {
+            if self.is_direct(id, stream) {
+                self.note_direct(id, stream);
+            }
+        }
     }
 
     /// Whether the worker changes the segments of a log.
@@ -180,10 +232,12 @@ impl Supervisor {
         let Some(all) = &mut self.logs.direct else {
             return;
         };
-        match all.inotify.watch(&path, Mask::MODIFY.union(Mask::ONCE)) {
+        // A file that is open loses its last name by a change of its attributes.
+        let changes = Mask::MODIFY.union(Mask::ATTRIB).union(Mask::MOVE_SELF);
+        match all.inotify.watch(&path, changes.union(Mask::ONCE)) {
             Ok(watch) => drop(all.watched.insert(watch, (id, stream))),
-            // Somebody removed it, and the service goes on writing into a file without a name.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            // That was noted, or is just below.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 self.log
                     .say(format_args!("cannot watch {}: {error}", path.display()));
@@ -209,6 +263,12 @@ impl Supervisor {
             // found when the worker is through.
             return true;
         }
+        if known.file.is_some() && known.file == direct::its_file(&path) {
+            known.gone = false;
+        } else {
+            self.log_is_gone(id, stream, &path);
+            return false;
+        }
         let Ok(now) = written(&path) else {
             return false;
         };
@@ -227,13 +287,7 @@ impl Supervisor {
         known.floods = if floods { known.floods + 1 } else { 0 };
         let looks = known.floods;
         if now > before {
-            let noted = index::append_note(&path, before, clock::unix_ms(), index_bound(&rules));
-            if let Err(error) = noted {
-                self.log.say(format_args!(
-                    "cannot write {}: {error}",
-                    index::index_path(&path).display()
-                ));
-            }
+            self.note_time(id, stream, before);
         }
         let size = size(&path).unwrap_or(0);
         if !floods {
@@ -257,9 +311,27 @@ impl Supervisor {
         self.logs.direct.as_mut()?.known.get_mut(&(id, stream))
     }
 
+    /// The file that a service writes has lost its name, and TSM did not do that.
+    fn log_is_gone(&mut self, id: u32, stream: Stream, path: &Path) {
+        let runs = |s: &Service| s.live_pid().is_some();
+        if !self.services.get(&id).is_some_and(runs) {
+            return;
+        }
+        let told = self.known_direct(id, stream).map(|known| &mut known.gone);
+        if told.is_none_or(|told| std::mem::replace(told, true)) {
+            return;
+        }
+        self.log.say(format_args!(
+            "somebody removed or renamed {}, and the service goes on writing into it",
+            path.display()
+        ));
+        let stream = word(stream);
+        self.note(id, EventKind::LogRemoved { stream });
+    }
+
     /// A log became shorter, and TSM did not do that.
     fn log_shrank(&mut self, id: u32, stream: Stream, path: &Path, before: u64, after: u64) {
-        let word = if stream == Stream::Out { "out" } else { "err" };
+        let word = word(stream);
         self.log.say(format_args!(
             "{} became shorter ({before} to {after} bytes): somebody truncated it, or the service opened its /dev/std{word} anew",
             path.display()
@@ -267,7 +339,7 @@ impl Supervisor {
         self.note(
             id,
             EventKind::LogShrank {
-                stream: word.to_owned(),
+                stream: word,
                 before,
                 after,
             },
@@ -289,8 +361,19 @@ impl Supervisor {
     }
 
     /// Has all that is in a log made a segment by the worker.
-    pub(super) fn rotate_direct(&mut self, id: u32, stream: Stream) {
+    pub(super) fn rotate_direct(&mut self, id: u32, stream: Stream) -> Result<()> {
+        self.note_direct(id, stream);
+        if self
+            .known_direct(id, stream)
+            .is_some_and(|known| known.gone)
+        {
+            return Err(Error::bad_value(
+                "rotate",
+                "somebody removed or renamed the log, into which its service goes on writing; a restart gives it a new file",
+            ));
+        }
         self.cut_direct(id, stream, Cut::All);
+        Ok(())
     }
 
     /// Has the head of a log cut off by the worker.

@@ -66,7 +66,7 @@ pub(super) fn take_back_torn_line(path: &Path) -> io::Result<u64> {
     if cutting::ends_with_a_line(&file, len)? {
         return Ok(0);
     }
-    let begin = cutting::line_start(&file, len, AT_ONCE as u64)?;
+    let begin = cutting::line_start(&file, len, len)?;
     file.set_len(begin)?;
     Ok(len - begin)
 }

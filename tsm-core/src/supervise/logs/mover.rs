@@ -10,6 +10,7 @@ use super::dropping::{count_dropped, drop_what_waits, skip_dropped_line, take_ba
 use super::pacing;
 use super::rules::LogPlace;
 use crate::error::{BestEffort as _, Error, IoContext as _, Result};
+use crate::events::EventKind;
 use crate::fail;
 use crate::logs::{Stream, index, rotate};
 use crate::spec::{LogRules, OnFull};
@@ -218,16 +219,17 @@ impl Supervisor {
                 rules.max_size
             };
             let piece = PIECE - (offset % PIECE as u64) as usize;
-            let most = match cutting::next(pipe, file, offset, limit, end.rotate) {
-                Ok(Next::Move(most)) => most.min(piece),
-                Ok(Next::Rotate) => match self.rotate_log(id, stream) {
-                    Err(error) if is_no_room(&error) => return Err(error).at("rotate", &path),
-                    // Rotated, or it grows on.
-                    Ok(()) | Err(_) => continue,
-                },
-                // A log that cannot be read is not cut between lines.
-                Err(_) => piece,
-            };
+            let most =
+                match cutting::next(pipe, file, offset, (limit, end.rotate), &mut end.last_line) {
+                    Ok(Next::Move(most)) => most.min(piece),
+                    Ok(Next::Rotate) => match self.rotate_log(id, stream) {
+                        Err(error) if is_no_room(&error) => return Err(error).at("rotate", &path),
+                        // Rotated, or it grows on.
+                        Ok(()) | Err(_) => continue,
+                    },
+                    // A log that cannot be read is not cut between lines.
+                    Err(_) => piece,
+                };
             if share == Share::WholePieces && waiting - moved < most {
                 return Ok(Moved::Some(moved));
             }
@@ -262,7 +264,10 @@ impl Supervisor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error).at("write to", &path),
             }
-            end.blocked = false;
+            if std::mem::take(&mut end.blocked) {
+                let stream = word(stream);
+                self.note(id, EventKind::LogUnblocked { stream });
+            }
         }
         Ok(Moved::Some(moved))
     }
@@ -355,6 +360,9 @@ impl Supervisor {
             end.blocked = true;
             self.log
                 .say(format_args!("{error}; what is printed waits in its pipe"));
+            let reason = error.to_string();
+            let stream = word(stream);
+            self.note(id, EventKind::LogBlocked { stream, reason });
         }
         let Some(service) = self.services.get_mut(&id) else {
             return;
@@ -446,6 +454,15 @@ impl Supervisor {
             self.logs.open.close((id, stream));
         }
     }
+}
+
+/// The word for a stream in the history.
+pub(super) fn word(stream: Stream) -> String {
+    match stream {
+        Stream::Out => "out",
+        Stream::Err => "err",
+    }
+    .to_owned()
 }
 
 /// How large the time index of a log becomes.

@@ -242,7 +242,17 @@ impl Supervisor {
             .as_ref()
             .map(|own| own.settings().clone())
             .unwrap_or_default();
-        self.make_logs(&service.name, &settings)
+        self.make_logs(&service.name, &settings)?;
+        for stream in [Stream::Out, Stream::Err] {
+            // The index of what was renamed follows it.
+            if let Some(LogPlace { path, .. }) = self.log_place(id, stream)
+                && !self.is_direct(id, stream)
+                && path.exists()
+            {
+                rotate::begin_index(&path).at("begin the index of", &path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Rotates a log whose first byte is too old, removes segments whose last one is, and comes back when the next will be.
@@ -293,7 +303,7 @@ impl Supervisor {
             return Ok(false);
         };
         if self.is_direct(id, stream) {
-            self.rotate_direct(id, stream);
+            self.rotate_direct(id, stream)?;
             return Ok(false);
         }
         let Ok(file) = File::open(&place.path) else {
