@@ -232,3 +232,87 @@ fn a_follower_ends_with_its_reader_though_nothing_more_is_printed() {
     let shown = bed.shell("\"$0\" logs says -f | head -n 1").ok();
     assert_eq!((&*shown.stdout, &*shown.stderr), ("one\n", ""));
 }
+
+#[test]
+fn a_file_that_several_write_into_is_shown_once() {
+    let bed = Bed::new();
+    bed.script(
+        "says.sh",
+        "#!/bin/sh\necho out\necho err >&2\nexec sleep 100000\n",
+    );
+    let both = bed.path("both.log");
+    let both = both.to_str().unwrap();
+    let into = |name: &str, err: &str| {
+        let options = ["--name", name, "--out", both, "--err", err];
+        bed.tsm([&["start", "./says.sh"], &options[..]].concat())
+            .ok();
+    };
+    into("a", both);
+    bed.wait_file("both.log", |text| text.lines().count() == 2);
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    // One process that names one file twice.
+    let shown = bed.tsm(["logs", "a"]).ok().stdout;
+    assert_eq!(sorted(shown), ["err", "out"]);
+    into("b", "same");
+    bed.tsm(["start", "./says.sh", "--name", "c"]).ok();
+    bed.wait_file("both.log", |text| text.lines().count() == 4);
+    bed.wait_log("c.err", "err\n");
+    let shown = bed.tsm(["logs"]).ok().stdout;
+    let expected = [
+        "a,b | err",
+        "a,b | err",
+        "a,b | out",
+        "a,b | out",
+        "c   ! err",
+        "c   | out",
+    ];
+    assert_eq!(sorted(shown), expected);
+    let shown = bed.tsm(["logs", "b"]).ok().stdout;
+    assert_eq!(shown.lines().count(), 4, "{shown}");
+    let shown = bed.tsm(["logs", "b", "--err"]).ok();
+    assert_eq!(shown.stdout, "");
+    assert!(
+        shown.stderr.contains("goes where its standard output goes"),
+        "{}",
+        shown.stderr
+    );
+    // It is nobody's to remove.
+    let deleted = bed.tsm(["delete", "a"]).ok();
+    assert!(deleted.stderr.contains("both.log"), "{}", deleted.stderr);
+    bed.wait_file("both.log", |text| text.lines().count() == 4);
+}
+
+#[test]
+fn a_log_that_is_not_there_is_told() {
+    let bed = Bed::new();
+    bed.script("says.sh", "#!/bin/sh\necho out\nexec sleep 100000\n");
+    bed.tsm(["start", "./says.sh"]).ok();
+    bed.wait_log("says.out", "out\n");
+    fs::remove_file(bed.home().join("logs/says.out")).unwrap();
+    let shown = bed.tsm(["logs", "says"]).ok();
+    assert_eq!(shown.stdout, "");
+    assert!(shown.stderr.contains("there is no ") && shown.stderr.contains("logs/says.out"));
+    assert_eq!(shown.stderr.lines().count(), 1, "{}", shown.stderr);
+    bed.tsm(["restart", "says"]).ok();
+    bed.wait_log("says.out", "out\n");
+    bed.tsm(["delete", "says", "--keep-logs"]).ok();
+    let shown = bed.tsm(["logs", "says"]).exits(3);
+    assert!(shown.stderr.contains("logs/says.out"), "{}", shown.stderr);
+}
+
+#[test]
+fn more_logs_are_shown_than_the_soft_limit_allows_files() {
+    let bed = Bed::new();
+    bed.script("says.sh", "#!/bin/sh\necho said\nexec sleep 100000\n");
+    for number in 0..12 {
+        bed.tsm(["start", "./says.sh", "--name", &format!("s{number}")])
+            .ok();
+        bed.wait_log(&format!("s{number}.out"), "\n");
+    }
+    let shown = bed.shell("ulimit -Sn 12; \"$0\" logs").ok();
+    assert_eq!((shown.stdout.lines().count(), &*shown.stderr), (12, ""));
+}

@@ -430,3 +430,29 @@ fn a_follower_that_rotation_overtakes_says_how_much_it_missed() {
     assert_eq!(numbers.len() + 1, shown.lines().count());
     assert!(numbers.is_sorted_by(|one, next| one < next));
 }
+
+#[test]
+fn a_line_that_never_ends_is_rotated_with_its_service() {
+    let bed = Bed::new();
+    bed.script("says.sh", "#!/bin/sh\nprintf 'no end'\nexec sleep 100000\n");
+    bed.tsm(["start", "./says.sh"]).ok();
+    bed.wait_log("says.out", "no end");
+    let asked = bed.tsm(["rotate", "says"]).ok();
+    assert!(
+        asked.stderr.contains("at the end of the line"),
+        "{}",
+        asked.stderr
+    );
+    bed.tsm(["stop", "says"]).ok();
+    let segment = bed.home().join("logs/says.out.1");
+    wait_until("it is a segment", || {
+        fs::read(&segment).is_ok_and(|text| text == b"no end")
+    });
+    let asked = bed.tsm(["rotate", "says"]).ok();
+    assert!(
+        asked.stderr.contains("has nothing in its logs"),
+        "{}",
+        asked.stderr
+    );
+    assert_eq!(asked.stdout, "");
+}

@@ -136,8 +136,9 @@ fn said(error: &clap::Error, called: &clap::Command, name: &str) -> Option<Strin
             let (wrong, reason) = (wrong()?, error.source()?.to_string());
             let label = label(&wrong);
             // The reason may begin with what it is about, which the label says already.
+            let says_so = |what: &str| label.replace('-', " ").contains(&what.replace('-', " "));
             let reason = match reason.split_once(": ") {
-                Some((what, rest)) if !what.contains([' ', '\'']) => rest,
+                Some((what, rest)) if !what.contains([' ', '\'']) || says_so(what) => rest,
                 _ => &reason,
             };
             let named = value().is_none_or(|value| reason.contains(&value));

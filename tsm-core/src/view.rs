@@ -230,8 +230,13 @@ impl ProcessView {
     /// The live file that standard error goes into, which may be that of standard output.
     pub fn error_log(&self, home: &Home) -> Option<PathBuf> {
         let (out, err) = self.log_files(home);
-        let is_same = |file: &Text| file.as_bytes() == b"same";
-        err.or_else(|| out.filter(|_| self.err_file.as_ref().is_some_and(is_same)))
+        err.or_else(|| out.filter(|_| self.is_error_in_output()))
+    }
+
+    /// Whether standard error goes where standard output goes.
+    pub fn is_error_in_output(&self) -> bool {
+        let file = self.err_file.as_ref();
+        file.is_some_and(|file| file.as_bytes() == b"same")
     }
 }
 

@@ -131,7 +131,7 @@ pub(crate) struct LogsArgs {
     )]
     pub(crate) until: Option<String>,
     /// Lines in which this regular expression is found; (?i) before it: in either case
-    #[arg(long, value_name = "RE")]
+    #[arg(long, value_name = "RE", allow_hyphen_values = true)]
     pub(crate) grep: Option<String>,
     /// Put the time before each line
     #[arg(short, long)]

@@ -1,6 +1,7 @@
 //! `tsm stop`, `kill`, `restart`, `delete`, and `start` of known processes.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tsm_core::env::{EnvUpdate, Snapshot};
 use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::selector::Selector;
 use tsm_core::sys::Signal;
+use tsm_core::view::{Overview, ProcessView};
 
 use crate::app::{Context, Failure, Outcome};
 use crate::args::{DeleteArgs, RestartArgs, SelectArgs, SignalArgs};
@@ -113,16 +115,37 @@ pub(crate) fn delete(context: &Context, args: DeleteArgs) -> Outcome {
             return Err(Failure::Told(ErrorKind::Failed));
         }
     }
-    act(
-        context,
-        Verb::Delete,
-        &selectors,
-        ActOptions {
-            keep_logs: args.keep_logs,
-            ..ActOptions::default()
-        },
-        json,
-    )
+    let views = if json || args.keep_logs {
+        Vec::new()
+    } else {
+        Overview::read(&context.store())?.processes
+    };
+    let options = ActOptions {
+        keep_logs: args.keep_logs,
+        ..ActOptions::default()
+    };
+    let (outcomes, notices) = ask(context, Verb::Delete, &selectors, options, None)?;
+    let told = tell_all(context, Verb::Delete, options, &outcomes, notices, json);
+    for outcome in outcomes.iter().filter(|outcome| outcome.error.is_none()) {
+        let view = views.iter().find(|view| view.name == outcome.name);
+        for log in view.into_iter().flat_map(|view| outside(context, view)) {
+            context.output.remark(format_args!(
+                "the log of '{}' outside of the home stays, with its segments: {}",
+                outcome.name,
+                log.display()
+            ));
+        }
+    }
+    told
+}
+
+/// The logs of a process that others may have made, as far as there are any.
+fn outside(context: &Context, view: &ProcessView) -> impl Iterator<Item = PathBuf> {
+    let (out, err) = view.log_files(&context.home);
+    let err = err.filter(|err| out.as_ref() != Some(err));
+    let home = context.home.logs();
+    let logs = out.into_iter().chain(err);
+    logs.filter(move |log| !log.starts_with(&home) && log.exists())
 }
 
 pub(crate) fn signal(context: &Context, args: &SignalArgs) -> Outcome {
@@ -147,7 +170,7 @@ pub(crate) fn reload(context: &Context, select: SelectArgs) -> Outcome {
 }
 
 fn confirm(context: &Context, selectors: &[Selector]) -> Result<bool, Failure> {
-    let overview = tsm_core::view::Overview::read(&context.store())?;
+    let overview = Overview::read(&context.store())?;
     let names: Vec<&str> = overview
         .processes
         .iter()

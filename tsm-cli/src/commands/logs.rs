@@ -2,14 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anstyle::AnsiColor;
 use serde::Serialize;
-use tsm_core::error::{Error, ErrorKind};
+use tsm_core::error::{BestEffort as _, Error, ErrorKind};
 use tsm_core::events::rfc3339;
 use tsm_core::logs::{self, Follower, Gone, Grep, Line, LogError, Query, Source, Stream, Tail};
 use tsm_core::spec::{LogType, TimeFormat};
+use tsm_core::sys::limits::raise_open_files;
 use tsm_core::sys::{clock, fd};
 use tsm_core::text::Text;
 use tsm_core::view::{Overview, ProcessView, Since};
@@ -48,25 +50,25 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
     } else {
         &args.selectors
     };
-    let views = select(overview.processes, selectors)?;
+    let views = select(overview.processes, selectors).inspect_err(|error| {
+        if let Error::NoSuchProcess { selector, .. } = error {
+            tell_of_kept(context, selector);
+        }
+    })?;
     if views.is_empty() {
         context.output.remark("there are no processes");
         return Ok(());
     }
-    let sources: Vec<Source> = views
-        .iter()
-        .map(|view| {
-            let (out, err) = view.log_files(&context.home);
-            Source {
-                name: view.name.to_string(),
-                out: out.filter(|_| !args.err),
-                err: err.filter(|_| !args.out),
-            }
-        })
-        .collect();
+    let (sources, owners): (Vec<Source>, Vec<usize>) =
+        sources_of(context, args, &views).into_iter().unzip();
+    let is_one = views.len() == 1;
+    tell_of_missing(context, args, &views, &sources);
+    let views: Vec<&ProcessView> = owners.iter().map(|number| &views[*number]).collect();
     if args.places {
         return print_places(&sources, args.json);
     }
+    // Many processes have many logs; the usual soft limit is for programs that use select(2).
+    raise_open_files().best_effort("what cannot be opened for it is told by name");
     let since = wanted.since;
     let query = Query {
         lines: wanted.lines,
@@ -75,12 +77,101 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Outcome {
         grep: wanted.grep,
     };
     let forms = views.iter().map(|view| Form::of(context, args, view));
-    let show = Show::new(context, args, &sources, forms.collect());
+    let is_bare = is_one || args.no_prefix;
+    let show = Show::new(context, is_bare, &sources, forms.collect());
     if args.follow {
         return follow(&show, &sources, &query);
     }
     show.tail(logs::select(&sources, &query).map_err(Error::from)?)?;
     show.end()
+}
+
+/// Logs that are shown together, and the number of the process that says in which form.
+type Shown = (Source, usize);
+
+/// The logs of each process, those that are asked for. A file that several write into is shown once, under all of their
+/// names: nobody knows whose line is whose.
+fn sources_of(context: &Context, args: &LogsArgs, views: &[ProcessView]) -> Vec<Shown> {
+    let mut own: Vec<Shown> = Vec::new();
+    let mut shared: Vec<Shown> = Vec::new();
+    for (number, view) in views.iter().enumerate() {
+        let name = view.name.as_str();
+        let (out, err) = view.log_files(&context.home);
+        // Both streams may go into one file without being told to by `--err same`.
+        let err = err.filter(|err| out.as_ref() != Some(err));
+        let mut source = Source {
+            name: name.to_owned(),
+            out: out.filter(|_| !args.err),
+            err: err.filter(|_| !args.out),
+        };
+        for log in [&mut source.out, &mut source.err] {
+            let Some(path) = log else { continue };
+            let is_it = |other: &Option<PathBuf>| other.as_ref() == Some(path);
+            if let Some((other, _)) = shared.iter_mut().find(|(other, _)| is_it(&other.out)) {
+                other.name = format!("{},{name}", other.name);
+                *log = None;
+                continue;
+            }
+            let first = own
+                .iter_mut()
+                .find(|(other, _)| is_it(&other.out) || is_it(&other.err));
+            if let Some((first, number)) = first {
+                let theirs = if is_it(&first.out) {
+                    &mut first.out
+                } else {
+                    &mut first.err
+                };
+                *theirs = None;
+                let both = Source {
+                    name: format!("{},{name}", first.name),
+                    out: log.take(),
+                    err: None,
+                };
+                shared.push((both, *number));
+            }
+        }
+        own.push((source, number));
+    }
+    own.retain(|(source, _)| source.out.is_some() || source.err.is_some());
+    own.extend(shared);
+    own
+}
+
+/// Says where the logs are of a process that was deleted without them.
+fn tell_of_kept(context: &Context, name: &str) {
+    let Ok(name) = name.parse() else { return };
+    let kept = context.home.out_log(&name);
+    if kept.exists() {
+        context.output.remark(format_args!(
+            "the logs of a '{name}' that was deleted are kept: {}",
+            kept.display()
+        ));
+    }
+}
+
+/// Says why there is nothing to show of a log: it goes elsewhere, or is not there.
+fn tell_of_missing(context: &Context, args: &LogsArgs, views: &[ProcessView], sources: &[Source]) {
+    if args.err {
+        for view in views.iter().filter(|view| view.is_error_in_output()) {
+            context.output.remark(format_args!(
+                "the standard error of '{}' goes where its standard output goes: see `tsm logs {}`",
+                view.name, view.name
+            ));
+        }
+    }
+    let logs = sources
+        .iter()
+        .flat_map(|source| source.out.iter().chain(&source.err));
+    for log in logs.filter(|log| !log.exists()) {
+        let is_missing = logs::segments(log)
+            .is_ok_and(|listed| listed.segments.is_empty() && listed.failed.is_empty());
+        if is_missing {
+            context.output.remark(format_args!(
+                "there is no {}: nothing was printed yet, or somebody removed it",
+                log.display()
+            ));
+        }
+    }
 }
 
 /// Shows what is there, and then what comes, until nobody is left to print or to read it.
@@ -171,9 +262,9 @@ impl Wanted {
 }
 
 /// Since when each process is shown. What never was is told, and nothing of that process shown.
-fn since_of(context: &Context, views: &[ProcessView], since: Since) -> Vec<Option<u64>> {
+fn since_of(context: &Context, views: &[&ProcessView], since: Since) -> Vec<Option<u64>> {
     let store = context.store();
-    let of = |view: &ProcessView| {
+    let of = |view: &&ProcessView| {
         let found = since.of(&store, &view.name);
         if found.is_none() {
             let what = match since {
@@ -294,7 +385,7 @@ struct Show<'a> {
 }
 
 impl<'a> Show<'a> {
-    fn new(context: &'a Context, args: &LogsArgs, sources: &'a [Source], forms: Vec<Form>) -> Self {
+    fn new(context: &'a Context, is_bare: bool, sources: &'a [Source], forms: Vec<Form>) -> Self {
         let width = sources
             .iter()
             .map(|source| source.name.len())
@@ -303,7 +394,7 @@ impl<'a> Show<'a> {
             // A longer name sticks out rather than pushing all others aside.
             .min(24);
         let prefixes = sources.iter().enumerate().map(|(number, source)| {
-            if sources.len() == 1 || args.no_prefix {
+            if is_bare {
                 return [String::new(), String::new()];
             }
             let colour = COLOURS[number % COLOURS.len()];
@@ -359,7 +450,16 @@ impl<'a> Show<'a> {
                             .as_bytes(),
                     )?;
                 }
-                _ => out.write_all(text.as_bytes())?,
+                _ => {
+                    // What a progress bar writes over itself is not written over the name.
+                    let again = format!("\r{prefix}");
+                    let text = text.strip_suffix('\r').unwrap_or(&text);
+                    out.write_all(text.replace('\r', &again).as_bytes())?;
+                    if text.contains('\x1b') {
+                        // A colour that it left on is not that of the next line.
+                        out.write_all(b"\x1b[0m")?;
+                    }
+                }
             }
         } else {
             out.write_all(&line.bytes)?;

@@ -388,6 +388,15 @@ fn what_to_cut(file: &File, live: &Path, length: u64) -> io::Result<Option<(Head
     Ok((length > 0).then_some((head, start, length)))
 }
 
+/// Whether there is so much in a log that something can be cut off: one block stays.
+pub(crate) fn can_be_cut(live: &Path) -> io::Result<bool> {
+    let file = match open(live, File::options().read(true)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    Ok(what_to_cut(&file, live, u64::MAX)?.is_some())
+}
+
 /// When the first byte came of those that can be cut off a log; `None` where there are none, or nobody noted it.
 pub(crate) fn first_time(live: &Path) -> Option<u64> {
     let file = crate::sys::open_without_waiting(live).ok()?;

@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memrchr};
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::hir::Look;
 
 use crate::error::{Error, Result};
 
@@ -59,12 +60,10 @@ impl Grep {
     pub fn new(pattern: &str) -> Result<Self> {
         let wrong = |error: regex::Error| explain(pattern, &error);
         let single = RegexBuilder::new(pattern).build().map_err(wrong)?;
-        // These mean the ends of what is looked at, be it a line or many.
-        let by_line = pattern.contains(r"\A") || pattern.contains(r"\z");
         let many = RegexBuilder::new(pattern).multi_line(true).build();
         Ok(Self {
             single,
-            many: many.ok().filter(|_| !by_line),
+            many: many.ok().filter(|_| !means_the_ends(pattern)),
         })
     }
 
@@ -103,6 +102,20 @@ impl Grep {
             at = end + 1;
         }
     }
+}
+
+/// Whether an expression means the beginning or the end of what is looked at, be it a line or many: `\A`, `\z`, `(?-m)^`.
+fn means_the_ends(pattern: &str) -> bool {
+    let parsed = regex_syntax::ParserBuilder::new()
+        .multi_line(true)
+        .utf8(false)
+        .build()
+        .parse(pattern);
+    let ends = [Look::Start, Look::End];
+    parsed.is_ok_and(|parsed| {
+        let looks = parsed.properties().look_set();
+        ends.into_iter().any(|end| looks.contains(end))
+    })
 }
 
 /// What is wrong with an expression, and where.
@@ -152,6 +165,8 @@ mod tests {
         // Only over the end of a line.
         assert_eq!(found(r"e\st", text), [""; 0]);
         assert_eq!(found(r"\Afive\z", text), ["five"]);
+        assert_eq!(found("(?-m)^th.*r$", text), ["three four"]);
+        assert_eq!(found("(?-m:^three)", text), ["three four"]);
         assert_eq!(found("(?i)FIVE", text), ["five"]);
         assert_eq!(found("", "a\nb\n"), ["a", "b"]);
     }

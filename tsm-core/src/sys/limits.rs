@@ -185,7 +185,7 @@ pub fn fit(limits: &mut [Limit], own: &[Limit]) -> Vec<Limit> {
 ///
 /// # Errors
 /// Those of `getrlimit(2)` and `setrlimit(2)`.
-pub(crate) fn raise_open_files() -> io::Result<u64> {
+pub fn raise_open_files() -> io::Result<u64> {
     let limit = get(NOFILE).ok_or_else(io::Error::last_os_error)?;
     let value = libc::rlimit {
         rlim_cur: limit.hard,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::mover::{index_bound, word};
 use super::rules::LogPlace;
-use super::upkeep::Upkeep;
+use super::upkeep::{Rotation, Upkeep};
 use crate::control::ReportedError;
 use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::events::EventKind;
@@ -361,19 +361,28 @@ impl Supervisor {
     }
 
     /// Has all that is in a log made a segment by the worker.
-    pub(super) fn rotate_direct(&mut self, id: u32, stream: Stream) -> Result<()> {
+    pub(super) fn rotate_direct(
+        &mut self,
+        id: u32,
+        stream: Stream,
+        path: &Path,
+    ) -> Result<Rotation> {
         self.note_direct(id, stream);
         if self
             .known_direct(id, stream)
             .is_some_and(|known| known.gone)
         {
-            return Err(Error::bad_value(
-                "rotate",
-                "somebody removed or renamed the log, into which its service goes on writing; a restart gives it a new file",
-            ));
+            let reason = format!(
+                "somebody removed or renamed {}, into which its service goes on writing; a restart gives it a new file",
+                path.display()
+            );
+            return Err(Error::bad_value("rotate", reason));
+        }
+        if !direct::can_be_cut(path).at("look at", path)? {
+            return Ok(Rotation::Nothing);
         }
         self.cut_direct(id, stream, Cut::All);
-        Ok(())
+        Ok(Rotation::Done)
     }
 
     /// Has the head of a log cut off by the worker.

@@ -420,6 +420,7 @@ impl Supervisor {
         };
         let end = service.log_end(stream);
         let run = end.run;
+        let is_to_be_rotated = end.rotate;
         if let Some(pipe) = end.reader.take() {
             // The keeper holds it too, so that only this ends the watch.
             self.poll.unwatch(&pipe);
@@ -430,6 +431,11 @@ impl Supervisor {
         }
         let (_, letter) = stream_kind(stream);
         self.store.forget(&format!("{letter}{id}.{run}"));
+        if is_to_be_rotated {
+            // The end of that line does not come any more.
+            self.rotate_log(id, stream)
+                .best_effort("it is on record, and the log grows on");
+        }
     }
 
     /// Says which bytes end with this supervisor and its keeper: those of runs that have ended, which nobody else holds and

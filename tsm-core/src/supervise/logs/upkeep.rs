@@ -37,6 +37,17 @@ pub(in crate::supervise) enum Upkeep {
     Age,
 }
 
+/// What became of a rotation that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::supervise) enum Rotation {
+    /// It is done, or the worker is at it.
+    Done,
+    /// It is done at the end of the line that is being printed.
+    Later,
+    /// There is nothing to make a segment of.
+    Nothing,
+}
+
 /// What became of the segments of a log that was emptied.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::supervise) enum Segments {
@@ -155,9 +166,18 @@ impl Supervisor {
             return;
         };
         let opened = File::open(&plain).and_then(|file| Ok((FileId::of(&file.metadata()?), file)));
-        let Ok((segment, file)) = opened else {
+        let (segment, file) = match opened {
+            Ok(opened) => opened,
             // It was removed or renamed in the meantime, so there may be others.
-            return self.pack_soon(id, stream);
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.pack_soon(id, stream);
+            }
+            // It stays as it is until the next rotation or the next supervisor.
+            Err(error) => {
+                return self
+                    .log
+                    .say(format_args!("cannot compress {}: {error}", plain.display()));
+            }
         };
         if let Some(service) = self.services.get_mut(&id) {
             service.log_end(stream).packing = true;
@@ -221,15 +241,15 @@ impl Supervisor {
     /// Lets go of the log files, which somebody may have renamed, and makes those anew that are not there.
     pub(in crate::supervise) fn reopen_logs(&mut self, id: u32) -> Result<()> {
         for stream in [Stream::Out, Stream::Err] {
-            let runs = self
-                .services
-                .get(&id)
-                .is_some_and(|s| s.live_pid().is_some());
-            if runs && self.is_direct(id, stream) {
-                return Err(Error::bad_value(
-                    "reopen",
-                    "the service writes its log itself and has the file open; use copytruncate, or restart it",
-                ));
+            let running = self.services.get(&id).filter(|s| s.live_pid().is_some());
+            if let Some(service) = running
+                && self.is_direct(id, stream)
+            {
+                let reason = format!(
+                    "'{}' writes its log itself and has the file open; use copytruncate, or restart it",
+                    service.name
+                );
+                return Err(Error::bad_value("reopen", reason));
             }
             self.drain(id, stream);
         }
@@ -292,39 +312,38 @@ impl Supervisor {
         self.due_in(Duration::from_millis(next), id, stream, Upkeep::Age);
     }
 
-    /// Rotates a log: now, where its file ends with a line, and else at the end of the line that is in it. Returns
-    /// whether that is later; nothing in it is nothing to rotate. One that its service writes itself is cut by the worker.
+    /// Rotates a log: now, where its file ends with a line, and else at the end of the line that is in it. One that its
+    /// service writes itself is cut by the worker.
     pub(in crate::supervise) fn rotate_between_lines(
         &mut self,
         id: u32,
         stream: Stream,
-    ) -> Result<bool> {
+    ) -> Result<Rotation> {
         let Some(place) = self.log_place(id, stream) else {
-            return Ok(false);
+            return Ok(Rotation::Nothing);
         };
         if self.is_direct(id, stream) {
-            self.rotate_direct(id, stream)?;
-            return Ok(false);
+            return self.rotate_direct(id, stream, &place.path);
         }
         let Ok(file) = File::open(&place.path) else {
-            return Ok(false);
+            return Ok(Rotation::Nothing);
         };
         let len = file.metadata().map_or(0, |metadata| metadata.len());
         if len == 0 {
-            return Ok(false);
+            return Ok(Rotation::Nothing);
         }
         let Some(service) = self.services.get_mut(&id) else {
-            return Ok(false);
+            return Ok(Rotation::Nothing);
         };
         let end = service.log_end(stream);
         let goes_on = end.reader.is_some();
         // Without anybody who writes, the end of that line never comes.
         if goes_on && !super::cutting::ends_with_a_line(&file, len).unwrap_or(true) {
             end.rotate = true;
-            return Ok(true);
+            return Ok(Rotation::Later);
         }
         self.rotate_log(id, stream).at("rotate", &place.path)?;
-        Ok(false)
+        Ok(Rotation::Done)
     }
 }
 

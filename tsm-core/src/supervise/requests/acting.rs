@@ -7,7 +7,7 @@ use crate::control::{ActRequest, Asked, ReportedError, Verb};
 use crate::error::{Error, Result};
 use crate::events::EventKind;
 use crate::logs::Stream;
-use crate::supervise::logs::upkeep::Segments;
+use crate::supervise::logs::upkeep::{Rotation, Segments};
 use crate::supervise::machine::{Desired, Event, Phase, Rest};
 use crate::supervise::service::Service;
 use crate::supervise::supervisor::Supervisor;
@@ -187,16 +187,22 @@ impl Supervisor {
         if self.are_logs_being_cut(id) {
             return self.add_waiter(number, id, Verb::Rotate, None);
         }
-        let mut is_later = false;
+        let mut done = Vec::new();
         for stream in [Stream::Out, Stream::Err] {
             // What was printed so far belongs in this segment.
             self.drain(id, stream);
             match self.rotate_between_lines(id, stream) {
-                Ok(later) => is_later |= later,
+                Ok(rotation) => done.push(rotation),
                 Err(error) => return self.settle_with(number, id, Err(error)),
             }
         }
-        let note = is_later.then_some("rotates at the end of the line that it is printing");
+        let note = if done.contains(&Rotation::Later) {
+            Some("rotates at the end of the line that it is printing")
+        } else if done.contains(&Rotation::Done) {
+            None
+        } else {
+            Some("has nothing in its logs that a segment could be made of")
+        };
         if self.are_logs_being_cut(id) {
             return self.add_waiter(number, id, Verb::Rotate, note);
         }
