@@ -4,23 +4,26 @@
 //! renames each segment to the next higher number, so that a path says nothing for long: a file
 //! is known by its [`FileId`]. This is the only place that knows how segments are named.
 
+mod file_id;
+mod opening;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
+
+pub(crate) use file_id::FileId;
+pub(crate) use opening::is_packed_from;
+use opening::open_packed;
 
 use super::LogError;
 use super::direct::{self, Place};
 use super::index::{Heading, Index, index_path};
-use super::packed::{Opened, Packed, read_origin};
-
-/// How many rotations between listing a segment and opening it are followed.
-const ROTATIONS_FOLLOWED: u32 = 64;
 
 /// So many numbers in a row may be free before there are no more segments. A rotation under way
 /// leaves one free, and may move on while one looks.
@@ -28,58 +31,6 @@ pub(crate) const GAP: u32 = 2;
 
 /// Up to this number, a segment is looked for under each.
 const DENSE_NUMBERS: u32 = 1000;
-
-/// What makes a file the same file under another name. The time of birth stands in it because
-/// file systems use the inode numbers of removed files again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FileId {
-    dev: u64,
-    inode: u64,
-    born: Option<SystemTime>,
-}
-
-impl FileId {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        Self {
-            dev: metadata.dev(),
-            inode: metadata.ino(),
-            // `None` on file systems that keep no time of birth.
-            born: metadata.created().ok(),
-        }
-    }
-
-    /// The number of its inode.
-    pub(crate) fn inode(&self) -> u64 {
-        self.inode
-    }
-
-    /// As it stands in a compressed segment: 40 bytes.
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        let born = self
-            .born
-            .and_then(|born| born.duration_since(SystemTime::UNIX_EPOCH).ok());
-        let (seconds, nanos) = born.map_or((u64::MAX, 0), |born| {
-            (born.as_secs(), u64::from(born.subsec_nanos()))
-        });
-        [self.dev, self.inode, seconds, nanos, 0]
-            .into_iter()
-            .flat_map(u64::to_le_bytes)
-            .collect()
-    }
-
-    /// What [`to_bytes`](Self::to_bytes) made.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut numbers = bytes
-            .chunks_exact(8)
-            .filter_map(|chunk| Some(u64::from_le_bytes(chunk.try_into().ok()?)));
-        let (dev, inode) = (numbers.next()?, numbers.next()?);
-        let (seconds, nanos) = (numbers.next()?, numbers.next()?);
-        let born = (seconds != u64::MAX)
-            .then(|| Duration::new(seconds, nanos as u32))
-            .and_then(|since| SystemTime::UNIX_EPOCH.checked_add(since));
-        Some(Self { dev, inode, born })
-    }
-}
 
 /// A file that is part of a log.
 #[derive(Debug, Clone)]
@@ -235,93 +186,12 @@ impl Segment {
             modified: metadata.modified().ok(),
         }))
     }
-
-    /// Opens the file, also where it was rotated on or compressed since it was listed; `None` where it is gone. It then
-    /// has the number under which it was found.
-    pub(super) fn open(&mut self) -> Result<Option<Opened>, LogError> {
-        if let Some(opened) = self.open_numbered()? {
-            return Ok(Some(opened));
-        }
-        // It may not have got its number yet …
-        if let Ok(file) = File::open(direct::pending_path(&self.live)) {
-            let found = file.metadata();
-            if found.is_ok_and(|found| FileId::of(&found) == self.id) {
-                return Ok(Some(Opened::Plain(file)));
-            }
-        }
-        // … or may just have been given it.
-        self.open_numbered()
-    }
-
-    fn open_numbered(&mut self) -> Result<Option<Opened>, LogError> {
-        let mut absent = 0;
-        // Rotations only ever move it to higher numbers.
-        for number in self.number..=self.number.saturating_add(ROTATIONS_FOLLOWED) {
-            let path = numbered(&self.live, number);
-            match File::open(&path) {
-                Ok(file) => {
-                    absent = 0;
-                    let metadata = file.metadata().map_err(LogError::read(&path))?;
-                    if FileId::of(&metadata) == self.id {
-                        self.number = number;
-                        self.is_packed = false;
-                        return Ok(Some(Opened::Plain(file)));
-                    }
-                }
-                Err(error) if is_absent(&error) => absent += 1,
-                Err(source) => return Err(LogError::Read { path, source }),
-            }
-            if number > 0
-                && let Some((packed, metadata)) = open_packed(&compressed_path(&path))?
-            {
-                absent = 0;
-                let id = packed.origin.unwrap_or_else(|| FileId::of(&metadata));
-                if id == self.id {
-                    self.number = number;
-                    self.is_packed = true;
-                    return Ok(Some(Opened::Packed(packed)));
-                }
-            }
-            if absent > GAP {
-                break;
-            }
-        }
-        Ok(None)
-    }
 }
 
 /// The inode of a segment, or of what it was made of, and how many bytes it has; `None` where there is none that can be read.
 pub(super) fn inode_and_len(live: &Path, number: u32) -> Option<(u64, u64)> {
     let found = Segment::stat(live, number).ok()??;
     Some((found.id.inode(), found.len))
-}
-
-/// Whether a compressed segment was made of this plain one. What cannot be read was not.
-pub(crate) fn is_packed_from(packed: &Path, plain: &Metadata) -> bool {
-    let origin = File::open(packed).and_then(|file| read_origin(&file));
-    origin.is_ok_and(|(origin, _)| origin == Some(FileId::of(plain)))
-}
-
-/// Opens a compressed segment; `None` where there is none.
-fn open_packed(path: &Path) -> Result<Option<(Packed, Metadata)>, LogError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if is_absent(&error) => return Ok(None),
-        Err(source) => {
-            return Err(LogError::Read {
-                path: path.to_owned(),
-                source,
-            });
-        }
-    };
-    let metadata = file.metadata().map_err(LogError::read(path))?;
-    if !metadata.is_file() {
-        return Err(LogError::NotAFile {
-            path: path.to_owned(),
-        });
-    }
-    let packed = Packed::open(file).map_err(LogError::read(path))?;
-    Ok(Some((packed, metadata)))
 }
 
 /// What a log is made of.

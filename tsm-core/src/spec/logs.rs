@@ -14,8 +14,8 @@ pub const DEFAULT_MAX_SIZE: u64 = 20 << 20;
 pub const DEFAULT_KEEP: u32 = 5;
 /// The smallest size at which a log is rotated.
 pub const SMALLEST_MAX_SIZE: u64 = 4 << 10;
-/// The largest number of segments.
-pub const LARGEST_KEEP: u32 = 10_000;
+/// The largest number of segments: at each rotation all of them are renamed, which takes 36 ms for so many.
+pub const LARGEST_KEEP: u32 = 1_000;
 
 /// What was said of the logs of a process, or of all processes of a home. What was not said is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

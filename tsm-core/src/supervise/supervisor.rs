@@ -296,7 +296,7 @@ impl Supervisor {
             self.awaited.values().min().copied(),
             self.launching.follow_at,
             self.sweeping.at,
-            self.logs.upkeep.first().map(|(at, ..)| *at),
+            self.logs.upkeep.next(),
             self.logs.paced.deadline(),
             self.records.deadline(),
             self.clients.deadline(),

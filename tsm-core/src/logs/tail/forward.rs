@@ -163,6 +163,11 @@ impl Splitter {
         Some((self.start, std::mem::take(&mut self.unfinished)))
     }
 
+    /// The last bytes of the line that has not ended, at most so many.
+    pub(in crate::logs) fn tail(&self, most: usize) -> &[u8] {
+        &self.unfinished[self.unfinished.len().saturating_sub(most)..]
+    }
+
     /// Where the line began that has not ended.
     pub(in crate::logs) fn unfinished_start(&self) -> Option<u64> {
         (!self.unfinished.is_empty()).then_some(self.start)

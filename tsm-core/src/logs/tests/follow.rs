@@ -106,6 +106,19 @@ fn goes_on_where_a_line_that_had_not_ended_was_taken_back() {
 }
 
 #[test]
+fn a_line_that_was_taken_back_is_not_put_together_with_what_came_then() {
+    let logs = Fixture::new();
+    logs.write("a.out", "one\ntwo\nthr");
+    let mut follower = logs.follow(&["a"]);
+    let file = File::options().write(true).open(logs.path("a.out"));
+    file.unwrap().set_len(8).unwrap();
+    logs.append("a.out", "four\nfive\nsi");
+    assert_eq!(take_texts(&mut follower, 2), ["four", "five"]);
+    logs.append("a.out", "x\n");
+    assert_eq!(take_texts(&mut follower, 1), ["six"]);
+}
+
+#[test]
 fn finishes_the_old_file_before_the_new_one() {
     let logs = Fixture::new();
     logs.write("a.out", "");

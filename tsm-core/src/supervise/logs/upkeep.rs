@@ -3,7 +3,7 @@
 //! Each has a time of its own in one list, so that nothing is looked at that is not due. Whatever a supervisor that died
 //! had not done yet, the next one finds when it begins.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -27,7 +27,7 @@ const PACK_DELAY: Duration = Duration::from_secs(2);
 const PACK_AT_LATEST: Duration = Duration::from_secs(30);
 
 /// What is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(in crate::supervise) enum Upkeep {
     /// A log that its service writes itself is looked at again.
     Look,
@@ -57,8 +57,46 @@ pub(in crate::supervise) enum Segments {
     Kept,
 }
 
-/// What is due when, of which log.
-pub(in crate::supervise) type Due = BTreeSet<(Duration, u32, Stream, Upkeep)>;
+/// What is due when, of which log: each thing of each log once.
+#[derive(Default)]
+pub(in crate::supervise) struct Due {
+    by_time: BTreeSet<(Duration, Work)>,
+    at: HashMap<Work, Duration>,
+}
+
+/// Something that is to be done for a log.
+type Work = (u32, Stream, Upkeep);
+
+impl Due {
+    /// When the next thing is due.
+    pub(in crate::supervise) fn next(&self) -> Option<Duration> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+
+    /// In place of what stands there of it already.
+    fn put(&mut self, at: Duration, work: Work) {
+        if let Some(before) = self.at.insert(work, at) {
+            self.by_time.remove(&(before, work));
+        }
+        self.by_time.insert((at, work));
+    }
+
+    /// Takes one thing that is due.
+    fn take(&mut self, now: Duration) -> Option<Work> {
+        let (at, _) = self.by_time.first()?;
+        if *at > now {
+            return None;
+        }
+        let (_, work) = self.by_time.pop_first()?;
+        self.at.remove(&work);
+        Some(work)
+    }
+
+    fn forget(&mut self, id: u32) {
+        self.by_time.retain(|(_, work)| work.0 != id);
+        self.at.retain(|work, _| work.0 != id);
+    }
+}
 
 impl Supervisor {
     /// A log was rotated: what follows from that is put on the list.
@@ -73,28 +111,19 @@ impl Supervisor {
 
     /// Puts a log on the list, in place of what stands there of it already.
     pub(super) fn due_in(&mut self, delay: Duration, id: u32, stream: Stream, what: Upkeep) {
-        self.logs
-            .upkeep
-            .retain(|entry| (entry.1, entry.2, entry.3) != (id, stream, what));
-        self.logs
-            .upkeep
-            .insert((clock::monotonic() + delay, id, stream, what));
+        let at = clock::monotonic() + delay;
+        self.logs.upkeep.put(at, (id, stream, what));
     }
 
     /// Nothing more is done for the logs of a process.
     pub(in crate::supervise) fn forget_upkeep(&mut self, id: u32) {
-        self.logs.upkeep.retain(|entry| entry.1 != id);
+        self.logs.upkeep.forget(id);
         self.forget_direct(id);
     }
 
     /// Does what is due.
     pub(in crate::supervise) fn keep_up_logs(&mut self) {
-        while let Some(&entry) = self.logs.upkeep.first() {
-            let (at, id, stream, what) = entry;
-            if at > clock::monotonic() {
-                return;
-            }
-            self.logs.upkeep.remove(&entry);
+        while let Some((id, stream, what)) = self.logs.upkeep.take(clock::monotonic()) {
             match what {
                 Upkeep::Look => self.look_at_direct(id, stream),
                 Upkeep::Pack => self.pack_next(id, stream),
@@ -377,4 +406,29 @@ fn pack(plain: &File, target: &Path, turns: &Turns) -> io::Result<()> {
 fn empty(path: &Path) -> io::Result<()> {
     let emptied = File::options().write(true).truncate(true).open(path);
     rotate::absent_is_fine(emptied.map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_thing_is_due_once_and_at_the_time_said_last() {
+        let mut due = Due::default();
+        let second = Duration::from_secs;
+        due.put(second(5), (1, Stream::Out, Upkeep::Pack));
+        due.put(second(9), (2, Stream::Out, Upkeep::Age));
+        due.put(second(3), (1, Stream::Err, Upkeep::Pack));
+        due.put(second(7), (1, Stream::Out, Upkeep::Pack));
+        due.put(second(6), (3, Stream::Out, Upkeep::Look));
+        assert_eq!(due.next(), Some(second(3)));
+        assert_eq!(due.take(second(2)), None);
+        assert_eq!(due.take(second(5)), Some((1, Stream::Err, Upkeep::Pack)));
+        assert_eq!(due.take(second(5)), None);
+        due.forget(3);
+        assert_eq!(due.take(second(8)), Some((1, Stream::Out, Upkeep::Pack)));
+        due.put(second(1), (2, Stream::Out, Upkeep::Age));
+        assert_eq!(due.take(second(1)), Some((2, Stream::Out, Upkeep::Age)));
+        assert_eq!((due.next(), due.at.len()), (None, 0));
+    }
 }
