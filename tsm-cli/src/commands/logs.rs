@@ -433,11 +433,11 @@ impl<'a> Show<'a> {
             out.write_all(&tsm_core::json::line(&view)?)?;
             return out.write_all(b"\n");
         }
-        let prefix = &self.prefixes[line.source][usize::from(is_err)];
-        out.write_all(prefix.as_bytes())?;
+        let mut head = self.prefixes[line.source][usize::from(is_err)].clone();
         if form.timestamps {
-            write!(out, "[{}] ", form.time(line))?;
+            head = format!("{head}[{}] ", form.time(line));
         }
+        out.write_all(head.as_bytes())?;
         if self.context.output.terminal {
             // What a program prints is shown as it is, colours too; only bytes that are no text are replaced.
             let text = String::from_utf8_lossy(&line.bytes);
@@ -451,8 +451,8 @@ impl<'a> Show<'a> {
                     )?;
                 }
                 _ => {
-                    // What a progress bar writes over itself is not written over the name.
-                    let again = format!("\r{prefix}");
+                    // What a progress bar writes over itself is not written over the name and the time.
+                    let again = format!("\r{head}");
                     let text = text.strip_suffix('\r').unwrap_or(&text);
                     out.write_all(text.replace('\r', &again).as_bytes())?;
                     if text.contains('\x1b') {
@@ -466,7 +466,7 @@ impl<'a> Show<'a> {
         }
         // Where no terminal reads them, bytes go out unchanged: a last line without a newline has
         // none here either.
-        let bare = prefix.is_empty() && !form.timestamps && !self.context.output.terminal;
+        let bare = head.is_empty() && !self.context.output.terminal;
         if line.complete || !bare {
             out.write_all(b"\n")?;
         } else {
