@@ -101,7 +101,7 @@ fn no_line_is_lost(directory: Option<&Path>, mode: &str) {
         "--log-max-size",
         size,
         "--log-keep",
-        "10000",
+        "1000",
         "--log-compress=no",
     ]);
     if mode == "direct" && is_root() {

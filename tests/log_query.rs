@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, Going};
 
 /// Prints a line whenever its file `say` holds one, so that the time between two lines is the test's.
 const SAY: &str = "#!/bin/sh
@@ -315,4 +315,31 @@ fn more_logs_are_shown_than_the_soft_limit_allows_files() {
     }
     let shown = bed.shell("ulimit -Sn 12; \"$0\" logs").ok();
     assert_eq!((shown.stdout.lines().count(), &*shown.stderr), (12, ""));
+}
+
+#[test]
+fn a_follower_of_all_goes_on_with_what_is_started_then() {
+    let bed = Bed::new();
+    bed.script("says.sh", "#!/bin/sh\necho said\nexec sleep 100000\n");
+    let elsewhere = bed.path("elsewhere.log");
+    let start = |name: &str, more: &[&str]| {
+        let words = [&["start", "./says.sh", "--name", name], more].concat();
+        bed.tsm(words).ok();
+    };
+    start("one", &[]);
+    bed.wait_log("one.out", "said\n");
+    let mut all = Going::start(bed.tsm_command(["logs", "-f"]));
+    let mut some = Going::start(bed.tsm_command(["logs", "-f", "[ot][nw]*"]));
+    all.wait_text("said\n");
+    some.wait_text("said\n");
+    start("two", &[]);
+    all.wait_text("two | said\n");
+    some.wait_text("two | said\n");
+    start("other", &["--out", elsewhere.to_str().unwrap()]);
+    all.wait_text("other | said\n");
+    bed.tsm(["restart", "one"]).ok();
+    all.wait_text("one   | said\n");
+    some.wait_text("one | said\n");
+    assert!(!some.text.contains("other"), "{}", some.text);
+    assert_eq!(all.text.matches("said").count(), 4, "{}", all.text);
 }

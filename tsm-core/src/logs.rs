@@ -223,7 +223,7 @@ pub fn select_and_follow(sources: &[Source], query: &Query) -> Result<(Tail, Fol
     let (mut follower, unwatched) = Follower::watching(sources)?;
     let mut opened = open(sources)?;
     opened.failed.extend(unwatched);
-    opened.keep_if(|stream| follower.add(stream))?;
+    opened.keep_if(|stream| follower.go_on(stream))?;
     Ok((opened.tail(query)?, follower))
 }
 

@@ -10,13 +10,13 @@ mod followed;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use self::followed::Followed;
 use super::segments::directory;
 use super::tail::LogStream;
-use super::{Gone, Line, LogError, Source};
+use super::{Gone, Line, LogError, Source, Stream};
 use crate::sys::inotify::{Inotify, Mask, WatchId};
 
 /// Gives the lines of logs as they are written: made by [`tail_and_follow`](super::tail_and_follow).
@@ -35,6 +35,10 @@ pub struct Follower {
     logs: Vec<Followed>,
     /// What went wrong and was not told yet.
     failed: VecDeque<LogError>,
+    /// Directories in which new files tell of other logs, and the names in them that were seen.
+    others: BTreeMap<WatchId, HashSet<OsString>>,
+    /// A new file has come into one of these.
+    has_appeared: bool,
 }
 
 impl Follower {
@@ -67,13 +71,15 @@ impl Follower {
             directories,
             logs: Vec::new(),
             failed: VecDeque::new(),
+            others: BTreeMap::new(),
+            has_appeared: false,
         };
         Ok((follower, failed))
     }
 
     /// Follows a log from its end as it was when it was opened; its unfinished line is taken out
     /// of it and held here. One in a directory that is not watched is passed over.
-    pub(super) fn add(&mut self, log: &mut LogStream) -> Result<(), LogError> {
+    pub(super) fn go_on(&mut self, log: &mut LogStream) -> Result<(), LogError> {
         let directory = directory(&log.live);
         if self
             .directories
@@ -133,6 +139,61 @@ impl Follower {
         self.logs.iter().any(|log| log.changed)
     }
 
+    /// Looks out for new files in a directory, such as the records of processes: with more of them there may be more logs to
+    /// be followed. See [`take_appeared`](Self::take_appeared), which says so once for what came before this.
+    ///
+    /// # Errors
+    /// Where it cannot be watched.
+    pub fn look_out_in(&mut self, directory: &Path) -> Result<(), LogError> {
+        let watch = self.inotify.watch(directory, Mask::NAMES);
+        let path = directory.to_owned();
+        let watch = watch.map_err(|source| LogError::Watch { path, source })?;
+        let entries = std::fs::read_dir(directory).map_err(LogError::read(directory))?;
+        let names = entries.flatten().map(|entry| entry.file_name());
+        self.others.insert(watch, names.collect());
+        self.has_appeared = true;
+        Ok(())
+    }
+
+    /// Whether a new file came, since this was asked last, where one is looked out for.
+    pub fn take_appeared(&mut self) -> bool {
+        std::mem::take(&mut self.has_appeared)
+    }
+
+    /// Follows the logs of one more process, all that is in them; `number` is that of its lines'
+    /// [`source`](Line::source).
+    ///
+    /// # Errors
+    /// Where a directory cannot be watched; the other log is followed all the same.
+    pub fn add(&mut self, number: usize, source: &Source) -> Result<(), LogError> {
+        let mut outcome = Ok(());
+        for (stream, path) in [(Stream::Out, &source.out), (Stream::Err, &source.err)] {
+            let Some(path) = path else { continue };
+            if let Err(error) = self.watch_directory(path) {
+                outcome = Err(error);
+                continue;
+            }
+            self.logs
+                .push(Followed::from_the_start(number, stream, path));
+        }
+        outcome
+    }
+
+    fn watch_directory(&mut self, log: &Path) -> Result<(), LogError> {
+        let directory = directory(log);
+        if self.directories.values().any(|known| known == directory) {
+            return Ok(());
+        }
+        let path = directory.to_owned();
+        match self.inotify.watch(directory, Mask::NAMES) {
+            Ok(watch) => {
+                self.directories.insert(watch, path);
+                Ok(())
+            }
+            Err(source) => Err(LogError::Watch { path, source }),
+        }
+    }
+
     /// Whether there is nothing left to follow.
     pub fn is_empty(&self) -> bool {
         self.logs.is_empty()
@@ -167,6 +228,9 @@ impl Follower {
             if event.mask.intersects(Mask::OVERFLOW) {
                 // Events were lost, so that each log is looked at.
                 lost = true;
+                self.has_appeared = true;
+            } else if let Some(seen) = self.others.get_mut(&event.watch) {
+                self.has_appeared |= event.name.is_some_and(|name| seen.insert(name));
             } else if let Some(path) = self.directories.get(&event.watch) {
                 match event.name {
                     Some(name) => {

@@ -3,7 +3,7 @@
 mod moving;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::direct::{self, Place};
@@ -104,14 +104,23 @@ impl Followed {
                 before: segment.before().or_else(|| before_first(segment)),
             }
         });
-        let name = log.live.file_name().unwrap_or_default();
         Ok(Self {
-            source: log.source,
-            stream: log.stream,
-            path_in_directory: directory(&log.live).join(name),
-            path: log.live.clone(),
             current,
             unfinished: Splitter::resume(start, bytes),
+            ..Self::from_the_start(log.source, log.stream, &log.live)
+        })
+    }
+
+    /// Nothing of it was read yet, and all is to be.
+    pub(super) fn from_the_start(source: usize, stream: Stream, path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default();
+        Self {
+            source,
+            stream,
+            path_in_directory: directory(path).join(name),
+            path: path.to_owned(),
+            current: None,
+            unfinished: Splitter::default(),
             watch: None,
             rearm: true,
             changed: true,
@@ -119,10 +128,10 @@ impl Followed {
             stale_index: None,
             last_time: None,
             key: None,
-            was_direct: direct::is_direct(&log.live),
+            was_direct: direct::is_direct(path),
             gone: 0,
             reached: None,
-        })
+        }
     }
 
     /// The bytes that were removed before they were read, since this was asked last.

@@ -309,7 +309,7 @@ fn a_file_that_was_rotated_before_it_could_be_watched_is_watched() {
     let (mut follower, _) = Follower::watching(&sources).unwrap();
     let mut opened = open(&sources).unwrap();
     logs.rename("a.out", "a.out.1");
-    follower.add(&mut opened.streams[0]).unwrap();
+    follower.go_on(&mut opened.streams[0]).unwrap();
     assert!(follower.next_batch(NONE).unwrap().is_empty());
     logs.append("a.out.1", "2\n");
     assert_eq!(take_texts(&mut follower, 1), ["2"]);

@@ -4,8 +4,10 @@
 //! had not done yet, the next one finds when it begins.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::sys::clock;
 /// How long after a rotation there has to be no other one, until segments are compressed: what floods would have them
 /// removed before they are of use.
 const PACK_DELAY: Duration = Duration::from_secs(2);
+/// The end of the name of what a segment is being compressed into.
+const PACKING: &str = ".zst.tmp";
 /// How long that is waited for.
 const PACK_AT_LATEST: Duration = Duration::from_secs(30);
 
@@ -146,30 +150,36 @@ impl Supervisor {
         self.due_in(delay, id, stream, Upkeep::Pack);
     }
 
-    /// Finds the segments that a supervisor before had not compressed. One look at the directory serves all logs.
+    /// Finds the segments that a supervisor before had not compressed, and removes what it left half compressed. One look at
+    /// a directory serves all logs in it.
     pub(in crate::supervise) fn pack_what_is_left(&mut self) {
-        let directory = self.writer.home().logs();
-        let Ok(entries) = std::fs::read_dir(&directory) else {
-            return;
-        };
-        let mut plain: HashSet<PathBuf> = HashSet::new();
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let number = path.extension().and_then(|number| number.to_str());
-            if number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit())) {
-                plain.insert(path.with_extension(""));
-            }
-        }
-        if plain.is_empty() {
-            return;
-        }
         let ids: Vec<u32> = self.services.keys().copied().collect();
-        for id in ids {
-            for stream in [Stream::Out, Stream::Err] {
-                let place = self.log_place(id, stream);
-                if let Some(place) = place.filter(|place| plain.contains(&place.path)) {
-                    self.log_was_rotated(id, stream, &place.rules);
+        let all = ids
+            .into_iter()
+            .flat_map(|id| [(id, Stream::Out), (id, Stream::Err)]);
+        let mut looked_at: HashMap<PathBuf, LeftBehind> = HashMap::new();
+        for (id, stream) in all {
+            let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
+                continue;
+            };
+            // What another program alone looks after is not looked at.
+            if rules.max_size == u64::MAX && !self.is_in_the_home(id, stream) {
+                continue;
+            }
+            let Some(directory) = path.parent() else {
+                continue;
+            };
+            let left = looked_at
+                .entry(directory.to_owned())
+                .or_insert_with(|| LeftBehind::in_directory(directory));
+            let is_left = left.plain.contains(&path);
+            for torn in left.torn.remove(&path).unwrap_or_default() {
+                if let Err(error) = std::fs::remove_file(&torn).at("remove", &torn) {
+                    self.log.say(error);
                 }
+            }
+            if is_left {
+                self.log_was_rotated(id, stream, &rules);
             }
         }
     }
@@ -213,7 +223,7 @@ impl Supervisor {
         }
         // Named by the inode, since a segment may be renamed while it is being compressed.
         let mut packed = live.clone().into_os_string();
-        packed.push(format!(".{}.zst.tmp", segment.inode()));
+        packed.push(format!(".{}{PACKING}", segment.inode()));
         let packed = PathBuf::from(packed);
         let target = packed.clone();
         self.worker.submit(
@@ -373,6 +383,40 @@ impl Supervisor {
         }
         self.rotate_log(id, stream).at("rotate", &place.path)?;
         Ok(Rotation::Done)
+    }
+}
+
+/// What a supervisor that died left in a directory, by log.
+#[derive(Default)]
+struct LeftBehind {
+    /// Logs with segments that are not compressed.
+    plain: HashSet<PathBuf>,
+    /// What was being made of segments, in files that belong to no log.
+    torn: HashMap<PathBuf, Vec<PathBuf>>,
+}
+
+impl LeftBehind {
+    fn in_directory(directory: &Path) -> Self {
+        let mut left = Self::default();
+        // A directory that cannot be read has nothing that could be compressed.
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let bytes = path.as_os_str().as_bytes();
+            let is_torn = bytes.ends_with(PACKING.as_bytes());
+            let numbered = bytes.strip_suffix(PACKING.as_bytes()).unwrap_or(bytes);
+            let numbered = Path::new(OsStr::from_bytes(numbered));
+            let number = numbered.extension().unwrap_or_default().as_bytes();
+            if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+                continue;
+            }
+            let live = numbered.with_extension("");
+            if is_torn {
+                left.torn.entry(live).or_default().push(path);
+            } else {
+                left.plain.insert(live);
+            }
+        }
+        left
     }
 }
 
