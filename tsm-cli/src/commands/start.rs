@@ -44,8 +44,8 @@ pub(crate) fn run(context: &Context, args: &StartArgs) -> Outcome {
     }
     let before = variables::this_shell(context);
     // Resolved before any supervisor is started: a mistyped target leaves no trace.
-    let mut request =
-        request(args, before.shell.as_ref()).map_err(|error| with_suggestion(context, error))?;
+    let mut request = request(args, before.shell.as_ref())
+        .map_err(|error| with_suggestion(context, args, error))?;
     let update = variables::update(&args.variables)?;
     let wrong = |error: EnvError| Error::bad_value("--env", error);
     let (snapshot, origins) = update
@@ -215,10 +215,14 @@ fn existing(directory: PathBuf) -> Result<PathBuf, Error> {
 }
 
 /// Where a word means nothing that can be started, it may have been meant as a process that is known.
-fn with_suggestion(context: &Context, error: Error) -> Error {
+fn with_suggestion(context: &Context, args: &StartArgs, error: Error) -> Error {
     let Error::CannotStart { target, reason } = error else {
         return error;
     };
+    if args.logs.log_compress.is_some() && matches!(&*target, "yes" | "no") {
+        let reason = format!("its value stands behind a '=': --log-compress={target}");
+        return Error::bad_value("--log-compress", reason);
+    }
     // Without records there is nothing to suggest, for whatever reason they are missing.
     let names = context.store().names().unwrap_or_default();
     let like = tsm_core::selector::suggestion(

@@ -55,7 +55,11 @@ impl Supervisor {
         if let Some(reason) =
             crate::supervise::logs::direct::refusal(&start.spec, &self.logs.defaults)
         {
-            return Err(Error::bad_value("--log-mode", reason));
+            let what = match start.spec.logs.mode {
+                Some(_) => "--log-mode",
+                None => "log mode, as defaults.toml has it",
+            };
+            return Err(Error::bad_value(what, reason));
         }
         let mut snapshot = Snapshot::from_bytes(blob, start.shell_bytes)
             .map_err(|error| Error::bad_value("snapshot", error))?;
