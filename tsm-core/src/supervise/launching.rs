@@ -325,6 +325,8 @@ impl Supervisor {
             self.poll.unwatch(&reader);
             self.store.forget(&format!("{letter}{id}.{}", end.run));
             (end.paused, end.paced) = (false, false);
+            // With a run, what is on record of a log begins anew.
+            end.is_block_noted = false;
         } else {
             // Work on the log goes on.
             let before = std::mem::take(end);

@@ -55,6 +55,8 @@ pub(super) struct LogEnd {
     pub(super) noted_ms: u64,
     /// The disk had no room; the bytes wait in the pipe.
     pub(super) blocked: bool,
+    /// That it is blocked is on record, and that it is not any more is not yet.
+    pub(super) is_block_noted: bool,
     /// Blocked, and not watched until it is tried again.
     pub(super) paused: bool,
     /// It is to be rotated at the end of the line that is in it.

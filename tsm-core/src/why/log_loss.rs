@@ -82,14 +82,14 @@ impl LogLoss {
                     found.retain(|loss| loss.stream != *stream || !loss.is_blocked());
                     continue;
                 }
-                // Another supervisor tries it anew, and says so where it still cannot.
+                // Another supervisor, or another run, says so where it still cannot be written.
                 EventKind::Adopted { .. } => {
                     found.retain(|loss| !loss.is_blocked());
                     continue;
                 }
-                // It has a new file.
                 EventKind::Started { .. } => {
-                    found.retain(|loss| loss.how != HowLost::Removed);
+                    // A file that was removed is made anew, too.
+                    found.retain(|loss| !loss.is_blocked() && loss.how != HowLost::Removed);
                     continue;
                 }
                 _ => continue,
@@ -173,5 +173,56 @@ impl HowLost {
             },
             (how, _) => how,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Event;
+
+    fn losses(events: &[(u64, EventKind)]) -> Vec<(String, HowLost)> {
+        let lines = events.iter().map(|(second, kind)| {
+            let at = rfc3339(1_700_000_000_000 + second * 1000);
+            let kind = kind.clone();
+            Event { at, kind }.to_line()
+        });
+        let text: String = lines.collect();
+        let all = LogLoss::all(&History::parse(text.as_bytes()));
+        all.into_iter()
+            .map(|loss| (loss.stream, loss.how))
+            .collect()
+    }
+
+    #[test]
+    fn drops_of_a_day_are_told_together_and_what_is_over_is_not() {
+        let out = || "out".to_owned();
+        let drop = |bytes| EventKind::LogDropped {
+            stream: out(),
+            bytes,
+            lines: 1,
+        };
+        let dropped = |bytes, lines| (out(), HowLost::Dropped { bytes, lines });
+        let day = 24 * 60 * 60;
+        assert_eq!(
+            losses(&[(0, drop(1)), (5, drop(2)), (9, drop(4))]),
+            [dropped(7, 3)]
+        );
+        assert_eq!(losses(&[(0, drop(1)), (day + 1, drop(2))]), [dropped(2, 1)]);
+        let blocked = EventKind::LogBlocked {
+            stream: out(),
+            reason: "full".to_owned(),
+        };
+        let waits = HowLost::Blocked {
+            reason: "full".to_owned(),
+        };
+        let removed = EventKind::LogRemoved { stream: out() };
+        let begins = EventKind::Started { run: 2, pid: 7 };
+        let written = EventKind::LogUnblocked { stream: out() };
+        let both = [(0, blocked.clone()), (1, removed.clone())];
+        assert_eq!(losses(&both), [(out(), waits), (out(), HowLost::Removed)]);
+        let over = [(0, blocked.clone()), (1, removed), (2, begins)];
+        assert_eq!(losses(&over), []);
+        assert_eq!(losses(&[(0, blocked), (1, written)]), []);
     }
 }

@@ -265,8 +265,8 @@ impl Supervisor {
                 Err(error) => return Err(error).at("write to", &path),
             }
             if std::mem::take(&mut end.blocked) {
-                let stream = word(stream);
-                self.note(id, EventKind::LogUnblocked { stream });
+                // It is on record then, unless that was all that there was room for.
+                self.retry_later();
             }
         }
         Ok(Moved::Some(moved))
@@ -360,6 +360,8 @@ impl Supervisor {
             end.blocked = true;
             self.log
                 .say(format_args!("{error}; what is printed waits in its pipe"));
+        }
+        if !std::mem::replace(&mut end.is_block_noted, true) {
             let reason = error.to_string();
             let stream = word(stream);
             self.note(id, EventKind::LogBlocked { stream, reason });
@@ -379,9 +381,22 @@ impl Supervisor {
         self.retry_later();
     }
 
-    /// Tries blocked logs again, and notes what was dropped.
+    /// Tries blocked logs again, and notes what was dropped, and which are written again.
     pub(in crate::supervise) fn unblock_logs(&mut self) {
         self.note_dropped();
+        let mut written = Vec::new();
+        for (&id, service) in &mut self.services {
+            for stream in [Stream::Out, Stream::Err] {
+                let end = service.log_end(stream);
+                if end.is_block_noted && !end.blocked {
+                    end.is_block_noted = false;
+                    written.push((id, word(stream)));
+                }
+            }
+        }
+        for (id, stream) in written {
+            self.note(id, EventKind::LogUnblocked { stream });
+        }
         for (&id, service) in &mut self.services {
             for stream in [Stream::Out, Stream::Err] {
                 let (kind, _) = stream_kind(stream);
