@@ -191,6 +191,15 @@ fn one_log_that_cannot_be_read_keeps_no_other_from_being_shown() {
     assert_eq!(shown.stdout, "two | two\n");
     assert_eq!(shown.stderr.lines().count(), 1, "{}", shown.stderr);
     assert!(shown.stderr.contains("logs/one.out"), "{}", shown.stderr);
+    // Why it ended is told all the same.
+    bed.tsm(["stop", "two"]).ok();
+    let errors = bed.home().join("logs/two.err");
+    fs::remove_file(&errors).unwrap();
+    fs::create_dir(&errors).unwrap();
+    let told = bed.tsm(["why", "two"]);
+    assert!(told.stdout.contains("two (ID: 2): "), "{}", told.stderr);
+    fs::remove_dir(&errors).unwrap();
+    bed.tsm(["start", "two"]).ok();
     // Followed, it is told once, and the others go on.
     let mut follow = Going::start(bed.tsm_command(["logs", "-f"]));
     follow.wait_text("two | two\n");

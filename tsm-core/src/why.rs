@@ -258,7 +258,7 @@ impl Why {
         // What runs after an end is not what is told of, unless it is itself what is wrong.
         let goes_on = cause.is_of_what_runs(past.failures);
         let (stderr, stderr_of_before) =
-            stderr::last_lines(store, view, &past, spec.as_ref(), goes_on)?;
+            stderr::last_lines(store, view, &past, spec.as_ref(), goes_on);
         Ok(Self {
             id: view.id,
             name: view.name.clone(),

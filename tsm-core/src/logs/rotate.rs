@@ -163,7 +163,7 @@ pub(crate) fn note_beginning(live: &Path, before: u64) -> io::Result<()> {
 pub(crate) fn written_up_to(live: &Path, number: u32) -> Option<u64> {
     let heading = Heading::read(&index_path(&numbered(live, number)))?;
     let (inode, len) = segments::inode_and_len(live, number)?;
-    (inode == heading.inode).then_some(heading.before + len)
+    (inode == heading.inode).then_some(heading.before.saturating_add(len))
 }
 
 /// Removes the oldest segments: those beyond `keep`, those whose last byte is older than the rules allow, and those that

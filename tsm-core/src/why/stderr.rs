@@ -2,8 +2,8 @@
 
 use super::Past;
 use crate::config::HomeDefaults;
-use crate::error::{Error, Result};
-use crate::logs;
+use crate::error::Error;
+use crate::logs::{self, LogError};
 use crate::spec::{LogMode, ProcessSpec};
 use crate::store::ProcessStore;
 use crate::text::Text;
@@ -24,7 +24,7 @@ pub(super) fn last_lines(
     past: &Past,
     spec: Option<&ProcessSpec>,
     goes_on: bool,
-) -> Result<(Vec<Text>, bool)> {
+) -> (Vec<Text>, bool) {
     let source = logs::Source {
         name: view.name.to_string(),
         out: None,
@@ -36,8 +36,20 @@ pub(super) fn last_lines(
         ..logs::Query::last(Some(LINES))
     };
     let (mut lines, mut unsure) = (Vec::new(), false);
-    for line in logs::select(&[source], &query).map_err(Error::from)? {
-        let line = line.map_err(Error::from)?;
+    // What cannot be read of a log stands among its lines: it is no reason to say nothing of the process.
+    let failed = |error: LogError| Text::from(format!("({})", Error::from(error)));
+    let found = match logs::select(&[source], &query) {
+        Ok(found) => found,
+        Err(error) => return (vec![failed(error)], false),
+    };
+    for line in found {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => {
+                lines.push(failed(error));
+                continue;
+            }
+        };
         match bounds.whose(line.time_ms) {
             Whose::Before => continue,
             Whose::Either => unsure = true,
@@ -45,7 +57,7 @@ pub(super) fn last_lines(
         }
         lines.push(Text::from_bytes(line.bytes));
     }
-    Ok((lines, unsure))
+    (lines, unsure)
 }
 
 /// Whether a process writes its log itself.

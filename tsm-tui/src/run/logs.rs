@@ -139,12 +139,15 @@ fn begin(wish: &LogWish) -> Result<(Vec<PaneLine>, Option<Follower>), LogError> 
             err: source.err.clone(),
         })
         .collect();
-    let shown = |line: Result<Line, LogError>| line.map(|line| show(&line));
+    // What cannot be read of a log stands among the lines of all.
+    let shown = |line: Result<Line, LogError>| match line {
+        Ok(line) => show(&line),
+        Err(error) => remark(&in_words(&error)),
+    };
     match wish.from {
         LogFrom::End(lines) => {
             let (tail, follower) = logs::tail_and_follow(&sources, Some(lines))?;
-            let lines = tail.map(shown).collect::<Result<_, _>>()?;
-            Ok((lines, Some(follower)))
+            Ok((tail.map(shown).collect(), Some(follower)))
         }
         LogFrom::Time(time) => {
             let before = Query {
@@ -157,8 +160,7 @@ fn begin(wish: &LogWish) -> Result<(Vec<PaneLine>, Option<Follower>), LogError> 
             };
             let before = logs::select(&sources, &before)?;
             let after = logs::select(&sources, &after)?.take(AFTER);
-            let lines = before.chain(after).map(shown).collect::<Result<_, _>>()?;
-            Ok((lines, None))
+            Ok((before.chain(after).map(shown).collect(), None))
         }
     }
 }
@@ -175,8 +177,23 @@ fn more(follower: &mut Follower) -> Result<Vec<PaneLine>, LogError> {
             lines.drain(..lines.len() - KEPT);
         }
         if is_over || begin.elapsed() > AT_ONCE {
-            return Ok(lines.iter().map(show).collect());
+            let gone = follower.take_gone().into_iter().map(|gone| PaneLine {
+                source: gone.source,
+                ..remark(&format!(
+                    "{} bytes were removed before they could be read",
+                    gone.bytes
+                ))
+            });
+            return Ok(gone.chain(lines.iter().map(show)).collect());
         }
+    }
+}
+
+/// A line that no process wrote.
+fn remark(words: &str) -> PaneLine {
+    PaneLine {
+        is_error: true,
+        ..PaneLine::of(format!("tsm: {words}").as_bytes())
     }
 }
 

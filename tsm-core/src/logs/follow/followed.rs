@@ -42,7 +42,7 @@ impl Current {
 
     /// How many bytes of the stream were written up to where it was read, where that is known.
     fn end(&self) -> Option<u64> {
-        Some(self.before? + self.read_up_to)
+        Some(self.before?.saturating_add(self.read_up_to))
     }
 }
 

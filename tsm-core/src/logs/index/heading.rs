@@ -50,3 +50,48 @@ impl Heading {
         format!("# {} {}\n", self.inode, self.before)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &[u8]) -> Option<Heading> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.idx");
+        std::fs::write(&path, text).unwrap();
+        Heading::read(&path)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn it_says_what_was_written_and_survives_anything(
+            inode in any::<u64>(),
+            before in any::<u64>(),
+            rest in "[0-9 \n]{0,60}",
+            noise in prop::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let heading = Heading { inode, before };
+            prop_assert!(heading.line().len() <= LONGEST);
+            prop_assert_eq!(read((heading.line() + &rest).as_bytes()), Some(heading));
+            // The same, where its end is missing, or at the end of something.
+            let torn = heading.line();
+            prop_assert_eq!(read(torn.trim_end().as_bytes()), None);
+            prop_assert_eq!(read(("0 1\n".to_owned() + &torn).as_bytes()), None);
+            read(&noise);
+        }
+    }
+
+    #[test]
+    fn an_index_that_has_begun_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("a");
+        for before in [3, 4] {
+            Heading { inode: 7, before }.write(&log).unwrap();
+        }
+        let text = std::fs::read_to_string(index_path(&log)).unwrap();
+        assert_eq!(text, "# 7 3\n");
+    }
+}

@@ -90,7 +90,7 @@ impl Followed {
             return;
         };
         if let (Some(reached), Some(before)) = (self.reached, current.before) {
-            self.gone += before.saturating_sub(reached);
+            self.gone = self.gone.saturating_add(before.saturating_sub(reached));
             self.reached = None;
         }
     }
@@ -120,7 +120,9 @@ impl Followed {
                     self.stale_index = last.index.position();
                     let is_piped = last.place.is_none() && place.is_none();
                     // Of one whose index was removed before it was seen, it is counted on from the one before.
-                    let counted = self.reached.map(|reached| reached + last.read_up_to);
+                    let counted = self
+                        .reached
+                        .map(|reached| reached.saturating_add(last.read_up_to));
                     self.reached = last.end().or(counted).filter(|_| is_piped);
                 }
                 self.begin(&segment, file, first);
