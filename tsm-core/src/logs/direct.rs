@@ -21,7 +21,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::index::{self, Index, index_path, read_full_at};
+use super::index::{self, Index, LARGEST, index_path, read_full_at};
 use super::rotate::{absent_is_fine, drop_oldest, make_room, remove_segments};
 use super::segments::{FileId, numbered};
 use crate::error::BestEffort as _;
@@ -107,6 +107,10 @@ impl Head {
         let text = fs::read_to_string(head_path(live)).ok()?;
         let numbers = text.strip_suffix('\n')?.split(' ').map(str::parse::<u64>);
         let numbers = numbers.collect::<Result<Vec<_>, _>>().ok()?;
+        // The inode may be any number; of the others, sums are made.
+        if numbers.iter().skip(1).any(|number| *number > LARGEST) {
+            return None;
+        }
         let (head, cut) = numbers.split_at_checked(2)?;
         let head = Self {
             inode: head[0],

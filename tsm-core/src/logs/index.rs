@@ -30,6 +30,12 @@ const BLOCK: u64 = 8 * 1024;
 /// Two numbers of 20 digits, and a space: what is longer is damaged.
 const LONGEST_LINE: usize = 41;
 
+/// No file is as large, with all that was ever cut off it: what says more is damaged.
+pub(super) const LARGEST: u64 = 1 << 62;
+
+/// The end of the year 9999, in milliseconds since 1970.
+const LATEST: u64 = 253_402_300_799_999;
+
 /// What a writer appends to the index when a chunk arrives at `offset` at `unix_ms`.
 ///
 /// ```
@@ -431,7 +437,8 @@ fn parse(line: &[u8]) -> Option<(u64, u64)> {
             None
         }
     };
-    Some((number(offset)?, number(ms)?))
+    let note = (number(offset)?, number(ms)?);
+    (note.0 <= LARGEST && note.1 <= LATEST).then_some(note)
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ impl Followed {
     ) -> Result<bool, LogError> {
         self.take_back_what_changed()?;
         let mut block = vec![0; FORWARD_BLOCK];
-        while let Some(n) = self.read_block(&mut block)? {
+        while let Some(n) = self.read_block(&mut block, lines)? {
             let Some(current) = &self.current else {
                 break;
             };
@@ -308,10 +308,15 @@ impl Followed {
     }
 
     /// Reads at the current position; `None` where there is no file.
-    fn read_block(&mut self, block: &mut [u8]) -> Result<Option<usize>, LogError> {
+    fn read_block(
+        &mut self,
+        block: &mut [u8],
+        lines: &mut Vec<Timed>,
+    ) -> Result<Option<usize>, LogError> {
         loop {
+            self.look_who_writes()?;
             if let Some(now) = self.was_cut()? {
-                self.relocate(now)?;
+                self.relocate(now, lines)?;
             }
             let Some(current) = &self.current else {
                 return Ok(None);

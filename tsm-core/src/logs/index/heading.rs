@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use super::{index_path, read_full_at};
+use super::{LARGEST, index_path, read_full_at};
 
 /// A sign, two spaces, two numbers of 20 digits, and the end of the line.
 const LONGEST: usize = 44;
@@ -31,10 +31,8 @@ impl Heading {
         let end = head[..n].iter().position(|byte| *byte == b'\n')?;
         let line = std::str::from_utf8(&head[..end]).ok()?;
         let (inode, before) = line.strip_prefix("# ")?.split_once(' ')?;
-        Some(Self {
-            inode: inode.parse().ok()?,
-            before: before.parse().ok()?,
-        })
+        let (inode, before) = (inode.parse().ok()?, before.parse().ok()?);
+        (before <= LARGEST).then_some(Self { inode, before })
     }
 
     /// Begins the index of a log, where that has not begun.
@@ -69,7 +67,7 @@ mod tests {
         #[test]
         fn it_says_what_was_written_and_survives_anything(
             inode in any::<u64>(),
-            before in any::<u64>(),
+            before in 0..=LARGEST,
             rest in "[0-9 \n]{0,60}",
             noise in prop::collection::vec(any::<u8>(), 0..80),
         ) {
@@ -93,5 +91,7 @@ mod tests {
         }
         let text = std::fs::read_to_string(index_path(&log)).unwrap();
         assert_eq!(text, "# 7 3\n");
+        // What cannot be is damaged.
+        assert_eq!(read(b"# 7 18446744073709551615\n"), None);
     }
 }

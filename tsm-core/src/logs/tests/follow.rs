@@ -129,8 +129,9 @@ fn finishes_the_old_file_before_the_new_one() {
     assert_eq!(take_texts(&mut follower, 1), ["1"]);
     logs.append("a.out.1", "2\n3");
     assert_eq!(take_texts(&mut follower, 1), ["22"]);
+    // The line goes on there.
     logs.append("a.out", "4\n");
-    assert_eq!(take_texts(&mut follower, 2), ["3…", "4"]);
+    assert_eq!(take_texts(&mut follower, 1), ["34"]);
     logs.append("a.out", "5\n");
     assert_eq!(take_texts(&mut follower, 1), ["5"]);
 }
@@ -409,4 +410,71 @@ fn the_index_of_a_log_that_another_program_renamed_follows_it() {
         (texts(&lines), lines[0].time_ms),
         (vec!["three".to_owned()], None)
     );
+}
+
+#[test]
+fn a_line_of_many_segments_is_one_line() {
+    let logs = Fixture::new();
+    let live = logs.path("a.out");
+    logs.write("a.out", "");
+    rotate::begin_index(&live).unwrap();
+    let mut follower = logs.follow(&["a"]);
+    for number in 0..9 {
+        logs.append("a.out", format!("part {number}, "));
+        rotate_and_keep(&live, 20);
+    }
+    assert!(follower.next_batch(NONE).unwrap().is_empty());
+    for number in 0..9 {
+        logs.append("a.out", format!("more {number}, "));
+        rotate_and_keep(&live, 20);
+    }
+    logs.append("a.out", "end\nnew\n");
+    let lines = take_texts(&mut follower, 2);
+    assert!(lines[0].starts_with("part 0, part 1, "), "{lines:?}");
+    assert!(lines[0].ends_with("more 8, end") && lines[0].len() == 2 * 9 * 8 + 3);
+    // Where something is missing in between, it is not put together.
+    logs.append("a.out", "torn");
+    assert!(follower.next_batch(NONE).unwrap().is_empty());
+    for _ in 0..4 {
+        rotate_and_keep(&live, 1);
+        logs.append("a.out", "lost");
+    }
+    logs.append("a.out", "\n");
+    let lines = take_texts(&mut follower, 2);
+    assert_eq!(lines[0], "torn…");
+    assert!(follower.take_gone()[0].bytes > 0);
+}
+
+#[test]
+fn a_log_that_its_service_begins_to_write_itself_is_followed_through_cuts() {
+    let logs = Fixture::new();
+    let live = logs.path("a.out");
+    logs.write("a.out", "");
+    let mut follower = logs.follow(&["a"]);
+    let mut taken = Vec::new();
+    let mut written = Vec::new();
+    for life in 0..2 {
+        for part in 0..4 {
+            // What says that its service writes it comes after the file, and its first bytes.
+            let mut file = File::options().append(true).open(&live).unwrap();
+            if part > 0 {
+                file = direct::open_for_service(&live).unwrap();
+            }
+            let first = written.len();
+            written.extend((first..first + 2000).map(|number| format!("line {number}")));
+            let text = written[first..].join("\n") + "\n";
+            file.write_all(text.as_bytes()).unwrap();
+            taken.extend(take_texts(&mut follower, 2000));
+            if part > 0 {
+                assert!(direct::cut(&live, 8192, 99, || ()).unwrap() > 0);
+            }
+            assert!(follower.next_batch(NONE).unwrap().is_empty());
+        }
+        assert!(taken == written, "life {life}");
+        // Deleted and made anew.
+        rotate::remove_log(&live).unwrap();
+        assert!(follower.next_batch(NONE).unwrap().is_empty());
+        logs.write("a.out", "");
+    }
+    assert!(follower.take_gone().is_empty());
 }

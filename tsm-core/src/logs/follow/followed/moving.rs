@@ -13,6 +13,34 @@ use crate::logs::segments::{Segment, segments};
 use crate::logs::tail::first_offset;
 
 impl Followed {
+    /// Takes in whether its service writes the live file itself by now, or does not any more. What says so is written just
+    /// after the file was made, and nothing was cut off by then.
+    pub(super) fn look_who_writes(&mut self) -> Result<(), LogError> {
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        if current.segment.number() > 0 {
+            return Ok(());
+        }
+        let now = direct::place(current.file.file(), &self.path);
+        match (current.place, now.map_err(LogError::read(&self.path))?) {
+            (None, Some(_)) => {
+                current.place = Some(Place::default());
+                self.was_direct = true;
+            }
+            (Some(before), None) => {
+                // The offsets in the index begin with the file again.
+                let start = self.unfinished.unfinished_start().unwrap_or(0);
+                self.unfinished.move_to(start.saturating_sub(before.base));
+                current.place = None;
+                current.index = Index::default();
+                self.was_direct = false;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Where the bytes of the current file are now, if its head was cut off since that was last looked at.
     pub(super) fn was_cut(&self) -> Result<Option<Place>, LogError> {
         let Some((current, known)) = self.current.as_ref().and_then(|c| Some((c, c.place?))) else {
@@ -24,7 +52,7 @@ impl Followed {
     }
 
     /// Goes on after the head of the current file was cut off: in it, or in the segment that has the bytes now.
-    pub(super) fn relocate(&mut self, now: Place) -> Result<(), LogError> {
+    pub(super) fn relocate(&mut self, now: Place, lines: &mut Vec<Timed>) -> Result<(), LogError> {
         let Some(current) = &mut self.current else {
             return Ok(());
         };
@@ -54,7 +82,10 @@ impl Followed {
         }
         let Some((mut segment, start)) = chosen else {
             // The rest was removed, so what is left begins here.
-            self.gone += now.first().saturating_sub(position);
+            self.miss(now.first().saturating_sub(position), lines);
+            let Some(current) = &mut self.current else {
+                return Ok(());
+            };
             current.read_up_to = now.skip;
             current.place = Some(now);
             return Ok(());
@@ -64,11 +95,19 @@ impl Followed {
             return Ok(());
         };
         let offset = i128::from(position) - start;
-        self.gone += u64::try_from(-offset).unwrap_or(0);
+        self.miss(u64::try_from(-offset).unwrap_or(0), lines);
         let offset = u64::try_from(offset).unwrap_or(0);
         self.unfinished.move_to(offset);
         self.begin(&segment, file, offset);
         Ok(())
+    }
+
+    /// So many bytes are missing here: what comes is not the end of the line before.
+    fn miss(&mut self, bytes: u64, lines: &mut Vec<Timed>) {
+        if bytes > 0 {
+            self.give_unfinished(lines);
+            self.gone = self.gone.saturating_add(bytes);
+        }
     }
 
     /// Makes a file the current one.
@@ -105,11 +144,15 @@ impl Followed {
 
     /// Goes on to the file that was begun after the current one; false where there is none.
     pub(super) fn open_next(&mut self, lines: &mut Vec<Timed>) -> Result<bool, LogError> {
-        for mut segment in self.later_segments()? {
+        let (later, is_listed) = self.later_segments()?;
+        for (number, mut segment) in later.into_iter().enumerate() {
             if let Some(file) = segment.open()? {
                 let place = segment.place;
                 let first = place.map_or(0, |place| place.skip);
-                if self.was_direct || place.is_some() {
+                let end = self.current.as_ref().and_then(Current::end);
+                let is_next = (is_listed && number == 0)
+                    || end.is_some_and(|end| segment.before() == Some(end));
+                if self.was_direct || place.is_some() || is_next {
                     // The line goes on there.
                     self.unfinished.move_to(first_offset(&segment));
                 } else {
@@ -132,18 +175,18 @@ impl Followed {
         Ok(false)
     }
 
-    /// The segments that are newer than the current file, the oldest first.
-    fn later_segments(&self) -> Result<Vec<Segment>, LogError> {
+    /// The segments that are newer than the current file, the oldest first, and whether that was listed before them.
+    fn later_segments(&self) -> Result<(Vec<Segment>, bool), LogError> {
         // What cannot be read of it is missing, and is counted as that.
         let mut all = segments(&self.path)?.segments;
         let Some(current) = &self.current else {
-            return Ok(all);
+            return Ok((all, false));
         };
         if let Some(number) = all
             .iter()
             .position(|segment| segment.id == current.segment.id)
         {
-            return Ok(all.split_off(number + 1));
+            return Ok((all.split_off(number + 1), true));
         }
         // It was removed or compressed. Whatever was written to later is newer.
         let modified = current
@@ -158,6 +201,6 @@ impl Followed {
             _ => segment.modified > modified,
         };
         all.retain(|segment| segment.number() == 0 || is_later(segment));
-        Ok(all)
+        Ok((all, false))
     }
 }
