@@ -378,6 +378,110 @@ fn a_log_that_others_removed_is_told_and_a_restart_makes_it_anew() {
     wait_until("it is in the history again", || {
         events("\"log-removed\"") == 2
     });
+    let refused = bed.tsm(["flush", "turns"]);
+    assert!(refused.status != 0, "{}", refused.stdout);
+    // Renamed back, it is as if nothing had been.
+    fs::rename(bed.path("elsewhere"), &live).unwrap();
+    bed.tsm(["rotate", "turns"]).ok();
+    let told = bed.tsm(["doctor"]).ok().stdout;
+    assert!(!told.contains("removed or renamed"), "{told}");
+}
+
+/// Prints a kilobyte at a time, as often as it is told to.
+const BLOCKS: &str = "#!/bin/sh
+number=0
+while :; do
+  if [ -e go ]; then
+    count=$(cat go); rm go
+    while [ $count -gt 0 ]; do
+      number=$((number + 1)); count=$((count - 1))
+      printf '%01023d\\n' $number
+    done
+    touch done
+  fi
+  sleep 0.01
+done
+";
+
+fn print_blocks(bed: &Bed, count: usize) {
+    let _ = fs::remove_file(bed.path("done"));
+    bed.file("go.new", format!("{count}\n"));
+    fs::rename(bed.path("go.new"), bed.path("go")).unwrap();
+    bed.wait_file("done", |_| true);
+}
+
+fn blocks(range: std::ops::RangeInclusive<usize>) -> String {
+    range.map(|number| format!("{number:01023}\n")).collect()
+}
+
+fn shown_of(bed: &Bed, name: &str) -> String {
+    bed.tsm(["logs", name, "--tail", "all"]).ok().stdout
+}
+
+#[test]
+fn what_stands_beside_a_log_may_be_removed_or_damaged() {
+    let bed = Bed::new();
+    bed.script("blocks.sh", BLOCKS);
+    let rules = ["--log-max-size=64K", "--log-keep=99", "--log-compress=no"];
+    let start = [&["start", "./blocks.sh"], &options()[..], &rules[..]].concat();
+    bed.tsm(start).ok();
+    let logs = bed.home().join("logs");
+    print_blocks(&bed, 100);
+    wait_until("it is rotated", || logs.join("blocks.out.1").exists());
+    let head = logs.join("blocks.out.head");
+    let mut printed = 100;
+    for damage in ["", "nonsense\n", "7 18446744073709551615\n"] {
+        if damage.is_empty() {
+            fs::remove_file(&head).unwrap();
+        } else {
+            fs::write(&head, damage).unwrap();
+        }
+        print_blocks(&bed, 100);
+        printed += 100;
+        wait_until("it is rotated again", || {
+            let live = fs::metadata(logs.join("blocks.out")).unwrap();
+            live.blocks() * 512 <= 80 << 10
+        });
+        assert!(shown_of(&bed, "blocks") == blocks(1..=printed), "{damage}");
+    }
+    // The same, and nobody looks meanwhile; and an index of nonsense.
+    fs::write(&head, "18446744073709551615 18446744073709551615\n").unwrap();
+    let nonsense = "# 1 18446744073709551615\n0 18446744073709551615\n";
+    fs::write(logs.join("blocks.out.idx"), nonsense).unwrap();
+    let supervisor = bed.kill_supervisor();
+    bed.wait_next_supervisor(supervisor);
+    print_blocks(&bed, 100);
+    printed += 100;
+    wait_until("all of it is there", || {
+        shown_of(&bed, "blocks") == blocks(1..=printed)
+    });
+    bed.tsm(["doctor"]).ok();
+    let history = fs::read_to_string(bed.home().join("processes/blocks.events.jsonl")).unwrap();
+    assert!(!history.contains("\"log-"), "{history}");
+}
+
+#[test]
+fn a_log_that_others_made_shorter_while_nobody_looked_is_told() {
+    let bed = Bed::new();
+    bed.script("blocks.sh", BLOCKS);
+    bed.tsm([&["start", "./blocks.sh"], &options()[..]].concat())
+        .ok();
+    let index = bed.home().join("logs/blocks.out.idx");
+    for notes in 2..4 {
+        print_blocks(&bed, 3);
+        wait_until("its time is noted", || {
+            fs::read_to_string(&index).is_ok_and(|text| text.lines().count() >= notes)
+        });
+    }
+    bed.tsm(["supervisor", "stop"]).ok();
+    let live = bed.home().join("logs/blocks.out");
+    fs::set_permissions(&live, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&live, "").unwrap();
+    bed.tsm(["list"]).ok();
+    bed.tsm(["supervisor", "start"]).ok();
+    bed.wait_log_of_events("blocks", "log-shrank");
+    let told = bed.tsm(["why", "blocks"]).stdout;
+    assert!(told.contains("shortened its log of stdout"), "{told}");
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub(crate) fn tell_full_disks(context: &Context, disk_full: bool, views: &[Proce
         let directory = directory.display();
         context.output.remark(match trouble {
             LogTrouble::NoRoom => format!(
-                "disk full: {directory} has no room; what is printed waits in its pipe, until there is some"
+                "disk full: {directory} has no room; what is printed waits in its pipe, until there is some, or is dropped where --log-on-full says so"
             ),
             LogTrouble::Gone => format!(
                 "{directory} is gone, and logs should be in it; what is printed waits in its pipe, until it is there again"

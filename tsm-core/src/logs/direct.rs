@@ -104,6 +104,12 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 impl Head {
     /// The state of a log; `None` where it is not (any more) one that its service writes itself.
     fn read(live: &Path, inode: u64) -> Option<Self> {
+        // Where another file has its name now, the state is void.
+        Self::parse(live).filter(|head| head.inode == inode)
+    }
+
+    /// What stands beside a log, whatever file it is about.
+    fn parse(live: &Path) -> Option<Self> {
         let text = fs::read_to_string(head_path(live)).ok()?;
         let numbers = text.strip_suffix('\n')?.split(' ').map(str::parse::<u64>);
         let numbers = numbers.collect::<Result<Vec<_>, _>>().ok()?;
@@ -112,13 +118,11 @@ impl Head {
             return None;
         }
         let (head, cut) = numbers.split_at_checked(2)?;
-        let head = Self {
+        Some(Self {
             inode: head[0],
             base: head[1],
             cut: (cut.len() == 2).then(|| (cut[0], cut[1])),
-        };
-        // Where another file has its name now, the state is void.
-        (head.inode == inode).then_some(head)
+        })
     }
 
     fn write(self, live: &Path, synced: bool) -> io::Result<()> {
@@ -191,11 +195,37 @@ pub(crate) fn is_direct(live: &Path) -> bool {
     fs::metadata(live).is_ok_and(|metadata| Head::read(live, metadata.ino()).is_some())
 }
 
-/// The file that a service writes itself; `None` where it has lost its name.
+/// The file that a service writes itself, where it has its name still: `None` where there is none, or where the state is
+/// another one's.
 pub(crate) fn its_file(live: &Path) -> Option<FileId> {
     let metadata = fs::metadata(live).ok()?;
-    Head::read(live, metadata.ino())?;
-    Some(FileId::of(&metadata))
+    let is_anothers = Head::parse(live).is_some_and(|head| head.inode != metadata.ino());
+    (!is_anothers).then(|| FileId::of(&metadata))
+}
+
+/// Writes the state of a log anew that somebody removed or damaged; `written` is how much was written into it, as far as that is
+/// known. Returns whether there was something to mend.
+pub(crate) fn mend(live: &Path, written: u64) -> io::Result<bool> {
+    if Head::parse(live).is_some() {
+        return Ok(false);
+    }
+    let metadata = match fs::metadata(live) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
+    let pending = pending_path(live);
+    if fs::metadata(&pending).is_ok_and(|pending| pending.len() > 0) {
+        // How far that cut came is not known: some bytes may be there twice, and none are lost.
+        make_room(live, u32::MAX)?;
+        fs::rename(pending, numbered(live, 1))?;
+    }
+    let head = Head {
+        inode: metadata.ino(),
+        base: written.saturating_sub(metadata.len()),
+        cut: None,
+    };
+    head.write(live, true)?;
+    Ok(true)
 }
 
 /// Opens a log for its service, and sees to it that nobody else opens it: `echo x > /dev/stderr` would empty it. Root is

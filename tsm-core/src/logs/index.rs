@@ -166,6 +166,12 @@ fn notes_of(log: &Path) -> io::Result<Vec<(u64, u64)>> {
     Ok(notes)
 }
 
+/// The offset that was noted last of a log: so many bytes were written at least.
+pub(crate) fn last_offset(log: &Path) -> Option<u64> {
+    let notes = notes_of(log).ok()?;
+    notes.last().map(|(offset, _)| *offset)
+}
+
 /// When the first byte of a log that is noted came.
 pub(crate) fn first_note(log: &Path) -> Option<u64> {
     // Room for the heading, too.

@@ -242,7 +242,7 @@ impl Supervisor {
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
             if self.is_direct(id, stream) {
-                self.watch_direct(id, stream);
+                self.adopt_direct(id, stream);
             }
             self.watch_age(id, stream);
         }

@@ -79,7 +79,8 @@ impl LogLoss {
                     (stream, HowLost::Blocked { reason })
                 }
                 EventKind::LogUnblocked { stream } => {
-                    found.retain(|loss| loss.stream != *stream || !loss.is_blocked());
+                    let is_over = |loss: &Self| loss.is_blocked() || loss.how == HowLost::Removed;
+                    found.retain(|loss| loss.stream != *stream || !is_over(loss));
                     continue;
                 }
                 // Another supervisor, or another run, says so where it still cannot be written.

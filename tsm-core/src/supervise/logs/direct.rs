@@ -67,13 +67,17 @@ enum Cut {
 impl Supervisor {
     /// Whether a stream is written into its file by the service.
     pub(in crate::supervise) fn is_direct(&self, id: u32, stream: Stream) -> bool {
-        let target = self
-            .services
-            .get(&id)
-            .and_then(|service| service.logs.as_ref());
-        let target = target.and_then(|own| own.target(stream));
-        let is_file = matches!(target, None | Some(LogTarget::File(_)));
-        is_file
+        let Some(service) = self.services.get(&id) else {
+            return false;
+        };
+        // Another mode that was declared meanwhile holds from the next run on.
+        let end = match stream {
+            Stream::Out => &service.out,
+            Stream::Err => &service.err,
+        };
+        let target = service.logs.as_ref().and_then(|own| own.target(stream));
+        end.reader.is_none()
+            && matches!(target, None | Some(LogTarget::File(_)))
             && self
                 .log_place(id, stream)
                 .is_some_and(|place| place.rules.mode == LogMode::Direct)
@@ -103,8 +107,16 @@ impl Supervisor {
         Ok(Some(file))
     }
 
+    /// Goes on to look after a log that a service writes itself, and has gone on to write while nobody looked.
+    pub(in crate::supervise) fn adopt_direct(&mut self, id: u32, stream: Stream) {
+        if let Some(LogPlace { path, .. }) = self.log_place(id, stream) {
+            self.compare_with_notes(id, stream, &path);
+        }
+        self.watch_direct(id, stream);
+    }
+
     /// Begins to look after a log that a service writes itself.
-    pub(in crate::supervise) fn watch_direct(&mut self, id: u32, stream: Stream) {
+    fn watch_direct(&mut self, id: u32, stream: Stream) {
         let Some(LogPlace { path, .. }) = self.log_place(id, stream) else {
             return;
         };
@@ -229,22 +241,26 @@ impl Supervisor {
         stream: Stream,
         path: &Path,
     ) -> Result<Rotation> {
-        self.note_direct(id, stream);
-        if self
-            .known_direct(id, stream)
-            .is_some_and(|known| known.gone)
-        {
-            let reason = format!(
-                "somebody removed or renamed {}, into which its service goes on writing; a restart gives it a new file",
-                path.display()
-            );
-            return Err(Error::bad_value("rotate", reason));
-        }
+        self.refuse_gone(id, stream, path, "rotate")?;
         if !direct::can_be_cut(path).at("look at", path)? {
             return Ok(Rotation::Nothing);
         }
         self.cut_direct(id, stream, Cut::All);
         Ok(Rotation::Done)
+    }
+
+    /// Nothing can be done to a file that has lost its name.
+    fn refuse_gone(&mut self, id: u32, stream: Stream, path: &Path, what: &str) -> Result<()> {
+        self.note_direct(id, stream);
+        let known = self.known_direct(id, stream);
+        if known.is_some_and(|known| known.gone) {
+            let reason = format!(
+                "somebody removed or renamed {}, into which its service goes on writing; a restart gives it a new file",
+                path.display()
+            );
+            return Err(Error::bad_value(what, reason));
+        }
+        Ok(())
     }
 
     /// Has the head of a log cut off by the worker.
@@ -292,6 +308,7 @@ impl Supervisor {
 
     /// Empties a log under its service.
     pub(super) fn flush_direct(&mut self, id: u32, stream: Stream, path: &Path) -> Result<()> {
+        self.refuse_gone(id, stream, path, "flush")?;
         direct::empty(path).at("empty", path)?;
         // Noted, so that the next look does not take it for a log that somebody truncated.
         let now = written(path).unwrap_or(0);

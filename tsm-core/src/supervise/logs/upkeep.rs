@@ -262,17 +262,18 @@ impl Supervisor {
             };
             // What waits in the pipe was printed before this.
             self.drain(id, stream);
+            // The live file first: where it cannot be emptied, nothing is.
+            if self.is_direct(id, stream) {
+                self.flush_direct(id, stream, &path)?;
+            } else {
+                empty(&path).at("empty", &path)?;
+                empty(&index::index_path(&path)).at("empty the index of", &path)?;
+            }
             if self.is_in_the_home(id, stream) {
                 rotate::remove_segments(&path).at("remove segments of", &path)?;
             } else if rotate::has_segments(&path) {
                 left = Segments::Kept;
             }
-            if self.is_direct(id, stream) {
-                self.flush_direct(id, stream, &path)?;
-                continue;
-            }
-            empty(&index::index_path(&path)).at("empty the index of", &path)?;
-            empty(&path).at("empty", &path)?;
         }
         Ok(left)
     }
@@ -364,8 +365,9 @@ impl Supervisor {
         if self.is_direct(id, stream) {
             return self.rotate_direct(id, stream, &place.path);
         }
-        let Ok(file) = File::open(&place.path) else {
-            return Ok(Rotation::Nothing);
+        let file = match File::open(&place.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Rotation::Nothing),
+            opened => opened.at("open", &place.path)?,
         };
         let len = file.metadata().map_or(0, |metadata| metadata.len());
         if len == 0 {

@@ -63,12 +63,20 @@ impl Supervisor {
             // found when the worker is through.
             return true;
         }
-        if known.file.is_some() && known.file == direct::its_file(&path) {
-            known.gone = false;
-        } else {
+        if known.file.is_none() || known.file != direct::its_file(&path) {
             self.log_is_gone(id, stream, &path);
             return false;
         }
+        let (was_gone, so_far) = (std::mem::take(&mut known.gone), known.written);
+        if was_gone {
+            // Whoever renamed it has renamed it back.
+            let stream = word(stream);
+            self.note(id, EventKind::LogUnblocked { stream });
+        }
+        let is_mended = self.mend_direct(id, &path, so_far);
+        let Some(known) = self.known_direct(id, stream) else {
+            return false;
+        };
         let Ok(now) = written(&path) else {
             return false;
         };
@@ -78,7 +86,8 @@ impl Supervisor {
             return true;
         }
         let flooded = known.floods > 0;
-        if now == before && !flooded {
+        // What came just before it was mended was not counted.
+        if now == before && !flooded && !is_mended {
             return false;
         }
         // Whether it wrote, in the time between two looks, as much as is kept of all.
@@ -105,6 +114,41 @@ impl Supervisor {
             }
         }
         true
+    }
+
+    /// Writes the state anew that stands beside a log, where that is missing or damaged. Returns whether it was.
+    fn mend_direct(&mut self, id: u32, path: &Path, written: u64) -> bool {
+        let runs = |s: &Service| s.live_pid().is_some();
+        if !self.services.get(&id).is_some_and(runs) {
+            return false;
+        }
+        let mended = direct::mend(path, written);
+        match &mended {
+            Ok(false) => {}
+            Ok(true) => self.log.say(format_args!(
+                "what stood beside {} was missing or damaged, and is written anew",
+                path.display()
+            )),
+            Err(error) => self.log.say_seldom(
+                "head",
+                format_args!(
+                    "cannot write what stands beside {}: {error}",
+                    path.display()
+                ),
+            ),
+        }
+        mended.unwrap_or(false)
+    }
+
+    /// A log may have become shorter while no supervisor looked at it: so many bytes had been written at least.
+    pub(super) fn compare_with_notes(&mut self, id: u32, stream: Stream, path: &Path) {
+        let noted = index::last_offset(path).unwrap_or(0);
+        self.mend_direct(id, path, noted);
+        if let Ok(now) = written(path)
+            && now < noted
+        {
+            self.log_shrank(id, stream, path, noted, now);
+        }
     }
 
     /// The file that a service writes has lost its name, and TSM did not do that.
