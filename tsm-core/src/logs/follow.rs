@@ -35,6 +35,10 @@ pub struct Follower {
     logs: Vec<Followed>,
     /// What went wrong and was not told yet.
     failed: VecDeque<LogError>,
+    /// Directories that are gone, and the logs in them, which are followed again when they are back.
+    lost: BTreeMap<PathBuf, Vec<(usize, Stream, PathBuf)>>,
+    /// Where these are looked out for.
+    parents: BTreeMap<WatchId, PathBuf>,
     /// Directories in which new files tell of other logs, and the names in them that were seen.
     others: BTreeMap<WatchId, HashSet<OsString>>,
     /// A new file has come into one of these.
@@ -71,6 +75,8 @@ impl Follower {
             directories,
             logs: Vec::new(),
             failed: VecDeque::new(),
+            lost: BTreeMap::new(),
+            parents: BTreeMap::new(),
             others: BTreeMap::new(),
             has_appeared: false,
         };
@@ -103,7 +109,7 @@ impl Follower {
     ///
     /// # Errors
     /// Where a log or the events cannot be read, or the directory of logs is gone (it may take a
-    /// change in it until this is seen): these are not followed any more. The call may be repeated: no line is lost by an
+    /// change in it until this is seen): these are not followed until it is there again. The call may be repeated: no line is lost by an
     /// error, and a log that could not be read is tried again when it changes.
     pub fn next_batch(&mut self, timeout: Option<Duration>) -> Result<Vec<Line>, LogError> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -119,7 +125,7 @@ impl Follower {
             }
             if let Some(gone) = self.logs.iter().find(|log| log.directory_gone) {
                 let path = directory(&gone.path).to_owned();
-                self.logs.retain(|log| directory(&log.path) != path);
+                self.lose(&path);
                 return Err(LogError::DirectoryGone { path });
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -130,6 +136,36 @@ impl Follower {
             }
             if !self.inotify.wait(left).map_err(LogError::Events)? {
                 return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// Follows no log of a directory that is gone until that is there again.
+    fn lose(&mut self, gone: &Path) {
+        let of_it = self.logs.extract_if(.., |log| directory(&log.path) == gone);
+        let lost = of_it
+            .map(|log| (log.source, log.stream, log.path))
+            .collect();
+        self.lost.insert(gone.to_owned(), lost);
+        self.directories.retain(|_, known| known != gone);
+        let parent = directory(gone);
+        if let Ok(watch) = self.inotify.watch(parent, Mask::NAMES) {
+            self.parents.insert(watch, parent.to_owned());
+            // It may have come back before that.
+            self.find_again(gone);
+        }
+    }
+
+    /// Follows the logs of a directory again, from their beginnings, if it is there.
+    fn find_again(&mut self, back: &Path) {
+        let Some(logs) = self.lost.get(back).filter(|_| back.is_dir()).cloned() else {
+            return;
+        };
+        for (source, stream, path) in logs {
+            if self.watch_directory(&path).is_ok() {
+                self.lost.remove(back);
+                self.logs
+                    .push(Followed::from_the_start(source, stream, &path));
             }
         }
     }
@@ -231,6 +267,12 @@ impl Follower {
                 self.has_appeared = true;
             } else if let Some(seen) = self.others.get_mut(&event.watch) {
                 self.has_appeared |= event.name.is_some_and(|name| seen.insert(name));
+            } else if let Some(name) = event
+                .name
+                .as_ref()
+                .filter(|_| self.parents.contains_key(&event.watch))
+            {
+                names.insert((event.watch, name.clone()));
             } else if let Some(path) = self.directories.get(&event.watch) {
                 match event.name {
                     Some(name) => {
@@ -249,7 +291,10 @@ impl Follower {
         }
         let names: HashSet<PathBuf> = names
             .into_iter()
-            .filter_map(|(watch, name)| Some(self.directories.get(&watch)?.join(name)))
+            .filter_map(|(watch, name)| {
+                let directory = self.directories.get(&watch);
+                Some(directory.or_else(|| self.parents.get(&watch))?.join(name))
+            })
             .collect();
         for log in &mut self.logs {
             let renamed = lost || names.contains(&log.path_in_directory);
@@ -259,6 +304,10 @@ impl Follower {
                 log.directory_gone = true;
                 log.changed = true;
             }
+        }
+        let back = self.lost.keys().filter(|lost| names.contains(*lost));
+        for back in back.cloned().collect::<Vec<_>>() {
+            self.find_again(&back);
         }
         Ok(())
     }

@@ -55,8 +55,8 @@ fn before_first(live: &Segment) -> Option<u64> {
 /// One log that is followed.
 #[derive(Debug)]
 pub(super) struct Followed {
-    source: usize,
-    stream: Stream,
+    pub(super) source: usize,
+    pub(super) stream: Stream,
     pub(super) path: PathBuf,
     /// The path as it is put together from directory and name, to compare with events.
     pub(super) path_in_directory: PathBuf,

@@ -478,3 +478,33 @@ fn a_log_that_its_service_begins_to_write_itself_is_followed_through_cuts() {
     }
     assert!(follower.take_gone().is_empty());
 }
+
+#[test]
+fn a_directory_that_comes_back_is_followed_again() {
+    let logs = Fixture::new();
+    let mut elsewhere = logs.source("b");
+    elsewhere.out = Some(logs.path("elsewhere/b.out"));
+    fs::create_dir(logs.path("elsewhere")).unwrap();
+    logs.write("elsewhere/b.out", "old\n");
+    let sources = [logs.source("a"), elsewhere];
+    let mut follower = tail_and_follow(&sources, Some(0)).unwrap().1;
+    for round in 0..2 {
+        logs.append("elsewhere/b.out", "new\n");
+        assert_eq!(take_texts(&mut follower, 1), ["new"]);
+        fs::remove_file(logs.path("elsewhere/b.out")).unwrap();
+        fs::remove_dir(logs.path("elsewhere")).unwrap();
+        let told = follower.next_batch(Some(LONG));
+        assert!(
+            matches!(told, Err(LogError::DirectoryGone { .. })),
+            "{told:?}"
+        );
+        logs.append("a.out", "of the other\n");
+        assert_eq!(take_texts(&mut follower, 1), ["of the other"]);
+        fs::create_dir(logs.path("elsewhere")).unwrap();
+        if round == 0 {
+            assert!(follower.next_batch(NONE).unwrap().is_empty());
+        }
+        logs.write("elsewhere/b.out", "again\n");
+        assert_eq!(take_texts(&mut follower, 1), ["again"]);
+    }
+}
