@@ -411,7 +411,8 @@ fn print_blocks(bed: &Bed, count: usize) {
 }
 
 fn blocks(range: std::ops::RangeInclusive<usize>) -> String {
-    range.map(|number| format!("{number:01023}\n")).collect()
+    let lines: Vec<String> = range.map(|number| format!("{number:01023}\n")).collect();
+    lines.concat()
 }
 
 fn shown_of(bed: &Bed, name: &str) -> String {
