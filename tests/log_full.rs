@@ -198,6 +198,15 @@ fn a_head_that_cannot_be_copied_stays_where_it_is() {
 
 #[test]
 fn what_is_dropped_is_counted_and_told() {
+    count_what_is_dropped(false);
+}
+
+#[test]
+fn what_was_dropped_is_counted_though_the_supervisor_is_killed_before_there_is_room() {
+    count_what_is_dropped(true);
+}
+
+fn count_what_is_dropped(is_killed: bool) {
     let Some(disk) = SmallDisk::new() else { return };
     let bed = bed_on(&disk);
     bed.script("batches.pl", BATCHES);
@@ -213,6 +222,10 @@ fn what_is_dropped_is_counted_and_told() {
         // Only then the next one is looked for.
         bed.path("asked.2").exists()
     });
+    if is_killed {
+        let supervisor = bed.kill_supervisor();
+        bed.wait_next_supervisor(supervisor);
+    }
     disk.make_room();
     let history = bed.home().join("processes/b.events.jsonl");
     let number = |event: &serde_json::Value, key: &str| event[key].as_u64().unwrap();

@@ -241,6 +241,7 @@ impl Supervisor {
     ) {
         for stream in [Stream::Out, Stream::Err] {
             self.adopt_log(id, run, stream, pid, inherited);
+            self.adopt_tally(id, stream, inherited);
             if self.is_direct(id, stream) {
                 self.adopt_direct(id, stream);
             }

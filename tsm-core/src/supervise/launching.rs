@@ -334,8 +334,10 @@ impl Supervisor {
                 packing: before.packing,
                 pack_by: before.pack_by,
                 dropped: before.dropped,
+                tally: before.tally,
                 ..LogEnd::default()
             };
+            super::logs::dropping::keep_count(end);
         }
         end.reader = Some(pipe.reader);
         end.run = run;

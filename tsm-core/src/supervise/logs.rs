@@ -2,7 +2,7 @@
 
 pub(super) mod cutting;
 pub(super) mod direct;
-mod dropping;
+pub(super) mod dropping;
 pub(super) mod mover;
 mod pacing;
 pub(super) mod rules;

@@ -264,6 +264,7 @@ impl Supervisor {
             self.drop_log(id, stream);
         }
         self.close_log_files(id);
+        self.forget_tallies(id);
         self.forget_upkeep(id);
         let Some(mut service) = self.services.remove(&id) else {
             return;

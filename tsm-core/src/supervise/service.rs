@@ -8,6 +8,7 @@ use super::care::Care;
 use super::care::sampling::Watched;
 use super::launching::following::Followed;
 use super::logs::cutting::LastLine;
+use super::logs::dropping::Tally;
 use super::logs::rules::OwnLogs;
 use super::machine::{Backoff, Desired, HookSet, Machine, Next, Phase, Policy, Rest};
 use crate::env::quote;
@@ -73,6 +74,8 @@ pub(super) struct LogEnd {
     pub(super) in_dropped_line: bool,
     /// What was dropped since that was last noted.
     pub(super) dropped: Option<Box<Dropped>>,
+    /// The same, where the next supervisor finds it.
+    pub(super) tally: Option<Tally>,
 }
 
 /// What the disk had no room for.

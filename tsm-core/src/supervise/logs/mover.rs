@@ -343,6 +343,9 @@ impl Supervisor {
         self.logs.open.close((id, stream));
         let place = self.log_place(id, stream).filter(|_| is_full(error));
         let drops = place.filter(|place| place.rules.on_full == OnFull::Drop);
+        if drops.is_some() {
+            self.begin_tally(id, stream);
+        }
         let Some(service) = self.services.get_mut(&id) else {
             return;
         };
