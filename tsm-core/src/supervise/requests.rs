@@ -261,6 +261,9 @@ impl Supervisor {
         // Where the logs are kept, the last bytes have to be in them.
         for stream in [Stream::Out, Stream::Err] {
             self.close_log(id, stream);
+        }
+        self.tell_of_lost_bytes_of(id);
+        for stream in [Stream::Out, Stream::Err] {
             self.drop_log(id, stream);
         }
         self.close_log_files(id);

@@ -18,6 +18,7 @@ use crate::error::{BestEffort as _, Error, IoContext as _, Result};
 use crate::logs::segments::FileId;
 use crate::logs::{Stream, direct, index, rotate};
 use crate::spec::{LogMode, LogRules, LogSettings, LogTarget, ProcessSpec};
+use crate::supervise::service::Service;
 use crate::supervise::supervisor::{Kind, Supervisor, token};
 use crate::supervise::worker::{Turns, Urgency};
 use crate::sys::inotify::{Inotify, Mask, WatchId};
@@ -109,7 +110,10 @@ impl Supervisor {
 
     /// Goes on to look after a log that a service writes itself, and has gone on to write while nobody looked.
     pub(in crate::supervise) fn adopt_direct(&mut self, id: u32, stream: Stream) {
-        if let Some(LogPlace { path, .. }) = self.log_place(id, stream) {
+        let runs = |s: &Service| s.live_pid().is_some();
+        if let Some(LogPlace { path, .. }) = self.log_place(id, stream)
+            && self.services.get(&id).is_some_and(runs)
+        {
             self.compare_with_notes(id, stream, &path);
         }
         self.watch_direct(id, stream);
@@ -309,7 +313,7 @@ impl Supervisor {
     /// Empties a log under its service.
     pub(super) fn flush_direct(&mut self, id: u32, stream: Stream, path: &Path) -> Result<()> {
         self.refuse_gone(id, stream, path, "flush")?;
-        direct::empty(path).at("empty", path)?;
+        rotate::absent_is_fine(direct::empty(path)).at("empty", path)?;
         // Noted, so that the next look does not take it for a log that somebody truncated.
         let now = written(path).unwrap_or(0);
         if let Some(known) = self.known_direct(id, stream) {

@@ -459,15 +459,29 @@ impl Supervisor {
     /// Says which bytes end with this supervisor and its keeper: those of runs that have ended, which nobody else holds and
     /// no disk took.
     pub(in crate::supervise) fn tell_of_lost_bytes(&mut self) {
-        for service in self.services.values() {
-            for end in [&service.out, &service.err] {
-                let waiting = end.reader.as_ref().map_or(0, fd::bytes_waiting);
-                if waiting > 0 && service.live_pid().is_none() {
-                    self.log.say(format_args!(
-                        "the last {waiting} bytes that '{}' printed could not be written and are lost",
-                        service.name
-                    ));
-                }
+        let ended: Vec<u32> = self
+            .services
+            .iter()
+            .filter(|(_, service)| service.live_pid().is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ended {
+            self.tell_of_lost_bytes_of(id);
+        }
+    }
+
+    /// The same, of one process.
+    pub(in crate::supervise) fn tell_of_lost_bytes_of(&mut self, id: u32) {
+        let Some(service) = self.services.get(&id) else {
+            return;
+        };
+        for end in [&service.out, &service.err] {
+            let waiting = end.reader.as_ref().map_or(0, fd::bytes_waiting);
+            if waiting > 0 {
+                self.log.say(format_args!(
+                    "the last {waiting} bytes that '{}' printed could not be written and are lost",
+                    service.name
+                ));
             }
         }
     }
