@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, free_port};
+use crate::wait::wait_for;
 
 /// The schema of a document, with nothing allowed that it does not name.
 #[track_caller]
@@ -114,7 +115,10 @@ fn documents_of_what_runs_crashed_and_was_stopped() {
         "supervisor-status",
         &["supervisor", "status", "--json"],
     );
-    let status = std::fs::read_to_string(bed.home().join("status.json")).unwrap();
+    // Written a moment after what it tells of.
+    let status = wait_for("there is a status", || {
+        std::fs::read_to_string(bed.home().join("status.json")).ok()
+    });
     check(&bed, "status", &serde_json::from_str(&status).unwrap());
 
     let acts = [

@@ -9,7 +9,7 @@
 //! read is passed over, a last line without a newline does not count, and a note makes void all
 //! earlier ones at the same or a higher offset (the file was truncated in between, say). How it begins, see [`heading`].
 
-mod heading;
+pub(super) mod heading;
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -4,13 +4,14 @@
 //! renames, each of which leaves a log that is whole: a rotation that was interrupted leaves a number free, and the next
 //! one moves segments only up to there.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::index::{Heading, index_path};
+use super::index::{Heading, heading, index_path};
 use super::segments::{self, FileId, GAP, compressed_path, is_packed_from, numbered};
 use crate::fail;
 use crate::spec::LogRules;
@@ -126,8 +127,11 @@ fn give_back_index(live: &Path, free: u32) -> io::Result<()> {
 /// The index of what an interrupted rotation made `.1` may still stand beside the live file, which is not there yet.
 pub(crate) fn finish_rotation(live: &Path) -> io::Result<()> {
     let newest = index_path(&numbered(live, 1));
-    if is_taken(live, 1) && !newest.exists() {
-        absent_is_fine(fs::rename(index_path(live), newest))?;
+    let index = index_path(live);
+    if is_taken(live, 1) && !newest.exists() && index.exists() {
+        // Another program may have renamed it as well.
+        heading::mark_renamed(&index)?;
+        fs::rename(index, newest)?;
     }
     Ok(())
 }
@@ -140,17 +144,38 @@ pub(crate) fn begin_index(live: &Path) -> io::Result<()> {
         // After a backup was restored, all files have other inodes.
         return Ok(());
     }
-    let index = index_path(live);
-    if let Some(heading) = Heading::read(&index).filter(|heading| heading.inode != inode) {
-        let (renamed, newest) = (numbered(live, 1), index_path(&numbered(live, 1)));
-        let is_its = fs::metadata(renamed).is_ok_and(|found| found.ino() == heading.inode);
-        if is_its && !newest.exists() {
-            fs::rename(index, newest)?;
-        } else {
-            fs::remove_file(index)?;
-        }
+    if Heading::read(&index_path(live)).is_some_and(|heading| heading.inode != inode) {
+        give_back_indexes(live)?;
     }
     note_beginning(live, written_up_to(live, 1).unwrap_or(0))
+}
+
+/// Lets each index follow its segment, where another program has renamed these, which knows nothing of indexes.
+fn give_back_indexes(live: &Path) -> io::Result<()> {
+    let numbers = present(live).map(|(number, _)| number);
+    let inode_of = |number| Some((segments::inode_and_len(live, number)?.0, number));
+    let segments: HashMap<u64, u32> = numbers.filter_map(inode_of).collect();
+    let highest = segments.values().copied().max().unwrap_or(0);
+    // From the highest down: segments only get higher numbers.
+    for number in (0..=highest).rev() {
+        let index = index_path(&numbered(live, number));
+        let Some(heading) = Heading::read(&index) else {
+            continue;
+        };
+        match segments.get(&heading.inode) {
+            Some(now) if *now == number => {}
+            Some(now) => {
+                if number == 0 {
+                    heading::mark_renamed(&index)?;
+                }
+                fs::rename(index, index_path(&numbered(live, *now)))?;
+            }
+            // It has a name that no segment has.
+            None if number == 0 => fs::remove_file(index)?,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 /// Notes how many bytes of a stream were written before its live file, where that is not noted yet.
@@ -254,11 +279,12 @@ pub(crate) fn find_segment(live: &Path, id: &FileId) -> Option<PathBuf> {
     found.map(|(number, _)| numbered(live, number))
 }
 
-/// The oldest segment that is not compressed, of those that TSM made: they have an index. What another program renamed is
-/// left as it is, since that would not find it again.
+/// The oldest segment that is not compressed, of those that TSM made: they have an index, and that is not marked. What another
+/// program renamed is left as it is, since that would not find it again.
 pub(crate) fn oldest_plain(live: &Path) -> Option<PathBuf> {
     let plain = present(live).map(|(number, _)| numbered(live, number));
-    let is_ours = |path: &PathBuf| path.exists() && index_path(path).exists() && !bears_two(path);
+    let is_made = |index: &Path| index.exists() && !heading::is_marked(index);
+    let is_ours = |path: &PathBuf| path.exists() && is_made(&index_path(path)) && !bears_two(path);
     plain.filter(is_ours).last()
 }
 
@@ -431,7 +457,7 @@ mod tests {
         // The live file had become `.1`, and its index was to follow.
         let logs = Logs::new(&[("a.1", "0"), ("a.idx", "i0"), ("a.2", "1")]);
         finish_rotation(&logs.path("a")).unwrap();
-        logs.hold(&[("a.1", "0"), ("a.1.idx", "i0"), ("a.2", "1")]);
+        logs.hold(&[("a.1", "0"), ("a.1.idx", "i0# renamed\n"), ("a.2", "1")]);
     }
 
     #[test]

@@ -49,6 +49,27 @@ impl Heading {
     }
 }
 
+/// The last line of the index of a segment that another program made of the log, by renaming it.
+const RENAMED: &[u8] = b"# renamed\n";
+
+/// Says in an index that another program has renamed its log.
+pub(in crate::logs) fn mark_renamed(index: &Path) -> io::Result<()> {
+    crate::sys::open_for_appending(index)?.write_all(RENAMED)
+}
+
+/// Whether another program has renamed the log that an index is of. One that cannot be read says nothing.
+pub(in crate::logs) fn is_marked(index: &Path) -> bool {
+    let look = || -> io::Result<bool> {
+        let file = crate::sys::open_without_waiting(index)?;
+        let len = file.metadata()?.len();
+        let mut last = [0; RENAMED.len()];
+        let at = len.saturating_sub(last.len() as u64);
+        let n = read_full_at(&file, &mut last, at)?;
+        Ok(last[..n] == *RENAMED)
+    };
+    look().unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
