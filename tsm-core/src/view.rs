@@ -7,7 +7,7 @@ mod document;
 mod moments;
 mod variables;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -277,10 +277,7 @@ pub enum LogTrouble {
 }
 
 /// Directories outside of the home that logs of these processes are in, and that nothing can be written into.
-pub fn troubled_log_directories(
-    views: &[ProcessView],
-    home: &Home,
-) -> BTreeMap<PathBuf, LogTrouble> {
+pub fn troubled_log_directories(views: &[ProcessView], home: &Home) -> Vec<(PathBuf, LogTrouble)> {
     let elsewhere = views
         .iter()
         .filter(|view| view.out_file.is_some() || view.err_file.is_some());
@@ -289,12 +286,12 @@ pub fn troubled_log_directories(
         let files = out.into_iter().chain(err);
         files.map(|file| (file, view.pid.is_some()))
     });
-    let mut found = BTreeMap::new();
+    let mut found: Vec<(PathBuf, LogTrouble)> = Vec::new();
     for (file, runs) in files {
         let Some(directory) = file.parent().filter(|at| !at.starts_with(home.root())) else {
             continue;
         };
-        if found.contains_key(directory) {
+        if found.iter().any(|(known, _)| known == directory) {
             continue;
         }
         let trouble = match crate::sys::room(directory) {
@@ -303,7 +300,7 @@ pub fn troubled_log_directories(
             Err(error) if runs && error.kind() == std::io::ErrorKind::NotFound => LogTrouble::Gone,
             _ => continue,
         };
-        found.insert(directory.to_owned(), trouble);
+        found.push((directory.to_owned(), trouble));
     }
     found
 }

@@ -36,11 +36,11 @@ pub struct Follower {
     /// What went wrong and was not told yet.
     failed: VecDeque<LogError>,
     /// Directories that are gone, and the logs in them, which are followed again when they are back.
-    lost: BTreeMap<PathBuf, Vec<(usize, Stream, PathBuf)>>,
+    lost: Vec<(PathBuf, Vec<Followed>)>,
     /// Where these are looked out for.
     parents: BTreeMap<WatchId, PathBuf>,
     /// Directories in which new files tell of other logs, and the names in them that were seen.
-    others: BTreeMap<WatchId, HashSet<OsString>>,
+    others: Vec<(WatchId, HashSet<OsString>)>,
     /// A new file has come into one of these.
     has_appeared: bool,
 }
@@ -75,9 +75,9 @@ impl Follower {
             directories,
             logs: Vec::new(),
             failed: VecDeque::new(),
-            lost: BTreeMap::new(),
+            lost: Vec::new(),
             parents: BTreeMap::new(),
-            others: BTreeMap::new(),
+            others: Vec::new(),
             has_appeared: false,
         };
         Ok((follower, failed))
@@ -143,10 +143,10 @@ impl Follower {
     /// Follows no log of a directory that is gone until that is there again.
     fn lose(&mut self, gone: &Path) {
         let of_it = self.logs.extract_if(.., |log| directory(&log.path) == gone);
-        let lost = of_it
-            .map(|log| (log.source, log.stream, log.path))
-            .collect();
-        self.lost.insert(gone.to_owned(), lost);
+        // What was open of them is closed here.
+        let anew = |log: Followed| Followed::from_the_start(log.source, log.stream, &log.path);
+        let lost = of_it.map(anew).collect();
+        self.lost.push((gone.to_owned(), lost));
         self.directories.retain(|_, known| known != gone);
         let parent = directory(gone);
         if let Ok(watch) = self.inotify.watch(parent, Mask::NAMES) {
@@ -158,15 +158,17 @@ impl Follower {
 
     /// Follows the logs of a directory again, from their beginnings, if it is there.
     fn find_again(&mut self, back: &Path) {
-        let Some(logs) = self.lost.get(back).filter(|_| back.is_dir()).cloned() else {
+        let place = self.lost.iter().position(|(lost, _)| lost == back);
+        let Some(place) = place.filter(|_| back.is_dir()) else {
             return;
         };
-        for (source, stream, path) in logs {
-            if self.watch_directory(&path).is_ok() {
-                self.lost.remove(back);
-                self.logs
-                    .push(Followed::from_the_start(source, stream, &path));
+        let (_, logs) = self.lost.remove(place);
+        for log in logs {
+            if let Err(error) = self.watch_directory(&log.path) {
+                self.failed.push_back(error);
+                continue;
             }
+            self.logs.push(log);
         }
     }
 
@@ -186,7 +188,7 @@ impl Follower {
         let watch = watch.map_err(|source| LogError::Watch { path, source })?;
         let entries = std::fs::read_dir(directory).map_err(LogError::read(directory))?;
         let names = entries.flatten().map(|entry| entry.file_name());
-        self.others.insert(watch, names.collect());
+        self.others.push((watch, names.collect()));
         self.has_appeared = true;
         Ok(())
     }
@@ -265,7 +267,11 @@ impl Follower {
                 // Events were lost, so that each log is looked at.
                 lost = true;
                 self.has_appeared = true;
-            } else if let Some(seen) = self.others.get_mut(&event.watch) {
+            } else if let Some((_, seen)) = self
+                .others
+                .iter_mut()
+                .find(|(watch, _)| *watch == event.watch)
+            {
                 self.has_appeared |= event.name.is_some_and(|name| seen.insert(name));
             } else if let Some(name) = event
                 .name
@@ -305,8 +311,9 @@ impl Follower {
                 log.changed = true;
             }
         }
-        let back = self.lost.keys().filter(|lost| names.contains(*lost));
-        for back in back.cloned().collect::<Vec<_>>() {
+        let lost = self.lost.iter().map(|(lost, _)| lost);
+        let back = lost.filter(|lost| names.contains(*lost)).cloned();
+        for back in back.collect::<Vec<_>>() {
             self.find_again(&back);
         }
         Ok(())

@@ -4,7 +4,6 @@
 //! renames, each of which leaves a log that is whole: a rotation that was interrupted leaves a number free, and the next
 //! one moves segments only up to there.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -154,17 +153,18 @@ pub(crate) fn begin_index(live: &Path) -> io::Result<()> {
 fn give_back_indexes(live: &Path) -> io::Result<()> {
     let numbers = present(live).map(|(number, _)| number);
     let inode_of = |number| Some((segments::inode_and_len(live, number)?.0, number));
-    let segments: HashMap<u64, u32> = numbers.filter_map(inode_of).collect();
-    let highest = segments.values().copied().max().unwrap_or(0);
+    let segments: Vec<(u64, u32)> = numbers.filter_map(inode_of).collect();
+    let highest = segments.last().map_or(0, |(_, number)| *number);
     // From the highest down: segments only get higher numbers.
     for number in (0..=highest).rev() {
         let index = index_path(&numbered(live, number));
         let Some(heading) = Heading::read(&index) else {
             continue;
         };
-        match segments.get(&heading.inode) {
-            Some(now) if *now == number => {}
-            Some(now) => {
+        let now = segments.iter().find(|(inode, _)| *inode == heading.inode);
+        match now {
+            Some((_, now)) if *now == number => {}
+            Some((_, now)) => {
                 if number == 0 {
                     heading::mark_renamed(&index)?;
                 }

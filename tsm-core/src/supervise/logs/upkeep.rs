@@ -157,7 +157,7 @@ impl Supervisor {
         let all = ids
             .into_iter()
             .flat_map(|id| [(id, Stream::Out), (id, Stream::Err)]);
-        let mut looked_at: HashMap<PathBuf, LeftBehind> = HashMap::new();
+        let mut looked_at: Vec<(PathBuf, LeftBehind)> = Vec::new();
         for (id, stream) in all {
             let Some(LogPlace { path, rules }) = self.log_place(id, stream) else {
                 continue;
@@ -169,12 +169,14 @@ impl Supervisor {
             let Some(directory) = path.parent() else {
                 continue;
             };
-            let left = looked_at
-                .entry(directory.to_owned())
-                .or_insert_with(|| LeftBehind::in_directory(directory));
+            if looked_at.iter().all(|(known, _)| known != directory) {
+                looked_at.push((directory.to_owned(), LeftBehind::in_directory(directory)));
+            }
+            let left = looked_at.iter().find(|(known, _)| known == directory);
+            let Some((_, left)) = left else { continue };
             let is_left = left.plain.contains(&path);
-            for torn in left.torn.remove(&path).unwrap_or_default() {
-                if let Err(error) = std::fs::remove_file(&torn).at("remove", &torn) {
+            for (_, torn) in left.torn.iter().filter(|(live, _)| *live == path) {
+                if let Err(error) = std::fs::remove_file(torn).at("remove", torn) {
                     self.log.say(error);
                 }
             }
@@ -394,7 +396,7 @@ struct LeftBehind {
     /// Logs with segments that are not compressed.
     plain: HashSet<PathBuf>,
     /// What was being made of segments, in files that belong to no log.
-    torn: HashMap<PathBuf, Vec<PathBuf>>,
+    torn: Vec<(PathBuf, PathBuf)>,
 }
 
 impl LeftBehind {
@@ -413,7 +415,7 @@ impl LeftBehind {
             }
             let live = numbered.with_extension("");
             if is_torn {
-                left.torn.entry(live).or_default().push(path);
+                left.torn.push((live, path));
             } else {
                 left.plain.insert(live);
             }
