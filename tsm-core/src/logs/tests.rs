@@ -44,6 +44,11 @@ impl Fixture {
         file.write_all(bytes.as_ref()).unwrap();
     }
 
+    fn truncate(&self, name: &str, len: u64) {
+        let file = File::options().write(true).open(self.path(name));
+        file.unwrap().set_len(len).unwrap();
+    }
+
     fn rename(&self, from: &str, to: &str) {
         fs::rename(self.path(from), self.path(to)).unwrap();
     }

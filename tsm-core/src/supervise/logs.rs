@@ -1,5 +1,6 @@
 //! What services print: moved from their pipes into their files, cut between lines, kept by rules, compressed later.
 
+mod blocking;
 pub(super) mod cutting;
 pub(super) mod direct;
 pub(super) mod dropping;

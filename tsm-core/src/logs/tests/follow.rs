@@ -98,8 +98,7 @@ fn goes_on_where_a_line_that_had_not_ended_was_taken_back() {
     let logs = Fixture::new();
     logs.write("a.out", "one\ntwo\nthr");
     let mut follower = logs.follow(&["a"]);
-    let file = File::options().write(true).open(logs.path("a.out"));
-    file.unwrap().set_len(8).unwrap();
+    logs.truncate("a.out", 8);
     assert!(follower.next_batch(NONE).unwrap().is_empty());
     logs.append("a.out", "four\n");
     assert_eq!(take_texts(&mut follower, 1), ["four"]);
@@ -110,8 +109,7 @@ fn a_line_that_was_taken_back_is_not_put_together_with_what_came_then() {
     let logs = Fixture::new();
     logs.write("a.out", "one\ntwo\nthr");
     let mut follower = logs.follow(&["a"]);
-    let file = File::options().write(true).open(logs.path("a.out"));
-    file.unwrap().set_len(8).unwrap();
+    logs.truncate("a.out", 8);
     logs.append("a.out", "four\nfive\nsi");
     assert_eq!(take_texts(&mut follower, 2), ["four", "five"]);
     logs.append("a.out", "x\n");
