@@ -263,8 +263,10 @@ fn a_log_that_others_made_shorter_is_told() {
     let words = [&["start", "./says.sh"], &options()[..]].concat();
     bed.tsm(words).ok();
     let live = bed.home().join("logs/says.out");
+    // Once when the run begins, and once when its first line was seen.
     wait_until("its time is noted", || {
-        fs::read(bed.home().join("logs/says.out.idx")).is_ok_and(|index| !index.is_empty())
+        fs::read_to_string(bed.home().join("logs/says.out.idx"))
+            .is_ok_and(|index| index.lines().count() > 1)
     });
     fs::set_permissions(&live, fs::Permissions::from_mode(0o600)).unwrap();
     fs::File::options()
